@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nibble: runs MLX-format language models and gives the right answer on every backend.
+ *
+ * The objects, from the bottom up:
+ *   nb_model      a model directory: config, weights (mapped), tokenizer, chat template. Read-only once open; may be
+ *                 shared by threads and by several contexts.
+ *   nb_context    a model made ready on a backend: threads, plan, KV cache. One thread at a time may use it.
+ *   nb_sequence   one conversation's tokens and their cached keys and values inside a context.
+ *   nb_sampler    turns logits into tokens.
+ *   nb_generate   the loop over all of these that most programs want.
+ *
+ * Conventions. Functions that can fail return an nb_status and take an nb_error* (may be NULL) that receives one line
+ * of text for people; on failure output parameters are NULL or unchanged. Strings are UTF-8. "Owned by the caller"
+ * means: give it back to the matching _free function (nb_free for plain buffers). The library never prints, exits or
+ * aborts. Token ids are int32_t, 0 <= id < nb_model_info.vocab_size. */
+#ifndef NIBBLE_H
+#define NIBBLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#    define NB_API __attribute__((visibility("default")))
+#else
+#    define NB_API
+#endif
+
+#define NB_VERSION_MAJOR 0
+#define NB_VERSION_MINOR 1
+#define NB_VERSION_PATCH 0
+
+/* ---- Errors -------------------------------------------------------------------------------------------------- */
+
+typedef enum nb_status {
+    NB_OK = 0,
+    NB_ERR_ARGUMENT,    /* a parameter of the call is out of its range */
+    NB_ERR_NOT_FOUND,   /* no such file, model or tensor */
+    NB_ERR_IO,          /* reading or writing failed */
+    NB_ERR_FORMAT,      /* a file does not hold what it must */
+    NB_ERR_UNSUPPORTED, /* well-formed, but nibble does not know this family, type or mode */
+    NB_ERR_NO_MEMORY,
+    NB_ERR_LIMIT,     /* the context is full, or a template ran into its limits */
+    NB_ERR_TEMPLATE,  /* the chat template itself raised an error; the text is its own */
+    NB_ERR_CANCELLED, /* a callback asked to stop */
+    NB_ERR_INTERNAL   /* a fault of nibble's */
+} nb_status;
+
+typedef struct nb_error {
+    nb_status status;
+    char text[1024];
+} nb_error;
+
+NB_API const char *nb_version(void);                 /* "0.1.0"; static */
+NB_API const char *nb_status_name(nb_status status); /* "file format", ...; static */
+NB_API void nb_free(void *buffer);                   /* for buffers and strings that say so */
+
+typedef enum nb_log_level { NB_LOG_ERROR, NB_LOG_WARN, NB_LOG_INFO, NB_LOG_DEBUG } nb_log_level;
+typedef void (*nb_log_fn)(void *user, nb_log_level level, const char *line);
+/* Receives the library's log lines up to `level`; NULL turns logging off (the default). Set it before other calls. */
+NB_API void nb_log_set(nb_log_fn fn, void *user, nb_log_level level);
+
+/* ---- Models -------------------------------------------------------------------------------------------------- */
+
+typedef struct nb_model nb_model;
+
+/* What progress callbacks receive: a stage ("load", "import", "prefill"), done of total in the stage's own units.
+ * Return false to cancel: the call then fails with NB_ERR_CANCELLED. */
+typedef bool (*nb_progress_fn)(void *user, const char *stage, double done, double total);
+
+/* Opens a model by directory, by its short name in nibble's store ($NIBBLE_HOME/models, default ~/.nibble/models), or
+ * by "org/name" if it lies in the Hugging Face cache (HF_HUB_CACHE, HF_HOME/hub, ~/.cache/huggingface/hub). Every
+ * tensor is checked against what the family expects; weights stay in the mapped files. */
+NB_API nb_status nb_model_open(const char *name, nb_model **out, nb_error *err);
+/* Contexts keep their model alive, so the order of freeing does not matter. */
+NB_API void nb_model_free(nb_model *model);
+
+typedef struct nb_model_info {
+    const char *path;         /* directory; lives as long as the model, like all strings here */
+    const char *model_type;   /* "qwen3" */
+    const char *quantization; /* "affine 4-bit, groups of 64", or "none" */
+    int64_t n_layers, hidden_size, n_heads, n_kv_heads, head_dim, intermediate_size;
+    int64_t vocab_size;     /* rows of the logits */
+    int64_t context_length; /* max_position_embeddings; tokens */
+    int64_t n_parameters;   /* weights counted once, as real numbers */
+    int64_t weight_bytes;   /* in the files, for the tensors that are used */
+    double bits_per_weight;
+    bool tied_embeddings, has_tokenizer, has_chat_template;
+} nb_model_info;
+
+NB_API void nb_model_get_info(const nb_model *model, nb_model_info *info);
+
+/* ---- Text ---------------------------------------------------------------------------------------------------- */
+
+/* Text to token ids. add_special: with the tokens that the tokenizer's post-processor adds (BOS, ...).
+ * *ids is owned by the caller (nb_free); *n is their count. */
+NB_API nb_status nb_tokenize(const nb_model *model, const char *text, size_t length, bool add_special, int32_t **ids,
+                             size_t *n, nb_error *err);
+/* Token ids to text, owned by the caller (nb_free), NUL-terminated. skip_special leaves special tokens out. */
+NB_API nb_status nb_detokenize(const nb_model *model, const int32_t *ids, size_t n, bool skip_special, char **text,
+                               size_t *length, nb_error *err);
+
+/* A streaming detokenizer: put tokens in, get text out that never ends inside a UTF-8 character. */
+typedef struct nb_stream nb_stream;
+NB_API nb_status nb_stream_new(const nb_model *model, nb_stream **out, nb_error *err);
+NB_API void nb_stream_free(nb_stream *stream);
+/* The text that this token completes (maybe ""); valid until the next call on this stream. NULL: out of memory. */
+NB_API const char *nb_stream_put(nb_stream *stream, int32_t id);
+/* What is left at the end of the text (incomplete characters become U+FFFD). Resets the stream. */
+NB_API const char *nb_stream_finish(nb_stream *stream);
+
+/* Renders the model's chat template. messages_json: an array of {"role", "content", ...}; tools_json: an array of
+ * tool definitions, or NULL. extra_json: an object of further template variables (e.g. {"enable_thinking": false}),
+ * or NULL. The text is owned by the caller (nb_free). What the template raises is the error's text, with
+ * NB_ERR_TEMPLATE. */
+NB_API nb_status nb_template_render(const nb_model *model, const char *messages_json, const char *tools_json,
+                                    const char *extra_json, bool add_generation_prompt, char **text, nb_error *err);
+
+/* ---- Contexts and sequences ---------------------------------------------------------------------------------- */
+
+typedef struct nb_context nb_context;
+typedef struct nb_sequence nb_sequence;
+
+typedef enum nb_kv_type { NB_KV_F32, NB_KV_F16, NB_KV_BF16 } nb_kv_type;
+
+typedef struct nb_context_options {
+    int n_threads;          /* 0: as many as the process may run on */
+    int64_t context_length; /* longest sequence in tokens; 0: the model's own, at most 32768 */
+    int64_t n_batch;        /* tokens in one forward pass at most; 0: 512 */
+    int64_t n_sequences;    /* sequences that may be alive at once; 0: 1 */
+    int64_t kv_tokens;      /* KV cache in all, in tokens; 0: n_sequences * context_length */
+    nb_kv_type kv_type;     /* NB_KV_F32 is exact */
+    const char *cpu;        /* "scalar", "avx2", "avx512", "neon": at most these instructions; NULL: $NIBBLE_CPU */
+    nb_progress_fn progress;
+    void *progress_user;
+} nb_context_options;
+
+/* options may be NULL: all defaults. Memory for the KV cache is reserved but only touched as it fills. */
+NB_API nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_context **out, nb_error *err);
+NB_API void nb_context_free(nb_context *context); /* frees its sequences too */
+
+typedef struct nb_context_stats {
+    int n_threads;
+    int64_t context_length;
+    const char *device;   /* "cpu (AVX-512 VNNI, 2 threads)" */
+    int64_t weight_bytes; /* read for each generated token, in the form in which they are read */
+    int64_t packed_bytes; /* weights held in a repacked form in place of the mapped one */
+    int64_t kv_bytes_per_token;
+    int64_t work_bytes;  /* activations and scratch */
+    double load_seconds; /* what nb_context_new took */
+} nb_context_stats;
+NB_API void nb_context_get_stats(const nb_context *context, nb_context_stats *stats);
+
+NB_API nb_status nb_sequence_new(nb_context *context, nb_sequence **out, nb_error *err);
+NB_API void nb_sequence_free(nb_sequence *sequence);
+/* A new sequence with the first n_tokens of `from`; full cache pages are shared, not copied. */
+NB_API nb_status nb_sequence_fork(nb_sequence *from, int64_t n_tokens, nb_sequence **out, nb_error *err);
+/* Forgets all tokens from n_tokens on. */
+NB_API nb_status nb_sequence_truncate(nb_sequence *sequence, int64_t n_tokens, nb_error *err);
+NB_API int64_t nb_sequence_length(const nb_sequence *sequence);
+
+/* One piece of a batch: n tokens that continue `sequence`. */
+typedef struct nb_batch_item {
+    nb_sequence *sequence;
+    const int32_t *tokens;
+    int64_t n_tokens;
+    /* Where logits go: NULL for none; n_logits rows of vocab_size floats, for the last n_logits tokens of the item. */
+    float *logits;
+    int64_t n_logits;
+} nb_batch_item;
+
+/* Runs the tokens of all items (each sequence at most once) through the model, in chunks of at most n_batch tokens.
+ * Either all sequences advance or, on failure, none does. A sequence that would outgrow the context is NB_ERR_LIMIT,
+ * found before anything runs. */
+NB_API nb_status nb_forward(nb_context *context, const nb_batch_item *items, size_t n_items, nb_error *err);
+
+/* ---- Sampling ------------------------------------------------------------------------------------------------ */
+
+/* Meanings and defaults are mlx-lm's (sample_utils). temperature 0 takes the most likely token. All filters look at the
+ * probabilities at temperature 1, in the order top_p, min_p, xtc, top_k. */
+typedef struct nb_sampling {
+    float temperature;             /* 0 */
+    float top_p;                   /* 0 (off); keeps the smallest set of tokens whose probability passes p */
+    float min_p;                   /* 0 (off); keeps tokens with at least min_p times the best one's probability */
+    int min_tokens_to_keep;        /* 1; for min_p */
+    int top_k;                     /* 0 (off) */
+    float xtc_probability;         /* 0 (off) */
+    float xtc_threshold;           /* 0.1; 0 to 0.5 */
+    float repetition_penalty;      /* 0 (off); > 0 */
+    int repetition_context_size;   /* 20; so many of the last tokens, prompt and answer, are looked at */
+    float presence_penalty;        /* 0 (off) */
+    int presence_context_size;     /* 20 */
+    float frequency_penalty;       /* 0 (off) */
+    int frequency_context_size;    /* 20 */
+    const int32_t *logit_bias_ids; /* n_logit_bias token ids and what is added to their logits; copied */
+    const float *logit_bias_values;
+    size_t n_logit_bias;
+    uint64_t seed; /* the same seed gives the same text, whatever the number of threads */
+} nb_sampling;
+
+typedef struct nb_sampler nb_sampler;
+NB_API void nb_sampling_defaults(nb_sampling *sampling);
+NB_API nb_status nb_sampler_new(const nb_model *model, const nb_sampling *sampling, nb_sampler **out, nb_error *err);
+NB_API void nb_sampler_free(nb_sampler *sampler);
+/* Tells the sampler of tokens that it did not draw itself (the prompt), for the penalties. */
+NB_API nb_status nb_sampler_accept(nb_sampler *sampler, const int32_t *tokens, size_t n, nb_error *err);
+/* Draws from vocab_size logits (changed in place) and accepts the token. NaN in the logits is an error. */
+NB_API nb_status nb_sampler_draw(nb_sampler *sampler, float *logits, int32_t *token, nb_error *err);
+
+/* ---- Generation ---------------------------------------------------------------------------------------------- */
+
+typedef enum nb_finish { NB_FINISH_STOP, NB_FINISH_LENGTH, NB_FINISH_CONTEXT, NB_FINISH_CANCELLED } nb_finish;
+
+typedef struct nb_generate_options {
+    nb_sampling sampling;
+    int64_t max_tokens; /* of the answer; 0: until the context is full */
+    bool ignore_eos;
+    const char *const *stop; /* n_stop strings; the answer ends before the first that appears */
+    size_t n_stop;
+    /* Receives text as it is made. Never half a character, never a part of a stop string. Return false to stop. */
+    bool (*on_text)(void *user, const char *text, size_t length);
+    /* Receives each token of the answer, the end token included. May be NULL. Return false to stop. */
+    bool (*on_token)(void *user, int32_t token);
+    nb_progress_fn on_prefill; /* may be NULL; tokens of the prompt done of all; return false to stop */
+    void *user;
+} nb_generate_options;
+
+typedef struct nb_generate_result {
+    nb_finish finish;
+    int64_t n_prompt, n_generated; /* tokens */
+    double prompt_seconds, generation_seconds;
+    /* The first token comes out of the prompt's pass: generation_seconds is the time of the n_generated - 1 others. */
+} nb_generate_result;
+
+/* Greedy, no stop strings, no callbacks. */
+NB_API void nb_generate_defaults(nb_generate_options *options);
+/* Continues `sequence` with the prompt's tokens, then generates until an end token, a stop string, max_tokens or a
+ * callback ends it. The sequence holds the prompt and the answer (without the end token) afterwards. */
+NB_API nb_status nb_generate(nb_sequence *sequence, const int32_t *prompt, size_t n_prompt,
+                             const nb_generate_options *options, nb_generate_result *result, nb_error *err);
+
+/* ---- Import -------------------------------------------------------------------------------------------------- */
+
+/* Turns a GGUF file (F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1; llama, qwen2, qwen3) into an MLX model directory
+ * without loss. `dir` must not exist, or be empty; it appears under its name only when it is complete. */
+NB_API nb_status nb_import_gguf(const char *file, const char *dir, nb_progress_fn progress, void *user, nb_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
