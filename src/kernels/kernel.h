@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a kernel call is, what a row of the registry is. An operation's meaning is defined once, in src/ref/ (double
+ * precision); everything that computes it is a row here, and the dispatcher, the kernel tests, `nibble verify` and
+ * `nibble bench kernels` all walk the same rows. Relies on base only; backends add rows, plans make calls. */
+#ifndef NB_KERNELS_KERNEL_H
+#define NB_KERNELS_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/dtype.h"
+#include "base/status.h"
+
+/* ---- Operands ------------------------------------------------------------------------------------------------ */
+
+/* A row-major matrix: element (i, j) at data[i * stride + j], in elements of `type`. For the quantized activation forms
+ * (DT_XI16, DT_XI8X2) data is a buffer of xform_bytes(type, rows, cols, group) (src/quant/xform.h), stride is unused.
+ */
+typedef struct kmat {
+    void *data; /* NULL: absent, for operands that may be */
+    dtype type;
+    int64_t rows, cols, stride;
+    int64_t group; /* of the quantized forms: this many columns share a scale; else 0 */
+} kmat;
+
+/* A read-only vector as a file stores it: f16, bf16 or f32, aligned to its element. */
+typedef struct kvec {
+    const void *data; /* NULL: absent */
+    dtype type;
+} kvec;
+
+typedef enum wmode { W_PLAIN, W_AFFINE, W_MODE_COUNT } wmode;
+
+struct klayout;
+
+/* A weight matrix W [n, k]: n outputs, k inputs, as MLX stores it, and (when a backend repacked it) the packed copy.
+ * Affine (mlx.core.quantize): W[i][j] = scales[i][j / group_size] * code(i, j) + biases[i][j / group_size], the codes
+ * of a row being one little-endian bit stream of k * bits bits; k is a multiple of group_size. */
+typedef struct kweight {
+    wmode mode;
+    dtype type;     /* plain: of the elements; affine: of scales and biases (f16, bf16 or f32) */
+    int bits;       /* affine: 2, 3, 4, 5, 6 or 8 */
+    int group_size; /* affine: 32, 64 or 128 */
+    int64_t n, k;
+    const void *codes;            /* plain: elements [n, k]; affine: uint32 words [n, k * bits / 32] */
+    const void *scales, *biases;  /* affine: [n, k / group_size] */
+    const struct klayout *layout; /* NULL: only as stored */
+    const void *packed;           /* in `layout`, 64-byte aligned */
+} kweight;
+
+/* Keys or values of one layer in pages: element (page, head, slot, d) at
+ * ((page * n_heads + head) * page_size + slot) * head_dim + d. */
+typedef struct kpages {
+    void *data;
+    dtype type; /* f32, f16 or bf16 */
+    int64_t n_pages, n_heads, page_size, head_dim;
+} kpages;
+
+/* ---- Operations ---------------------------------------------------------------------------------------------- */
+
+typedef enum kop {
+    KOP_EMBED,       /* y[t] = scale * W[tokens[t]] */
+    KOP_RMSNORM,     /* each row in n_parts equal parts (heads): y = x / sqrt(mean(x^2) + eps) * weight */
+    KOP_QUANTIZE,    /* y = x in an activation form; the reference gives back what the form stands for */
+    KOP_MATMUL,      /* y = x W^T + bias + residual */
+    KOP_ROPE_TABLE,  /* y[t] = [cos(p f_0), .., cos(p f_h-1), sin(p f_0), ..] * scale, p = positions[t], h = cols / 2 */
+    KOP_ROPE,        /* rotates the first z.cols columns of each head by the angles of the table z */
+    KOP_KV_STORE,    /* x[t] goes to the page and slot of token t */
+    KOP_ATTENTION,   /* softmax(scale q K^T) V over the token's own sequence, causal, in a window */
+    KOP_SILU_MUL,    /* y = x / (1 + exp(-x)) * z */
+    KOP_ADD,         /* y = x + z */
+    KOP_SELECT_ROWS, /* y[i] = x[rows[i]] */
+    KOP_COUNT
+} kop;
+
+/* One call. Fields that an operation does not name are zero. Rows are tokens. y never overlaps another operand, except
+ * that ROPE, ADD, SILU_MUL and RMSNORM may work in place (y.data == x.data with equal strides). */
+typedef struct kcall {
+    kop op;
+    kmat x, z, y;             /* y is the output of every operation but KV_STORE */
+    const kweight *w;         /* EMBED, MATMUL */
+    kvec weight;              /* RMSNORM [cols / n_parts], absent = ones; MATMUL: bias [n], absent = none */
+    kmat residual;            /* MATMUL: [rows, n] f32, may be y itself (same data and stride); absent = none */
+    float eps;                /* RMSNORM */
+    float scale;              /* EMBED, ROPE_TABLE, ATTENTION */
+    int64_t n_parts;          /* RMSNORM: parts of a row that are normed on their own; ROPE: heads in a row */
+    bool interleaved;         /* ROPE: pairs are (2i, 2i + 1) instead of (i, i + z.cols / 2) */
+    const int32_t *tokens;    /* EMBED [rows] */
+    const int32_t *positions; /* ROPE_TABLE, KV_STORE, ATTENTION [rows]: place of the token in its sequence */
+    const int32_t *rows;      /* SELECT_ROWS [y.rows] */
+    const double *freqs;      /* ROPE_TABLE [y.cols / 2]: radians per position */
+    /* ATTENTION: q = x [rows, n_heads * head_dim], keys, values; KV_STORE: keys is where x goes. Query head h reads KV
+     * head h / (n_heads / n_kv_heads). tables[t][p / page_size] is the page that holds position p of t's sequence;
+     * tokens of one sequence have the same table pointer and stand together, positions ascending by one. */
+    kpages keys, values;
+    const int32_t *const *tables;
+    int64_t window; /* ATTENTION: sees the last `window` positions, its own included; 0 = all before it */
+} kcall;
+
+/* ---- Rows ---------------------------------------------------------------------------------------------------- */
+
+/* A repacked order of a weight, in which some rows read it. It replaces the mapped bytes, so it must not be larger than
+ * they are (padding of a last tile apart), and holds the same codes, scales and biases bit for bit. */
+typedef struct klayout {
+    const char *name; /* "affine4.r16" */
+    bool (*takes)(const kweight *w);
+    size_t (*bytes)(const kweight *w);
+    int64_t (*tasks)(const kweight *w);
+    void (*pack)(const kweight *w, void *to, int64_t task_begin, int64_t task_end); /* tasks are independent */
+} klayout;
+
+typedef struct krow {
+    const char *name;    /* operation.mode.what.instructions: "matmul.affine4.g64.bf16.avx2" */
+    const char *backend; /* "cpu" */
+    kop op;
+    int rank;              /* the highest that takes the call wins; scalar rows have 0 */
+    unsigned needs;        /* bits of cpu_caps (src/cpu/caps.h) */
+    const klayout *layout; /* MATMUL: the weight must be packed so; NULL: reads it as stored */
+    dtype x_type;          /* MATMUL: the type of x that it reads; other operations: DT_NONE, `takes` decides */
+    int param[4];          /* the row's own: bits, group, ... for functions that several rows share */
+    /* Whether it can compute this call. The registry has checked op, layout, x_type and needs before. */
+    bool (*takes)(const struct krow *row, const kcall *c);
+    /* Into how many independent tasks the call falls (>= 1), and how much scratch each running thread needs. What is
+     * computed must not depend on how the tasks are spread. */
+    int64_t (*tasks)(const struct krow *row, const kcall *c);
+    size_t (*scratch)(const struct krow *row, const kcall *c); /* NULL: none */
+    /* Computes tasks [begin, end). scratch is 64-byte aligned and the thread's own. */
+    void (*run)(const struct krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch);
+} krow;
+
+const char *kop_name(kop op);    /* "matmul" */
+const char *wmode_name(wmode m); /* "affine" */
+
+#endif
