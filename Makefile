@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The door: `make help` lists what there is. CMake and Ninja do the work behind it (docs/building.md).
+PREFIX ?= /usr/local
+DESTDIR ?=
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+FUZZ_SECONDS ?= 300
+MODEL ?= build/demo-model
+BIN := build/release/nibble
+# The Arm build is tested under qemu; on another machine than x86-64 the cross compiler is not packaged.
+CROSS := $(filter x86_64,$(shell uname -m))
+# Everything that the command is made of: it is rebuilt when one of these is newer.
+SOURCES := $(shell find src include cmake CMakeLists.txt CMakePresets.json -newer $(BIN) 2>/dev/null || echo none)
+
+.PHONY: all demo test bench fuzz format install clean help FORCE
+all: $(BIN)
+
+help:
+	@echo "make              build the command and the libraries (build/release)"
+	@echo "make demo         fetch a small model, ask it a question"
+	@echo "make test         every test; a first run takes a while"
+	@echo "make bench        speed on this machine (MODEL=$(MODEL))"
+	@echo "make fuzz         fuzz every reader of files (FUZZ_SECONDS=$(FUZZ_SECONDS) each)"
+	@echo "make format       clang-format over the tree"
+	@echo "make install      PREFIX=$(PREFIX) DESTDIR="
+	@echo "make clean        removes build/"
+
+# SOURCES is empty when nothing changed since the last build; then there is nothing to do, in no time.
+$(BIN): $(if $(SOURCES),FORCE)
+	@tools/deps.sh build
+	@test -e build/release/build.ninja || cmake --preset release
+	@cmake --build build/release -j $(JOBS) --target nibble_cli nibble_shared nibble_static
+	@touch $@
+
+build/demo-model/config.json: | $(BIN)
+	@tools/deps.sh demo
+	@tools/demo-model.sh $(BIN) build/demo-model
+
+demo: $(BIN) build/demo-model/config.json
+	$(BIN) run build/demo-model "What is 2+2? Reply with just the number." --temp 0 --stats
+
+# Each build is made first, then one CTest run walks the tests of all of them.
+test:
+	@tools/deps.sh build demo test fuzz $(if $(CROSS),cross)
+	@$(if $(CROSS),tools/sysroot-arm64.sh build/sysroot-arm64)
+	cmake --preset asan
+	cmake --build build/asan -j $(JOBS)
+	cmake --preset fuzz
+	cmake --build build/fuzz -j $(JOBS)
+	$(if $(CROSS),cmake --preset aarch64)
+	$(if $(CROSS),cmake --build build/aarch64 -j $(JOBS))
+	cmake --preset release -DNB_TESTS=ON \
+		"-DNB_TEST_SUITES=$(CURDIR)/build/asan;$(CURDIR)/build/fuzz$(if $(CROSS),;$(CURDIR)/build/aarch64)"
+	cmake --build build/release -j $(JOBS)
+	ctest --test-dir build/release --output-on-failure -j $(JOBS)
+
+bench: $(BIN) build/demo-model/config.json
+	$(BIN) bench $(MODEL)
+
+fuzz:
+	@tools/deps.sh build fuzz
+	cmake --preset fuzz
+	cmake --build build/fuzz -j $(JOBS)
+	tools/fuzz.sh build/fuzz $(FUZZ_SECONDS)
+
+format:
+	@tools/format.sh --fix
+
+install: $(BIN)
+	@tools/deps.sh build
+	cmake --preset release "-DCMAKE_INSTALL_PREFIX=$(PREFIX)" >/dev/null
+	cmake --build build/release -j $(JOBS) --target nibble_cli nibble_shared nibble_static
+	DESTDIR="$(DESTDIR)" cmake --install build/release
+
+clean:
+	rm -rf build

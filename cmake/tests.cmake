@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Registers the tests with CTest. Every tests/PART/**/test_NAME.c is an executable of its own and a test named
+# PART.FOLDER.NAME; shared helpers are the other .c files of tests/support/. A test whose source mentions
+# NB_TEST_MODEL waits for the fixture that fetches and imports the real model.
+pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+
+set(nb_test_env "NB_TEST_DATA=${CMAKE_SOURCE_DIR}/tests/data" "NB_TEST_MODEL=${NB_DEMO_MODEL}")
+list(APPEND nb_test_env "NB_BIN=${CMAKE_BINARY_DIR}/nibble" "NB_SOURCE_DIR=${CMAKE_SOURCE_DIR}")
+if(NB_SANITIZE)
+  list(APPEND nb_test_env "ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=1"
+       "UBSAN_OPTIONS=print_stacktrace=1" "NB_SANITIZED=1")
+endif()
+
+file(GLOB nb_support CONFIGURE_DEPENDS tests/support/*.c)
+if(nb_support)
+  add_library(nibble_test_support OBJECT ${nb_support})
+  target_include_directories(nibble_test_support PUBLIC tests)
+  target_link_libraries(nibble_test_support PUBLIC nibble_objects PkgConfig::CMOCKA)
+endif()
+
+# Gives a test its environment, and the model's fixture if it (a source file) asks for the model.
+function(nb_test_properties name source)
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT "${nb_test_env}" TIMEOUT 900 SKIP_RETURN_CODE 77)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
+  file(STRINGS ${source} wants_model REGEX "NB_TEST_MODEL" LIMIT_COUNT 1)
+  if(wants_model)
+    set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED demo_model)
+  endif()
+endfunction()
+
+# tests/unit/text/test_bpe.c -> unit.text.bpe
+function(nb_test_name source out)
+  cmake_path(RELATIVE_PATH source BASE_DIRECTORY ${CMAKE_SOURCE_DIR}/tests OUTPUT_VARIABLE path)
+  string(REGEX REPLACE "\\.[a-z]+$" "" path ${path})
+  string(REGEX REPLACE "(^|/)test_([^/]*)$" "\\1\\2" path ${path})
+  string(REPLACE "/" "." path ${path})
+  set(${out} ${path} PARENT_SCOPE)
+endfunction()
+
+foreach(part IN LISTS NB_TEST_PARTS)
+  file(GLOB_RECURSE nb_tests CONFIGURE_DEPENDS tests/${part}/test_*.c)
+  foreach(source IN LISTS nb_tests)
+    nb_test_name(${source} name)
+    add_executable(test.${name} ${source})
+    set_target_properties(test.${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    target_include_directories(test.${name} PRIVATE tests)
+    target_link_libraries(test.${name} PRIVATE nibble_objects PkgConfig::CMOCKA)
+    if(nb_support)
+      target_link_libraries(test.${name} PRIVATE nibble_test_support)
+    endif()
+    add_test(NAME ${NB_TEST_PREFIX}${name} COMMAND test.${name})
+    nb_test_properties(${NB_TEST_PREFIX}${name} ${source})
+    if(part STREQUAL "cli")
+      add_dependencies(test.${name} nibble_cli)
+    endif()
+  endforeach()
+  file(GLOB_RECURSE nb_tests CONFIGURE_DEPENDS tests/${part}/test_*.sh)
+  foreach(source IN LISTS nb_tests)
+    nb_test_name(${source} name)
+    add_test(NAME ${NB_TEST_PREFIX}${name} COMMAND bash ${source})
+    nb_test_properties(${NB_TEST_PREFIX}${name} ${source})
+  endforeach()
+endforeach()
+
+# The whole suite in one run: the tests of the other builds join this one's under their own names.
+foreach(folder IN LISTS NB_TEST_SUITES)
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${folder}/CTestTestfile.cmake)
+endforeach()
+
+if(TARGET nibble_cli AND NOT CMAKE_CROSSCOMPILING AND NOT NB_TEST_PREFIX)
+  add_test(NAME demo-model COMMAND ${CMAKE_SOURCE_DIR}/tools/demo-model.sh --again $<TARGET_FILE:nibble_cli>
+                                   ${NB_DEMO_MODEL})
+  set_tests_properties(demo-model PROPERTIES FIXTURES_SETUP demo_model TIMEOUT 600)
+endif()
