@@ -130,6 +130,10 @@ typedef struct krow {
     void (*run)(const struct krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch);
 } krow;
 
+/* Whether a call is well formed: operands present, shapes that fit together, known types. What tokens, positions, rows
+ * and tables hold is not looked at. */
+bool kcall_ok(const kcall *c);
+
 const char *kop_name(kop op);    /* "matmul" */
 const char *wmode_name(wmode m); /* "affine" */
 

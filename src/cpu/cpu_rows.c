@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The list of the CPU backend's row tables, and their registration. */
+#include "cpu/cpu_rows.h"
+
+#include "cpu/caps.h"
+
+static const krow_table *const tables[] = {
+    &scalar_ops_rows,
+    &scalar_attention_rows,
+    &scalar_matmul_rows,
+#if defined(__x86_64__)
+#endif
+#if defined(__aarch64__)
+#endif
+};
+
+nb_status cpu_register(kregistry *r, unsigned caps, nb_error *err) {
+    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
+        for (size_t i = 0; i < tables[t]->n; i++) {
+            const krow *row = &tables[t]->rows[i];
+            if ((row->needs & caps) != row->needs) continue;
+            nb_status status = kreg_add(r, row, 1, err);
+            if (status != NB_OK) return status;
+        }
+    }
+    return NB_OK;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The tables of the CPU backend's rows. A new file of kernels defines one table, declares it here and adds one line to
+ * the list in cpu_rows.c. */
+#ifndef NB_CPU_ROWS_H
+#define NB_CPU_ROWS_H
+
+#include "kernels/kernel.h"
+
+typedef struct krow_table {
+    const krow *rows;
+    size_t n;
+} krow_table;
+
+#define KROW_TABLE(array)                                                                                              \
+    { (array), sizeof(array) / sizeof((array)[0]) }
+
+extern const krow_table scalar_ops_rows, scalar_attention_rows, scalar_matmul_rows;
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Portable building blocks: a weight row as fp32, a dot product, one group of an activation form. */
+#include "cpu/scalar_weight.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "quant/xform.h"
+
+static float stored_float(const void *data, dtype type, int64_t i) {
+    if (type == DT_F32) return ((const float *)data)[i];
+    uint16_t h = ((const uint16_t *)data)[i];
+    return type == DT_F16 ? f16_to_f32(h) : bf16_to_f32(h);
+}
+
+/* 32 codes are exactly `bits` words whatever the width, so a group of any size starts at a word. */
+static void unpack32(const uint32_t *words, int bits, float *codes) {
+    uint32_t mask = (1u << bits) - 1;
+    for (int j = 0; j < 32; j++) {
+        int word = j * bits / 32, shift = j * bits % 32;
+        uint64_t pair = words[word];
+        if (shift + bits > 32) pair |= (uint64_t)words[word + 1] << 32;
+        codes[j] = (float)(int32_t)((uint32_t)(pair >> shift) & mask);
+    }
+}
+
+static void affine_row(const kweight *w, int64_t i, float *y) {
+    int64_t n_groups = w->k / w->group_size, words_per_32 = w->bits;
+    const uint32_t *row = (const uint32_t *)w->codes + i * (w->k / 32) * words_per_32;
+    for (int64_t at = 0; at < w->k; at += 32, row += words_per_32) {
+        int64_t group = i * n_groups + at / w->group_size;
+        float scale = stored_float(w->scales, w->type, group), bias = stored_float(w->biases, w->type, group);
+        unpack32(row, w->bits, y + at);
+        for (int j = 0; j < 32; j++) y[at + j] = scale * y[at + j] + bias;
+    }
+}
+
+void scalar_weight_row(const kweight *w, int64_t i, float *y) {
+    if (w->mode == W_AFFINE) {
+        affine_row(w, i, y);
+        return;
+    }
+    for (int64_t j = 0; j < w->k; j++) y[j] = stored_float(w->codes, w->type, i * w->k + j);
+}
+
+float scalar_dot(const float *a, const float *b, int64_t n) {
+    float sums[16] = {0};
+    int64_t j = 0;
+    for (; j + 16 <= n; j += 16)
+        for (int l = 0; l < 16; l++) sums[l] += a[j + l] * b[j + l];
+    for (int l = 0; j + l < n; l++) sums[l] += a[j + l] * b[j + l];
+    for (int width = 8; width > 0; width /= 2)
+        for (int l = 0; l < width; l++) sums[l] += sums[l + width];
+    return sums[0];
+}
+
+/* The largest |x| is found among the bit patterns, where NaN > infinity > every number. */
+void scalar_quantize_group(const float *x, int64_t n, dtype form, void *codes, float *scale, float *sum) {
+    uint32_t largest = 0;
+    for (int64_t j = 0; j < n; j++) {
+        uint32_t a = f32_bits(x[j]) & 0x7fffffffu;
+        if (a > largest) largest = a;
+    }
+    float step = f32_from_bits(largest) / (float)XFORM_MAX, inverse = 1.0f / step;
+    bool finite = largest < 0x7f800000u, tiny = finite && step < FLT_MIN;
+    int32_t total = 0;
+    for (int64_t j = 0; j < n; j++) {
+        int32_t q = finite && !tiny ? (int32_t)lrintf(x[j] * inverse) : 0;
+        total += q;
+        if (form == DT_XI16) {
+            ((int16_t *)codes)[j] = (int16_t)q;
+        } else {
+            int8_t *high = (int8_t *)codes + j / 4 * 8 + j % 4;
+            high[4] = (int8_t)(uint8_t)(q & 0xff);
+            high[0] = (int8_t)((q - high[4]) / 256);
+        }
+    }
+    *scale = !finite ? NAN : tiny ? 0.0f : step;
+    *sum = *scale * (float)total;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The registry: rows by operation, the choice among them, and which are set aside. A few hundred rows at most and one
+ * look-up per step of a plan, so it is a plain array. */
+#include "kernels/registry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct entry {
+    const krow *row;
+    bool aside;
+} entry;
+
+struct kregistry {
+    entry *entries;
+    size_t n, cap;
+};
+
+nb_status kreg_new(kregistry **out, nb_error *err) {
+    *out = calloc(1, sizeof **out);
+    return *out ? NB_OK : err_no_memory(err, "the kernel registry", sizeof **out);
+}
+
+void kreg_free(kregistry *r) {
+    if (!r) return;
+    free(r->entries);
+    free(r);
+}
+
+static bool is_complete(const krow *row) {
+    return row->name && row->backend && row->op >= 0 && row->op < KOP_COUNT && row->takes && row->tasks && row->run;
+}
+
+nb_status kreg_add(kregistry *r, const krow *rows, size_t n, nb_error *err) {
+    if (r->n + n > r->cap) {
+        size_t cap = 2 * (r->n + n);
+        entry *entries = realloc(r->entries, cap * sizeof *entries);
+        if (!entries) return err_no_memory(err, "the kernel registry", cap * sizeof *entries);
+        r->entries = entries;
+        r->cap = cap;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!is_complete(&rows[i]))
+            return err_set(err, NB_ERR_ARGUMENT, "kernel %s: the row lacks a field", rows[i].name ? rows[i].name : "?");
+        if (kreg_named(r, rows[i].name))
+            return err_set(err, NB_ERR_ARGUMENT, "kernel %s: there is already a row of this name", rows[i].name);
+        r->entries[r->n++] = (entry){.row = &rows[i]};
+    }
+    return NB_OK;
+}
+
+size_t kreg_count(const kregistry *r) {
+    return r->n;
+}
+
+const krow *kreg_at(const kregistry *r, size_t i) {
+    return r->entries[i].row;
+}
+
+const krow *kreg_named(const kregistry *r, const char *name) {
+    for (size_t i = 0; i < r->n; i++)
+        if (strcmp(r->entries[i].row->name, name) == 0) return r->entries[i].row;
+    return NULL;
+}
+
+static bool takes(const krow *row, const kcall *c) {
+    if (row->op != c->op) return false;
+    if (row->layout && (!c->w || c->w->layout != row->layout || !c->w->packed)) return false;
+    if (row->op == KOP_MATMUL || row->op == KOP_EMBED) { /* a repacked weight may have lost its stored bytes */
+        if (!row->layout && !c->w->codes) return false;
+    }
+    if (row->x_type != DT_NONE && row->x_type != c->x.type) return false;
+    return row->takes(row, c);
+}
+
+bool kreg_takes(const krow *row, const kcall *c) {
+    return kcall_ok(c) && takes(row, c);
+}
+
+const krow *kreg_find(const kregistry *r, const kcall *c) {
+    const krow *best = NULL;
+    if (!kcall_ok(c)) return NULL;
+    for (size_t i = 0; i < r->n; i++) {
+        const krow *row = r->entries[i].row;
+        if (r->entries[i].aside || (best && row->rank <= best->rank)) continue;
+        if (takes(row, c)) best = row;
+    }
+    return best;
+}
+
+/* '*' stands for any text, also none; nothing else is special. On a mismatch only the last star needs another try. */
+static bool matches(const char *pattern, size_t length, const char *text) {
+    size_t p = 0, star = (size_t)-1;
+    const char *t = text, *retry = NULL;
+    while (*t) {
+        if (p < length && pattern[p] == '*') {
+            star = p++;
+            retry = t;
+        } else if (p < length && pattern[p] == *t) {
+            p++, t++;
+        } else if (retry) {
+            p = star + 1;
+            t = ++retry;
+        } else {
+            return false;
+        }
+    }
+    while (p < length && pattern[p] == '*') p++;
+    return p == length;
+}
+
+nb_status kreg_select(kregistry *r, const char *patterns, nb_error *err) {
+    for (const char *at = patterns; *at;) {
+        size_t length = strcspn(at, ",");
+        if (length > 0) {
+            if (at[0] != '-' && at[0] != '+')
+                return err_set(err, NB_ERR_ARGUMENT, "kernel pattern \"%.*s\": expected - or + in front of a name",
+                               (int)length, at);
+            size_t found = 0;
+            for (size_t i = 0; i < r->n; i++) {
+                if (!matches(at + 1, length - 1, r->entries[i].row->name)) continue;
+                r->entries[i].aside = at[0] == '-';
+                found++;
+            }
+            if (found == 0)
+                return err_set(err, NB_ERR_ARGUMENT,
+                               "kernel pattern \"%.*s\": no kernel of this machine has such a name", (int)length, at);
+        }
+        at += length + (at[length] == ',');
+    }
+    return NB_OK;
+}
+
+bool kreg_is_aside(const kregistry *r, const krow *row) {
+    for (size_t i = 0; i < r->n; i++)
+        if (r->entries[i].row == row) return r->entries[i].aside;
+    return false;
+}
+
+void kreg_set_aside(kregistry *r, const krow *row, bool aside) {
+    for (size_t i = 0; i < r->n; i++)
+        if (r->entries[i].row == row) r->entries[i].aside = aside;
+}

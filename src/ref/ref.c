@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The reference's entry: finds the operation's file, and reads elements of operands of any type. */
+#include "ref/ref_ops.h"
+
+#include "base/half.h"
+#include "quant/xform.h"
+
+double ref_at(const kmat *m, int64_t i, int64_t j) {
+    if (m->type == DT_XI16 || m->type == DT_XI8X2) return xform_get(m, i, j);
+    return float_at(m->data, m->type, i * m->stride + j);
+}
+
+void ref_run(const kcall *c, double *y, double *magnitude) {
+    static void (*const ops[KOP_COUNT])(const kcall *, double *, double *) = {
+        [KOP_EMBED] = ref_embed,       [KOP_RMSNORM] = ref_rmsnorm,         [KOP_QUANTIZE] = ref_quantize,
+        [KOP_MATMUL] = ref_matmul,     [KOP_ROPE_TABLE] = ref_rope_table,   [KOP_ROPE] = ref_rope,
+        [KOP_KV_STORE] = ref_kv_store, [KOP_ATTENTION] = ref_attention,     [KOP_SILU_MUL] = ref_silu_mul,
+        [KOP_ADD] = ref_add,           [KOP_SELECT_ROWS] = ref_select_rows,
+    };
+    ops[c->op](c, y, magnitude);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The operations of the reference, one a file; ref_run (ref.c) chooses among them. Each writes the output and, when
+ * `mag` is not NULL, the magnitude of every element as ref.h describes it. */
+#ifndef NB_REF_REF_OPS_H
+#define NB_REF_REF_OPS_H
+
+#include "ref/ref.h"
+
+void ref_embed(const kcall *c, double *y, double *mag);
+void ref_rmsnorm(const kcall *c, double *y, double *mag);
+void ref_quantize(const kcall *c, double *y, double *mag);
+void ref_matmul(const kcall *c, double *y, double *mag);
+void ref_rope_table(const kcall *c, double *y, double *mag);
+void ref_rope(const kcall *c, double *y, double *mag);
+void ref_kv_store(const kcall *c, double *y, double *mag);
+void ref_attention(const kcall *c, double *y, double *mag);
+void ref_silu_mul(const kcall *c, double *y, double *mag);
+void ref_add(const kcall *c, double *y, double *mag);
+void ref_select_rows(const kcall *c, double *y, double *mag);
+
+/* The magnitude of element (i, j) of a weight: for an affine one |scale * code| + |bias|, since kernels round the two
+ * terms apart. */
+double ref_weight_magnitude(const kweight *w, int64_t i, int64_t j);
+
+/* A factor below the smallest normal fp32 number may become 0 in a kernel (an exponential that underflows). In the
+ * error model, where a magnitude is multiplied by the spacing of fp32, that is a term of this size times the rest. */
+#define REF_UNDERFLOW 0x1p-102
+
+#endif
