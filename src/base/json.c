@@ -73,7 +73,8 @@ nb_status json_int(const cJSON *object, const char *field, int64_t min, int64_t 
     if (!item) return NB_OK;
     if (!cJSON_IsNumber(item)) return wrong_kind(item, field, "a whole number", name, err);
     double v = item->valuedouble;
-    if (!(v >= (double)min && v <= (double)max) || v != floor(v))
+    /* (double)INT64_MAX is 2^63, which no int64_t holds. */
+    if (!(v >= (double)min && v <= (double)max) || v >= 0x1p63 || v != floor(v))
         return err_set(err, NB_ERR_FORMAT, "%s: field \"%s\" is %.17g, expected a whole number from %lld to %lld", name,
                        field, v, (long long)min, (long long)max);
     *out = (int64_t)v;
