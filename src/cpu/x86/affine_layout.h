@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The packed orders "affine.r8" and "affine.r16" of affine weights: R = 8 or 16 rows stand interleaved in a tile, so
+ * that each 32-bit lane of a vector of R lanes belongs to one output and dot products need no horizontal sums.
+ *
+ *   weight = tiles of R rows (the last one padded with zeros)
+ *   tile   = its groups, one behind the other
+ *   group  = scales[R], biases[R] (as stored), then a block for each 32 columns
+ *   block  = `bits` vectors of R lanes of 4 bytes, made of bit planes: 2 = 2, 3 = 2 + 1, 4 = 4, 5 = 4 + 1, 6 = 4 + 2, 8
+ * = 8 (low bits first). With step i = columns 4 i to 4 i + 3, one byte b of a lane for each: a plane of 4 bits holds
+ * steps 2 v and 2 v + 1 in vector v (low, high half of byte b), a plane of 2 bits steps 4 v to 4 v + 3, a plane of 1
+ * bit all 8 steps. 8 bits in r8 have the bytes in the order 0, 2, 1, 3, so that the even and the odd bytes of a lane
+ * are pairs of consecutive columns. */
+#ifndef NB_CPU_X86_AFFINE_LAYOUT_H
+#define NB_CPU_X86_AFFINE_LAYOUT_H
+
+#include "base/num.h"
+#include "kernels/kernel.h"
+
+enum { AFFINE_BLOCK = 32 }; /* columns of a block */
+
+extern const klayout affine_r8, affine_r16;
+
+static inline size_t affine_group_bytes(const kweight *w, int lanes) {
+    size_t a_row = 2 * dtype_size(w->type) + (size_t)w->group_size * (size_t)w->bits / 8;
+    return (size_t)lanes * a_row;
+}
+static inline size_t affine_tile_bytes(const kweight *w, int lanes) {
+    return (size_t)(w->k / w->group_size) * affine_group_bytes(w, lanes);
+}
+static inline int64_t affine_tiles(const kweight *w, int lanes) {
+    return div_up(w->n, lanes);
+}
+
+#endif

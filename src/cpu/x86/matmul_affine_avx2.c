@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Matmul of affine weights with AVX2: 8 rows a tile. Codes of up to 6 bits are bytes that vpmaddubsw multiplies by the
+ * two byte planes of the activations (DT_XI8X2), as many products adding up in 16 bits as never overflow; codes of 8
+ * bits become 16-bit integers and meet 16-bit activations (DT_XI16) in vpmaddwd. */
+#include <immintrin.h>
+
+#include "base/half.h"
+#include "cpu/caps.h"
+#include "cpu/cpu_rows.h"
+
+enum { LANES = 8, TILES = 2, MAX_TOKENS = 4 };
+typedef __m256 vfloat;
+typedef __m256i vint;
+
+static inline vfloat load_scales(const uint8_t *p, dtype type) {
+    if (type == DT_F32) return _mm256_loadu_ps((const float *)p);
+    __m128i half = _mm_loadu_si128((const __m128i *)p);
+    if (type == DT_F16) return _mm256_cvtph_ps(half);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+}
+static inline vfloat f_zero(void) {
+    return _mm256_setzero_ps();
+}
+static inline vfloat f_set1(float f) {
+    return _mm256_set1_ps(f);
+}
+static inline vfloat f_mul(vfloat a, vfloat b) {
+    return _mm256_mul_ps(a, b);
+}
+static inline vfloat f_add(vfloat a, vfloat b) {
+    return _mm256_add_ps(a, b);
+}
+static inline vfloat f_fma(vfloat a, vfloat b, vfloat c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+static inline vfloat f_from_int(vint a) {
+    return _mm256_cvtepi32_ps(a);
+}
+static inline vint first_lanes(int n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+static inline vfloat f_load_part(const float *p, int n) {
+    return n == LANES ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, first_lanes(n));
+}
+static inline void f_store_part(float *p, int n, vfloat a) {
+    if (n == LANES)
+        _mm256_storeu_ps(p, a);
+    else
+        _mm256_maskstore_ps(p, first_lanes(n), a);
+}
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define UNROLL        _Pragma("GCC unroll 16")
+
+ALWAYS_INLINE vint load_vector(const uint8_t *p, int i) {
+    return _mm256_loadu_si256((const __m256i *)(p + 32 * i));
+}
+/* A field of every byte: bits [from, from + width) moved to bit `to`. */
+ALWAYS_INLINE vint field(vint a, int from, int width, int to) {
+    if (from > to) a = _mm256_srli_epi16(a, from - to);
+    if (from < to) a = _mm256_slli_epi16(a, to - from);
+    return _mm256_and_si256(a, _mm256_set1_epi8((char)(((1 << width) - 1) << to)));
+}
+/* The codes of step i (4 columns) of a block, as bytes. */
+ALWAYS_INLINE vint step_codes(const uint8_t *block, int i, int bits) {
+    if (bits < 4) {
+        vint low = field(load_vector(block, i / 4), 2 * (i % 4), 2, 0);
+        return bits == 2 ? low : _mm256_or_si256(low, field(load_vector(block, 2), i, 1, 2));
+    }
+    vint low = field(load_vector(block, i / 2), 4 * (i % 2), 4, 0);
+    if (bits == 5) return _mm256_or_si256(low, field(load_vector(block, 4), i, 1, 4));
+    if (bits == 6) return _mm256_or_si256(low, field(load_vector(block, 4 + i / 4), 2 * (i % 4), 2, 4));
+    return low;
+}
+
+/* One byte plane (0: high, 1: low) of a block added to dots, times 256 or 1. A 16-bit lane takes `chain` products of
+ * two codes: 2 * 128 * (2^bits - 1) * chain < 2^15. */
+ALWAYS_INLINE void add_plane(int tiles, int tokens, int bits, const uint8_t *const *w, const int32_t *const *x, int b,
+                             int plane, vint dots[TILES][MAX_TOKENS]) {
+    const int chain = bits <= 4 ? 8 : bits == 5 ? 4 : 2;
+    const vint weight = _mm256_set1_epi16(plane == 0 ? 256 : 1);
+    vint part[TILES][MAX_TOKENS];
+    UNROLL for (int i = 0; i < 8; i++) {
+        vint codes[TILES];
+        UNROLL for (int v = 0; v < tiles; v++) codes[v] = step_codes(w[v] + b * bits * 32, i, bits);
+        UNROLL for (int t = 0; t < tokens; t++) {
+            vint q = _mm256_set1_epi32(x[t][b * 16 + 2 * i + plane]);
+            UNROLL for (int v = 0; v < tiles; v++) {
+                vint products = _mm256_maddubs_epi16(codes[v], q);
+                part[v][t] = i % chain == 0 ? products : _mm256_add_epi16(part[v][t], products);
+            }
+        }
+        if (i % chain == chain - 1)
+            UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) dots[v][t] =
+                _mm256_add_epi32(dots[v][t], _mm256_madd_epi16(part[v][t], weight));
+    }
+}
+
+ALWAYS_INLINE void add_block_8(int tiles, int tokens, const uint8_t *const *w, const int32_t *const *x, int b,
+                               vint dots[TILES][MAX_TOKENS]) {
+    UNROLL for (int i = 0; i < 8; i++) {
+        vint first[TILES], second[TILES];
+        UNROLL for (int v = 0; v < tiles; v++) {
+            vint codes = load_vector(w[v] + b * 256, i);
+            first[v] = _mm256_and_si256(codes, _mm256_set1_epi16(0xff)), second[v] = _mm256_srli_epi16(codes, 8);
+        }
+        UNROLL for (int t = 0; t < tokens; t++) {
+            vint q = _mm256_set1_epi32(x[t][b * 16 + 2 * i]), r = _mm256_set1_epi32(x[t][b * 16 + 2 * i + 1]);
+            UNROLL for (int v = 0; v < tiles; v++) {
+                dots[v][t] = _mm256_add_epi32(dots[v][t], _mm256_madd_epi16(first[v], q));
+                dots[v][t] = _mm256_add_epi32(dots[v][t], _mm256_madd_epi16(second[v], r));
+            }
+        }
+    }
+}
+
+ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *const *w, const int32_t *const *x,
+                             int n_blocks, vint dots[TILES][MAX_TOKENS]) {
+    UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) dots[v][t] = _mm256_setzero_si256();
+    for (int b = 0; b < n_blocks; b++) {
+        if (tokens == 1)
+            UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int i = 0; i < bits; i += 2)
+                _mm_prefetch((const char *)(w[v] + b * bits * 32 + 32 * i + 64 * 40), _MM_HINT_T0);
+        if (bits == 8) {
+            add_block_8(tiles, tokens, w, x, b, dots);
+        } else {
+            add_plane(tiles, tokens, bits, w, x, b, 0, dots);
+            add_plane(tiles, tokens, bits, w, x, b, 1, dots);
+        }
+    }
+}
+
+#include "cpu/x86/matmul_affine_tmpl.h"
+
+#define STEP(bits, tokens)                                                                                             \
+    static void step_##bits##_##tokens(const job *j, int64_t tile, int64_t token) {                                    \
+        step(j, tile, token, tokens, bits);                                                                            \
+    }
+#define RUN(bits)                                                                                                      \
+    STEP(bits, 1)                                                                                                      \
+    STEP(bits, 2)                                                                                                      \
+    STEP(bits, 3)                                                                                                      \
+    STEP(bits, 4)                                                                                                      \
+    static void run_##bits(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {               \
+        (void)row, (void)scratch;                                                                                      \
+        static step_fn *const steps[MAX_TOKENS] = {step_##bits##_1, step_##bits##_2, step_##bits##_3,                  \
+                                                   step_##bits##_4};                                                   \
+        run_tasks(c, begin, end, steps);                                                                               \
+    }
+RUN(2)
+RUN(3)
+RUN(4)
+RUN(5)
+RUN(6)
+RUN(8)
+
+#define ROW(bits, group, scales, suffix)                                                                               \
+    {                                                                                                                  \
+        .name = "matmul.affine" #bits ".g" #group "." suffix ".avx2", .backend = "cpu", .op = KOP_MATMUL, .rank = 20,  \
+        .needs = CPU_AVX2, .layout = &affine_r8, .x_type = (bits) == 8 ? DT_XI16 : DT_XI8X2,                           \
+        .param = {bits, group, scales}, .takes = affine_row_takes, .tasks = affine_tasks, .run = run_##bits,           \
+    }
+#define ROWS_OF_GROUP(bits, group)                                                                                     \
+    ROW(bits, group, DT_F16, "f16"), ROW(bits, group, DT_BF16, "bf16"), ROW(bits, group, DT_F32, "f32")
+#define ROWS(bits) ROWS_OF_GROUP(bits, 32), ROWS_OF_GROUP(bits, 64), ROWS_OF_GROUP(bits, 128)
+
+static const krow rows[] = {ROWS(2), ROWS(3), ROWS(4), ROWS(5), ROWS(6), ROWS(8)};
+const krow_table matmul_affine_avx2_rows = KROW_TABLE(rows);

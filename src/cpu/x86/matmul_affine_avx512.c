@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Matmul of affine weights with AVX-512 VNNI: 16 rows a tile, codes as unsigned bytes, activations as two planes of
+ * signed bytes (DT_XI8X2), so that vpdpbusd multiplies 64 of either plane at once. */
+#include <immintrin.h>
+
+#include "base/half.h"
+#include "cpu/caps.h"
+#include "cpu/cpu_rows.h"
+
+enum { LANES = 16, TILES = 2, MAX_TOKENS = 6 };
+typedef __m512 vfloat;
+typedef __m512i vint;
+
+static inline vfloat load_scales(const uint8_t *p, dtype type) {
+    if (type == DT_F32) return _mm512_loadu_ps(p);
+    __m256i half = _mm256_loadu_si256((const __m256i *)p);
+    if (type == DT_F16) return _mm512_cvtph_ps(half);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+static inline vfloat f_zero(void) {
+    return _mm512_setzero_ps();
+}
+static inline vfloat f_set1(float f) {
+    return _mm512_set1_ps(f);
+}
+static inline vfloat f_mul(vfloat a, vfloat b) {
+    return _mm512_mul_ps(a, b);
+}
+static inline vfloat f_add(vfloat a, vfloat b) {
+    return _mm512_add_ps(a, b);
+}
+static inline vfloat f_fma(vfloat a, vfloat b, vfloat c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+static inline vfloat f_from_int(vint a) {
+    return _mm512_cvtepi32_ps(a);
+}
+static inline vfloat f_load_part(const float *p, int n) {
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+static inline void f_store_part(float *p, int n, vfloat a) {
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), a);
+}
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define UNROLL        _Pragma("GCC unroll 16")
+
+ALWAYS_INLINE vint load_vector(const uint8_t *p, int i) {
+    return _mm512_loadu_si512(p + 64 * i);
+}
+/* A field of every byte: bits [from, from + width) moved to bit `to`. */
+ALWAYS_INLINE vint field(vint a, int from, int width, int to) {
+    if (from > to) a = _mm512_srli_epi16(a, (unsigned)(from - to));
+    if (from < to) a = _mm512_slli_epi16(a, (unsigned)(to - from));
+    return _mm512_and_si512(a, _mm512_set1_epi8((char)(((1 << width) - 1) << to)));
+}
+/* The codes of step i (4 columns) of a block, as bytes. */
+ALWAYS_INLINE vint step_codes(const uint8_t *block, int i, int bits) {
+    if (bits == 8) return load_vector(block, i);
+    if (bits < 4) {
+        vint low = field(load_vector(block, i / 4), 2 * (i % 4), 2, 0);
+        return bits == 2 ? low : _mm512_or_si512(low, field(load_vector(block, 2), i, 1, 2));
+    }
+    vint low = field(load_vector(block, i / 2), 4 * (i % 2), 4, 0);
+    if (bits == 5) return _mm512_or_si512(low, field(load_vector(block, 4), i, 1, 4));
+    if (bits == 6) return _mm512_or_si512(low, field(load_vector(block, 4 + i / 4), 2 * (i % 4), 2, 4));
+    return low;
+}
+
+/* One byte plane (0: high, 1: low) of a group added to dots. */
+ALWAYS_INLINE void add_plane(int tiles, int tokens, int bits, const uint8_t *const *w, const int32_t *const *x,
+                             int n_blocks, int plane, vint dots[TILES][MAX_TOKENS]) {
+    for (int b = 0; b < n_blocks; b++) {
+        UNROLL for (int i = 0; i < 8; i++) {
+            vint codes[TILES];
+            UNROLL for (int v = 0; v < tiles; v++) codes[v] = step_codes(w[v] + b * bits * 64, i, bits);
+            UNROLL for (int t = 0; t < tokens; t++) {
+                vint q = _mm512_set1_epi32(x[t][b * 16 + 2 * i + plane]);
+                UNROLL for (int v = 0; v < tiles; v++) dots[v][t] = _mm512_dpbusd_epi32(dots[v][t], codes[v], q);
+            }
+        }
+    }
+}
+
+/* 256 * high + low. With few tokens both planes are summed at once; with many there are registers for one sum each, so
+ * the high plane goes first. */
+ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *const *w, const int32_t *const *x,
+                             int n_blocks, vint dots[TILES][MAX_TOKENS]) {
+    UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) dots[v][t] = _mm512_setzero_si512();
+    if (tiles * tokens > 8) {
+        add_plane(tiles, tokens, bits, w, x, n_blocks, 0, dots);
+        UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) dots[v][t] =
+            _mm512_slli_epi32(dots[v][t], 8);
+        add_plane(tiles, tokens, bits, w, x, n_blocks, 1, dots);
+        return;
+    }
+    vint high[TILES][MAX_TOKENS];
+    UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) high[v][t] = _mm512_setzero_si512();
+    for (int b = 0; b < n_blocks; b++) {
+        UNROLL for (int i = 0; i < 8; i++) {
+            UNROLL for (int v = 0; v < tiles; v++) {
+                const uint8_t *block = w[v] + b * bits * 64;
+                if (tokens == 1 && i < bits) _mm_prefetch((const char *)(block + 64 * i + 64 * 40), _MM_HINT_T0);
+                vint codes = step_codes(block, i, bits);
+                UNROLL for (int t = 0; t < tokens; t++) {
+                    const int32_t *q = x[t] + b * 16 + 2 * i;
+                    high[v][t] = _mm512_dpbusd_epi32(high[v][t], codes, _mm512_set1_epi32(q[0]));
+                    dots[v][t] = _mm512_dpbusd_epi32(dots[v][t], codes, _mm512_set1_epi32(q[1]));
+                }
+            }
+        }
+    }
+    UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) dots[v][t] =
+        _mm512_add_epi32(dots[v][t], _mm512_slli_epi32(high[v][t], 8));
+}
+
+#include "cpu/x86/matmul_affine_tmpl.h"
+
+#define STEP(bits, tokens)                                                                                             \
+    static void step_##bits##_##tokens(const job *j, int64_t tile, int64_t token) {                                    \
+        step(j, tile, token, tokens, bits);                                                                            \
+    }
+#define RUN(bits)                                                                                                      \
+    STEP(bits, 1)                                                                                                      \
+    STEP(bits, 2)                                                                                                      \
+    STEP(bits, 3)                                                                                                      \
+    STEP(bits, 4)                                                                                                      \
+    STEP(bits, 5)                                                                                                      \
+    STEP(bits, 6)                                                                                                      \
+    static void run_##bits(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {               \
+        (void)row, (void)scratch;                                                                                      \
+        static step_fn *const steps[MAX_TOKENS] = {step_##bits##_1, step_##bits##_2, step_##bits##_3,                  \
+                                                   step_##bits##_4, step_##bits##_5, step_##bits##_6};                 \
+        run_tasks(c, begin, end, steps);                                                                               \
+    }
+RUN(2)
+RUN(3)
+RUN(4)
+RUN(5)
+RUN(6)
+RUN(8)
+
+#define ROW(bits, group, scales, suffix)                                                                               \
+    {                                                                                                                  \
+        .name = "matmul.affine" #bits ".g" #group "." suffix ".avx512", .backend = "cpu", .op = KOP_MATMUL,            \
+        .rank = 30, .needs = CPU_AVX512 | CPU_VNNI, .layout = &affine_r16, .x_type = DT_XI8X2,                         \
+        .param = {bits, group, scales}, .takes = affine_row_takes, .tasks = affine_tasks, .run = run_##bits,           \
+    }
+#define ROWS_OF_GROUP(bits, group)                                                                                     \
+    ROW(bits, group, DT_F16, "f16"), ROW(bits, group, DT_BF16, "bf16"), ROW(bits, group, DT_F32, "f32")
+#define ROWS(bits) ROWS_OF_GROUP(bits, 32), ROWS_OF_GROUP(bits, 64), ROWS_OF_GROUP(bits, 128)
+
+static const krow rows[] = {ROWS(2), ROWS(3), ROWS(4), ROWS(5), ROWS(6), ROWS(8)};
+const krow_table matmul_affine_avx512_rows = KROW_TABLE(rows);
