@@ -109,3 +109,22 @@ nb_status json_str(const cJSON *object, const char *field, const char **out, boo
     *out = item->valuestring;
     return NB_OK;
 }
+
+void json_put_str(buf *out, const char *text, size_t n) {
+    buf_putc(out, '"');
+    size_t start = 0;
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) continue;
+        buf_put(out, text + start, i - start);
+        start = i + 1;
+        if (c == '"' || c == '\\')
+            buf_printf(out, "\\%c", c);
+        else if (c == '\n')
+            buf_puts(out, "\\n");
+        else
+            buf_printf(out, "\\u%04x", c);
+    }
+    buf_put(out, text + start, n - start);
+    buf_putc(out, '"');
+}

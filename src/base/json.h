@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/status.h"
 
 /* Parses the whole text (trailing bytes other than white space are an error). `name` stands in errors.
@@ -29,5 +30,8 @@ nb_status json_bool(const cJSON *object, const char *field, bool *out, bool *fou
 /* *out points into the JSON tree. */
 nb_status json_str(const cJSON *object, const char *field, const char **out, bool *found, const char *name,
                    nb_error *err);
+
+/* Appends n bytes of UTF-8 as a JSON string, with its quotes. */
+void json_put_str(buf *out, const char *text, size_t n);
 
 #endif

@@ -119,8 +119,10 @@ static nb_status check_names(const st_writer *w, nb_error *err) {
     return status;
 }
 
-static void print_entry(buf *b, const char *quoted, const entry *e) {
-    buf_printf(b, ",%s:{\"dtype\":\"%s\",\"shape\":[", quoted, dtype_to_safetensors(e->type));
+static void print_entry(buf *b, const entry *e) {
+    buf_putc(b, ',');
+    json_put_str(b, e->name, strlen(e->name));
+    buf_printf(b, ":{\"dtype\":\"%s\",\"shape\":[", dtype_to_safetensors(e->type));
     for (int d = 0; d < e->n_dims; d++) buf_printf(b, "%s%lld", d ? "," : "", (long long)e->shape[d]);
     buf_printf(b, "],\"data_offsets\":[%zu,%zu]}", e->begin, e->begin + e->bytes);
 }
@@ -138,14 +140,6 @@ static nb_status write_at(const st_writer *w, const void *data, size_t bytes, si
     return NB_OK;
 }
 
-/* A C string as a JSON string, quotes and all; cJSON_free it. */
-static char *quote(const char *text) {
-    cJSON *item = cJSON_CreateStringReference(text);
-    char *quoted = item ? cJSON_PrintUnformatted(item) : NULL;
-    cJSON_Delete(item);
-    return quoted;
-}
-
 /* Gives every tensor its place (wide elements first) and prints the header in that order, padded to 8 bytes. */
 static bool lay_out(st_writer *w, buf *header) {
     char *metadata = cJSON_PrintUnformatted(w->metadata);
@@ -161,10 +155,7 @@ static bool lay_out(st_writer *w, buf *header) {
             if (dtype_size(e->type) != size) continue;
             e->begin = at;
             if (!size_add(at, e->bytes, &at)) return false;
-            char *quoted = quote(e->name);
-            if (!quoted) return false;
-            print_entry(header, quoted, e);
-            cJSON_free(quoted);
+            print_entry(header, e);
         }
     buf_putc(header, '}');
     while (!header->failed && header->len % 8) buf_putc(header, ' ');
