@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Loads a tokenizer.json: the parts that all components share, the BPE model's vocabulary and merges, and the order
+ * in which the parts depend on each other. Truncation and padding are left to the caller of a model; dropout is a
+ * training matter and ignored. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/utf8.h"
+#include "text/tok_internal.h"
+
+enum {
+    MAX_GAP = 1 << 20, /* ids may leave gaps: up to 8 times the tokens and so many more */
+    MAX_TOKENS = 1 << 26,
+};
+
+/* ---- Helpers of all parsers ----------------------------------------------------------------------------------- */
+
+nb_status tok_type_of(const cJSON *json, const char *what, const char **type, const char *name, nb_error *err) {
+    *type = NULL;
+    if (!cJSON_IsObject(json)) return err_set(err, NB_ERR_FORMAT, "%s: %s is no object", name, what);
+    nb_status status = json_str(json, "type", type, NULL, name, err);
+    if (!status && !*type) status = err_set(err, NB_ERR_FORMAT, "%s: a %s has no \"type\"", name, what);
+    return status;
+}
+
+nb_status tok_unknown_type(const char *what, const char *type, const char *name, nb_error *err) {
+    return err_set(err, NB_ERR_UNSUPPORTED, "%s: %s of type \"%.60s\" is not known to nibble", name, what, type);
+}
+
+nb_status tok_each_step(const cJSON *json, const char *what, const char *field, tok_steps *steps, tok_add_step add,
+                        tokenizer *t, const char *name, nb_error *err) {
+    const char *type;
+    nb_status status = tok_type_of(json, what, &type, name, err);
+    if (status) return status;
+    if (strcmp(type, "Sequence") != 0) {
+        if (steps->n++ == TOK_MAX_STEPS)
+            return err_set(err, NB_ERR_FORMAT, "%s: more than %d steps in the %s", name, TOK_MAX_STEPS, what);
+        return add(json, type, t, name, err);
+    }
+    const cJSON *items = json_get(json, field);
+    if (!cJSON_IsArray(items) || steps->depth == TOK_MAX_DEPTH)
+        return err_set(err, NB_ERR_FORMAT, "%s: a %s sequence has no \"%s\", or is nested too deep", name, what, field);
+    steps->depth++;
+    for (const cJSON *item = items->child; item && !status; item = item->next)
+        status = tok_each_step(item, what, field, steps, add, t, name, err);
+    steps->depth--;
+    return status;
+}
+
+nb_status tok_need_str(const cJSON *json, const char *field, arena *mem, const char **out, size_t *len,
+                       const char *name, nb_error *err) {
+    const char *text = NULL;
+    nb_status status = json_str(json, field, &text, NULL, name, err);
+    if (status) return status;
+    if (!text) return err_set(err, NB_ERR_FORMAT, "%s: field \"%s\" is missing", name, field);
+    *len = strlen(text);
+    if (*len > TOK_MAX_CONTENT)
+        return err_set(err, NB_ERR_FORMAT, "%s: field \"%s\" has %zu bytes, expected at most %d", name, field, *len,
+                       TOK_MAX_CONTENT);
+    *out = arena_strndup(mem, text, *len);
+    return *out ? NB_OK : err_no_memory(err, "the tokenizer", *len);
+}
+
+nb_status tok_need_char(const cJSON *json, const char *field, uint32_t *out, const char *name, nb_error *err) {
+    const char *text = NULL;
+    nb_status status = json_str(json, field, &text, NULL, name, err);
+    if (status) return status;
+    size_t len = text ? strlen(text) : 0;
+    if (len == 0 || (size_t)utf8_decode(text, len, out) != len)
+        return err_set(err, NB_ERR_FORMAT, "%s: field \"%s\" is \"%.40s\", expected one character", name, field,
+                       text ? text : "");
+    return NB_OK;
+}
+
+nb_status tok_prepend_scheme(const cJSON *json, tok_prepend *out, const char *name, nb_error *err) {
+    const char *text = "always";
+    bool prefix = true;
+    nb_status status = json_str(json, "prepend_scheme", &text, NULL, name, err);
+    if (!status) status = json_bool(json, "add_prefix_space", &prefix, NULL, name, err);
+    if (status) return status;
+    if (strcmp(text, "always") == 0)
+        *out = PREPEND_ALWAYS;
+    else if (strcmp(text, "first") == 0)
+        *out = PREPEND_FIRST;
+    else if (strcmp(text, "never") == 0)
+        *out = PREPEND_NEVER;
+    else
+        return err_set(err, NB_ERR_UNSUPPORTED, "%s: prepend_scheme \"%.40s\" is not known", name, text);
+    if (!prefix) *out = PREPEND_NEVER; /* the older spelling */
+    return NB_OK;
+}
+
+/* ---- The model ------------------------------------------------------------------------------------------------ */
+
+static nb_status parse_vocab(const cJSON *json, size_t n_added, tokenizer *t, const char *name, nb_error *err) {
+    if (!cJSON_IsObject(json)) return err_set(err, NB_ERR_FORMAT, "%s: the model has no vocab", name);
+    size_t n = 0;
+    double highest = -1, limit;
+    for (const cJSON *item = json->child; item; item = item->next) n++;
+    if (n > MAX_TOKENS || n_added > MAX_TOKENS) return err_set(err, NB_ERR_FORMAT, "%s: too many tokens", name);
+    limit = 8.0 * (double)n + MAX_GAP;
+    for (const cJSON *item = json->child; item; item = item->next) {
+        double id = item->valuedouble;
+        if (!cJSON_IsNumber(item) || !(id >= 0 && id < limit) || id != (double)(int32_t)id)
+            return err_set(err, NB_ERR_FORMAT, "%s: token \"%.60s\" has id %g, expected a whole number from 0 to %.0f",
+                           name, item->string, id, limit - 1);
+        if (id > highest) highest = id;
+    }
+    t->n_ids = (int32_t)highest + 1;
+    t->entries = arena_zalloc(t->mem, (size_t)t->n_ids + n_added + 1, sizeof *t->entries);
+    if (!t->entries || !tok_map_init(&t->vocab, t->mem, n)) return err_no_memory(err, "the vocabulary", n);
+    for (const cJSON *item = json->child; item; item = item->next) {
+        uint32_t len = (uint32_t)strlen(item->string);
+        int32_t id = (int32_t)item->valuedouble;
+        const char *text = arena_strndup(t->mem, item->string, len);
+        if (!text) return err_no_memory(err, "the vocabulary", len);
+        tok_map_put(&t->vocab, text, len, id);
+        t->entries[id] = (tok_entry){.text = text, .decoded = text, .len = len, .decoded_len = len};
+    }
+    t->n_vocab = t->vocab.n;
+    return NB_OK;
+}
+
+/* Both halves of a merge: ["a", "b"], or "a b" with one space. */
+static bool merge_parts(const cJSON *item, const char **a, size_t *n_a, const char **b, size_t *n_b) {
+    if (cJSON_IsString(item)) {
+        const char *text = item->valuestring, *space = strchr(text, ' ');
+        if (!space || strchr(space + 1, ' ')) return false;
+        *a = text;
+        *n_a = (size_t)(space - text);
+        *b = space + 1;
+        *n_b = strlen(*b);
+        return true;
+    }
+    const cJSON *left = cJSON_IsArray(item) ? item->child : NULL, *right = left ? left->next : NULL;
+    if (!right || right->next || !cJSON_IsString(left) || !cJSON_IsString(right)) return false;
+    *a = left->valuestring;
+    *n_a = strlen(*a);
+    *b = right->valuestring;
+    *n_b = strlen(*b);
+    return true;
+}
+
+static nb_status add_merge(const cJSON *item, uint32_t rank, tokenizer *t, buf *joined, const char *name,
+                           nb_error *err) {
+    const char *a, *b;
+    size_t n_a, n_b, n_prefix = t->subword_prefix ? strlen(t->subword_prefix) : 0;
+    if (!merge_parts(item, &a, &n_a, &b, &n_b) || n_b < n_prefix)
+        return err_set(err, NB_ERR_FORMAT, "%s: merge %u is not a pair of tokens", name, rank);
+    buf_clear(joined);
+    buf_put(joined, a, n_a);
+    buf_put(joined, b + n_prefix, n_b - n_prefix);
+    if (joined->failed) return err_no_memory(err, "a merge", n_a + n_b);
+    int32_t left = tok_map_get(&t->vocab, a, n_a), right = tok_map_get(&t->vocab, b, n_b);
+    int32_t id = tok_map_get(&t->vocab, joined->data, joined->len);
+    if (left < 0 || right < 0 || id < 0)
+        return err_set(err, NB_ERR_FORMAT, "%s: merge %u (\"%.60s\") makes or needs a token outside of the vocabulary",
+                       name, rank, joined->data);
+    tok_merges_put(&t->merges, left, right, rank, id);
+    return NB_OK;
+}
+
+static nb_status parse_merges(const cJSON *json, tokenizer *t, const char *name, nb_error *err) {
+    if (!cJSON_IsArray(json)) return err_set(err, NB_ERR_FORMAT, "%s: the model has no merges", name);
+    size_t n = (size_t)cJSON_GetArraySize(json);
+    if (n > MAX_TOKENS || !tok_merges_init(&t->merges, t->mem, n)) return err_no_memory(err, "the merges", n);
+    buf joined = {0};
+    uint32_t rank = 0;
+    nb_status status = NB_OK;
+    for (const cJSON *item = json->child; item && !status; item = item->next) {
+        if (cJSON_IsString(item) && strncmp(item->valuestring, "#version", 8) == 0) continue;
+        status = add_merge(item, rank++, t, &joined, name, err);
+    }
+    buf_free(&joined);
+    return status;
+}
+
+/* An optional string of the model; "" counts as none. */
+static nb_status optional(const cJSON *json, const char *field, tokenizer *t, const char **out, const char *name,
+                          nb_error *err) {
+    size_t len;
+    *out = NULL;
+    if (!json_get(json, field)) return NB_OK;
+    nb_status status = tok_need_str(json, field, t->mem, out, &len, name, err);
+    if (!status && len == 0) *out = NULL;
+    return status;
+}
+
+static void fill_tables(tokenizer *t) {
+    for (uint32_t cp = 0; cp < TOK_DIRECT_CHARS; cp++) {
+        char bytes[4];
+        t->direct[cp] = tok_map_get(&t->vocab, bytes, (size_t)utf8_encode(cp, bytes));
+    }
+    static const char hex[] = "0123456789ABCDEF";
+    for (unsigned b = 0; b < 256; b++) {
+        char text[6] = {'<', '0', 'x', hex[b >> 4], hex[b & 15], '>'};
+        t->byte_ids[b] = tok_map_get(&t->vocab, text, 6);
+    }
+    t->unk_id = t->unk_token ? tok_map_get(&t->vocab, t->unk_token, strlen(t->unk_token)) : -1;
+}
+
+static nb_status parse_model(const cJSON *json, size_t n_added, tokenizer *t, const char *name, nb_error *err) {
+    const char *type = "BPE"; /* the oldest files do not say */
+    if (!cJSON_IsObject(json)) return err_set(err, NB_ERR_FORMAT, "%s: no model", name);
+    nb_status status = json_str(json, "type", &type, NULL, name, err);
+    if (!status && strcmp(type, "BPE") != 0) return tok_unknown_type("model", type, name, err);
+    if (!status) status = optional(json, "continuing_subword_prefix", t, &t->subword_prefix, name, err);
+    if (!status) status = optional(json, "end_of_word_suffix", t, &t->word_suffix, name, err);
+    if (!status) status = optional(json, "unk_token", t, &t->unk_token, name, err);
+    if (!status) status = json_bool(json, "fuse_unk", &t->fuse_unk, NULL, name, err);
+    if (!status) status = json_bool(json, "byte_fallback", &t->byte_fallback, NULL, name, err);
+    if (!status) status = json_bool(json, "ignore_merges", &t->ignore_merges, NULL, name, err);
+    if (!status) status = parse_vocab(json_get(json, "vocab"), n_added, t, name, err);
+    if (!status) status = parse_merges(json_get(json, "merges"), t, name, err);
+    if (!status) fill_tables(t);
+    return status;
+}
+
+/* ---- The whole ------------------------------------------------------------------------------------------------ */
+
+static nb_status parse(const cJSON *json, tokenizer *t, const char *name, nb_error *err) {
+    if (!cJSON_IsObject(json)) return err_set(err, NB_ERR_FORMAT, "%s: no object", name);
+    const char *version = "1.0";
+    nb_status status = json_str(json, "version", &version, NULL, name, err);
+    if (!status && strcmp(version, "1.0") != 0)
+        status = err_set(err, NB_ERR_UNSUPPORTED, "%s: version \"%.20s\", expected 1.0", name, version);
+    const cJSON *added = json_get(json, "added_tokens");
+    size_t n_added = cJSON_IsArray(added) ? (size_t)cJSON_GetArraySize(added) : 0;
+    if (!status) status = parse_model(json_get(json, "model"), n_added, t, name, err);
+    if (!status) status = tok_parse_normalizer(json_get(json, "normalizer"), t, name, err);
+    if (!status) status = tok_parse_added(added, t, name, err);
+    if (!status) status = tok_parse_pre_tokenizer(json_get(json, "pre_tokenizer"), t, name, err);
+    if (!status) status = tok_parse_post_processor(json_get(json, "post_processor"), t, name, err);
+    if (!status) status = tok_parse_decoder(json_get(json, "decoder"), t, name, err);
+    return status;
+}
+
+nb_status tok_from_json(const char *json, size_t n, const char *name, tokenizer **out, nb_error *err) {
+    *out = NULL;
+    if (!utf8_valid(json, n)) return err_set(err, NB_ERR_FORMAT, "%s: not valid UTF-8", name);
+    cJSON *tree;
+    nb_status status = json_parse(json, n, name, &tree, err);
+    if (status) return status;
+    tokenizer *t = calloc(1, sizeof *t);
+    if (t) t->mem = arena_new(0);
+    status = t && t->mem ? parse(tree, t, name, err) : err_no_memory(err, "the tokenizer", sizeof *t);
+    cJSON_Delete(tree);
+    if (status) {
+        tok_free(t);
+        return status;
+    }
+    *out = t;
+    return NB_OK;
+}
+
+nb_status tok_load(const char *dir, tokenizer **out, nb_error *err) {
+    *out = NULL;
+    char *path = path_join(dir, "tokenizer.json");
+    if (!path) return err_no_memory(err, "a path", 0);
+    file_map map = {0};
+    nb_status status = path_is_file(path) ? file_map_open(path, &map, err)
+                                          : err_set(err, NB_ERR_NOT_FOUND,
+                                                    "%s: no such file; the model has no tokenizer "
+                                                    "that nibble can read",
+                                                    path);
+    if (!status) {
+        status = tok_from_json(map.data ? (const char *)map.data : "", map.size, path, out, err);
+        file_map_close(&map);
+    }
+    free(path);
+    return status;
+}
+
+void tok_free(tokenizer *t) {
+    if (!t) return;
+    for (size_t i = 0; i < t->n_norms; i++) tok_pattern_free(&t->norms[i].pattern);
+    for (size_t i = 0; i < t->n_pres; i++) tok_pattern_free(&t->pres[i].pattern);
+    for (size_t i = 0; i < t->n_decs; i++) tok_pattern_free(&t->decs[i].pattern);
+    arena_free(t->mem);
+    free(t);
+}
+
+int32_t tok_count(const tokenizer *t) {
+    return t->n_ids;
+}
+
+int32_t tok_id(const tokenizer *t, const char *token) {
+    size_t len = strlen(token);
+    int32_t id = tok_map_get(&t->added_ids, token, len);
+    return id >= 0 ? id : tok_map_get(&t->vocab, token, len);
+}
+
+const char *tok_text(const tokenizer *t, int32_t id) {
+    return id >= 0 && id < t->n_ids ? t->entries[id].text : NULL;
+}
+
+bool tok_is_special(const tokenizer *t, int32_t id) {
+    return id >= 0 && id < t->n_ids && t->entries[id].special;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The tokenizer: text to token ids and back, as a tokenizer.json describes it. Ids and decoded text equal those of
+ * Hugging Face's `tokenizers` for BPE models; a component that is not known here is refused by its name. */
+#ifndef NB_TEXT_TOKENIZER_H
+#define NB_TEXT_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+typedef struct tokenizer tokenizer; /* immutable once loaded; any number of threads may use it */
+
+/* Reads DIR/tokenizer.json. NB_ERR_NOT_FOUND when there is none, NB_ERR_UNSUPPORTED for a model or component that
+ * nibble does not know, NB_ERR_FORMAT for a file that contradicts itself. Free with tok_free. */
+nb_status tok_load(const char *dir, tokenizer **out, nb_error *err);
+/* The same from memory (n bytes, need not be NUL-terminated); `name` stands in errors. */
+nb_status tok_from_json(const char *json, size_t n, const char *name, tokenizer **out, nb_error *err);
+void tok_free(tokenizer *t);
+
+/* Text (n bytes) to ids; add_special: with what the post-processor adds (BOS, ...). *ids is for free(), never NULL on
+ * success. Bytes that are not UTF-8 count as U+FFFD, one for each maximal invalid piece. A pre-tokenizer's regex that
+ * runs into its step limit is NB_ERR_LIMIT. */
+nb_status tok_encode(const tokenizer *t, const char *text, size_t n, bool add_special, int32_t **ids, size_t *n_ids,
+                     nb_error *err);
+/* Ids to text, for free(), NUL-terminated; *len (may be NULL) counts bytes. Ids that the vocabulary lacks are left
+ * out, like special ones when skip_special. The text is always valid UTF-8. */
+nb_status tok_decode(const tokenizer *t, const int32_t *ids, size_t n, bool skip_special, char **text, size_t *len,
+                     nb_error *err);
+
+int32_t tok_count(const tokenizer *t);                 /* highest id + 1 */
+int32_t tok_id(const tokenizer *t, const char *token); /* -1 when unknown */
+const char *tok_text(const tokenizer *t, int32_t id);  /* the vocabulary's spelling; NULL when no such id */
+bool tok_is_special(const tokenizer *t, int32_t id);   /* an added token marked special */
+
+/* A streaming detokenizer: never emits half a character, and all it emits together equals tok_decode of all ids
+ * wherever the ids spell valid UTF-8. Not thread safe; the tokenizer must outlive it. */
+typedef struct tok_stream tok_stream;
+nb_status tok_stream_new(const tokenizer *t, bool skip_special, tok_stream **out, nb_error *err);
+/* The text that this id completes (maybe ""), valid until the next call; NULL when out of memory. */
+const char *tok_stream_put(tok_stream *s, int32_t id);
+/* What is still held back (an unfinished character becomes U+FFFD). Afterwards the stream begins anew. */
+const char *tok_stream_finish(tok_stream *s);
+/* Bytes of the text that the last put or finish returned (it may hold NUL characters). */
+size_t tok_stream_length(const tok_stream *s);
+void tok_stream_free(tok_stream *s);
+
+#endif
