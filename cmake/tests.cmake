@@ -19,6 +19,10 @@ if(nb_support)
   target_link_libraries(nibble_test_support PUBLIC nibble_objects PkgConfig::CMOCKA)
 endif()
 
+# In tests named *_oom.c the linker sends calls of malloc and its kin to tests/support/oom, where they can fail.
+set(nb_oom_wrap malloc calloc realloc strdup strndup aligned_alloc posix_memalign mmap)
+list(TRANSFORM nb_oom_wrap PREPEND "-Wl,--wrap=")
+
 # Gives a test its environment, and the model's fixture if it (a source file) asks for the model.
 function(nb_test_properties name source)
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "${nb_test_env}" TIMEOUT 900 SKIP_RETURN_CODE 77)
@@ -48,6 +52,10 @@ foreach(part IN LISTS NB_TEST_PARTS)
     target_link_libraries(test.${name} PRIVATE nibble_objects PkgConfig::CMOCKA)
     if(nb_support)
       target_link_libraries(test.${name} PRIVATE nibble_test_support)
+    endif()
+    if(name MATCHES "_oom$")
+      target_sources(test.${name} PRIVATE tests/support/oom/fail_alloc.c)
+      target_link_options(test.${name} PRIVATE ${nb_oom_wrap})
     endif()
     add_test(NAME ${NB_TEST_PREFIX}${name} COMMAND test.${name})
     nb_test_properties(${NB_TEST_PREFIX}${name} ${source})
