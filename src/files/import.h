@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The parts of the GGUF import: what the model is (import_arch.c), its tensors (import_tensors.c), its tokenizer
- * (import_tokenizer.c) and the whole (import_gguf.c). Only these files include this header. */
+ * (import_tokenizer.c) and the whole (import_gguf.c). Only these files and the fuzz target include this header. */
 #ifndef NB_FILES_IMPORT_H
 #define NB_FILES_IMPORT_H
 
