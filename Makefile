@@ -42,7 +42,7 @@ demo: $(BIN) build/demo-model/config.json
 # Each build is made first, then one CTest run walks the tests of all of them.
 test:
 	@tools/deps.sh build demo test fuzz $(if $(CROSS),cross)
-	@$(if $(CROSS),tools/sysroot-arm64.sh build/sysroot-arm64)
+	@$(if $(CROSS),tools/sysroot-arm64.sh build/sysroot-arm64 && tools/zig.sh build/zig)
 	cmake --preset asan
 	cmake --build build/asan -j $(JOBS)
 	cmake --preset fuzz
