@@ -86,11 +86,7 @@ static void quantize_run(const krow *row, const kcall *c, int64_t begin, int64_t
     (void)row, (void)scratch;
     int64_t group = c->y.group, n_groups = c->y.cols / group;
     for (int64_t t = begin; t < last_of(end, c->x.rows); t++) {
-        for (int64_t g = 0; g < n_groups; g++) {
-            float *scale = xform_scales(&c->y) + t * n_groups + g, *sum = xform_sums(&c->y) + t * n_groups + g;
-            char *codes = (char *)xform_codes(&c->y, t) + 2 * g * group;
-            scalar_quantize_group(row_in(&c->x, t) + g * group, group, c->y.type, codes, scale, sum);
-        }
+        for (int64_t g = 0; g < n_groups; g++) xform_encode(&c->y, t, g, row_in(&c->x, t) + g * group);
     }
 }
 

@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Portable building blocks: a weight row as fp32, a dot product, one group of an activation form. */
+ * Portable building blocks: a weight row as fp32, a dot product. */
 #include "cpu/scalar_weight.h"
 
-#include <float.h>
-#include <math.h>
-#include <string.h>
-
 #include "base/half.h"
-#include "quant/xform.h"
 
 static float stored_float(const void *data, dtype type, int64_t i) {
     if (type == DT_F32) return ((const float *)data)[i];
@@ -55,29 +50,4 @@ float scalar_dot(const float *a, const float *b, int64_t n) {
     for (int width = 8; width > 0; width /= 2)
         for (int l = 0; l < width; l++) sums[l] += sums[l + width];
     return sums[0];
-}
-
-/* The largest |x| is found among the bit patterns, where NaN > infinity > every number. */
-void scalar_quantize_group(const float *x, int64_t n, dtype form, void *codes, float *scale, float *sum) {
-    uint32_t largest = 0;
-    for (int64_t j = 0; j < n; j++) {
-        uint32_t a = f32_bits(x[j]) & 0x7fffffffu;
-        if (a > largest) largest = a;
-    }
-    float step = f32_from_bits(largest) / (float)XFORM_MAX, inverse = 1.0f / step;
-    bool finite = largest < 0x7f800000u, tiny = finite && step < FLT_MIN;
-    int32_t total = 0;
-    for (int64_t j = 0; j < n; j++) {
-        int32_t q = finite && !tiny ? (int32_t)lrintf(x[j] * inverse) : 0;
-        total += q;
-        if (form == DT_XI16) {
-            ((int16_t *)codes)[j] = (int16_t)q;
-        } else {
-            int8_t *high = (int8_t *)codes + j / 4 * 8 + j % 4;
-            high[4] = (int8_t)(uint8_t)(q & 0xff);
-            high[0] = (int8_t)((q - high[4]) / 256);
-        }
-    }
-    *scale = !finite ? NAN : tiny ? 0.0f : step;
-    *sum = *scale * (float)total;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the portable rows share: a weight row as fp32, a dot product, one group of an activation form. The SIMD rows
+ * What the portable rows share: a weight row as fp32, a dot product. The SIMD rows
  * use them too where speed does not matter. */
 #ifndef NB_CPU_SCALAR_WEIGHT_H
 #define NB_CPU_SCALAR_WEIGHT_H
@@ -12,9 +12,5 @@ void scalar_weight_row(const kweight *w, int64_t i, float *y);
 
 /* 16 sums of every 16th product, added in a fixed order. */
 float scalar_dot(const float *a, const float *b, int64_t n);
-
-/* One group of a form (src/quant/xform.h): its codes, its scale and its sum. Groups of NaN or infinity get a scale of
- * NaN; groups whose step would be below the normal fp32 numbers become 0. */
-void scalar_quantize_group(const float *x, int64_t n, dtype form, void *codes, float *scale, float *sum);
 
 #endif

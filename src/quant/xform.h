@@ -24,4 +24,8 @@ void *xform_codes(const kmat *m, int64_t row);
 /* What element (i, j) stands for. */
 double xform_get(const kmat *m, int64_t i, int64_t j);
 
+/* Puts x[0..group) into group g of row i: codes, scale and sum. A group with a NaN or an infinity gets NaN as scale and
+ * sum; a group whose step would be below the normal fp32 numbers becomes 0. The SIMD rows do the same. */
+void xform_encode(const kmat *m, int64_t i, int64_t g, const float *x);
+
 #endif

@@ -28,27 +28,27 @@ static double score(const kcall *c, int64_t t, int64_t head, int64_t kv_head, in
 }
 
 /* One output head. A relative error e of each score's terms moves the weight w_p = exp(s_p) / sum exp(s) by up to
- * w_p e (A_p + sum w A), A_p being the score's magnitude; so the magnitude of sum w v is sum w |v| (1 + A_p + A). It
- * takes two passes over the scores, the first for the largest and the sums. */
+ * w_p e (A_p + sum w A), A_p being the score's magnitude, to which |s_p - largest| is added since that difference is
+ * rounded too; so the magnitude of sum w v is sum w |v| (1 + A_p + sum w A). */
 static void attend(const kcall *c, int64_t t, int64_t head, double *y, double *mag) {
     int64_t dim = c->keys.head_dim, kv_head = head / (c->x.cols / dim / c->keys.n_heads);
     int64_t last = c->positions[t], first = c->window > 0 && last >= c->window ? last - c->window + 1 : 0;
     double largest = -INFINITY, sum = 0, mean_magnitude = 0, magnitude;
     for (int64_t p = first; p <= last; p++) largest = fmax(largest, score(c, t, head, kv_head, p, &magnitude));
     for (int64_t p = first; p <= last; p++) {
-        double e = exp(score(c, t, head, kv_head, p, &magnitude) - largest);
-        sum += e;
-        mean_magnitude += e * magnitude;
+        double below = largest - score(c, t, head, kv_head, p, &magnitude);
+        sum += exp(-below);
+        mean_magnitude += exp(-below) * (magnitude + below);
     }
     mean_magnitude /= sum;
     for (int64_t d = 0; d < dim; d++) y[d] = 0;
     for (int64_t d = 0; mag && d < dim; d++) mag[d] = 0;
     for (int64_t p = first; p <= last; p++) {
-        double w = exp(score(c, t, head, kv_head, p, &magnitude) - largest) / sum;
+        double below = largest - score(c, t, head, kv_head, p, &magnitude), w = exp(-below) / sum;
         for (int64_t d = 0; d < dim; d++) {
             double v = page_at(c, &c->values, t, p, kv_head, d);
             y[d] += w * v;
-            if (mag) mag[d] += (w * (1 + magnitude + mean_magnitude) + REF_UNDERFLOW) * fabs(v);
+            if (mag) mag[d] += (w * (1 + magnitude + below + mean_magnitude) + REF_UNDERFLOW) * fabs(v);
         }
     }
 }

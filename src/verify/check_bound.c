@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The error model. A kernel computes in fp32 (unit roundoff u = 2^-24), in an order of its own. An element that is a
+ * sum of terms is off by at most u times the sum over its terms of |term| times the number of roundings on that term's
+ * way into the result (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1, first order). So
+ *   |err| <= u |y| + u depth magnitude + floor
+ * with the depth worked out per operation below: it is what a kernel is allowed, not what one was seen to need. Sums of
+ * n terms must run in at least 8 chains (every SIMD kernel's do), which makes n / 8 + 8 roundings, adding the chains
+ * included. Results near the smallest normal fp32 number may be flushed: the floor. */
+#include "verify/check.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "quant/xform.h"
+
+static const double unit = 0x1p-24;
+
+static double sum_depth(int64_t n) {
+    return (double)n / 8 + 8;
+}
+
+/* Exponentials are within 2 ulp = 4 u; a division or a product adds one rounding. */
+static double depth_of(const kcall *c) {
+    switch (c->op) {
+    case KOP_EMBED:
+        return 3; /* scale * code, + bias, * embedding scale */
+    case KOP_RMSNORM:
+        /* The root halves the sum's error; mean, + eps, root, 1 / root, twice a product. */
+        return (sum_depth(c->x.cols / c->n_parts) + 3) / 2 + 4;
+    case KOP_MATMUL:
+        /* Dequantizing 2, the product 1, + bias, + residual; in an activation form the integer sum's conversion,
+         * scale * scale, the group's sum: 8 in all at most. */
+        return sum_depth(c->w->k) + 8;
+    case KOP_ROPE_TABLE:
+        return 2; /* the angle is a double's; cos or sin to fp32, * scale */
+    case KOP_ROPE:
+        return 2; /* a product, a sum */
+    case KOP_ATTENTION: {
+        /* A score, its scale and difference to the largest; exp; then weights are summed one position after the other,
+         * rescaled at most once a position; 1 / sum and its product. */
+        int64_t keys = 0;
+        for (int64_t t = 0; t < c->x.rows; t++) keys = c->positions[t] >= keys ? c->positions[t] + 1 : keys;
+        if (c->window > 0 && c->window < keys) keys = c->window;
+        return sum_depth(c->keys.head_dim) + 2 + 4 + 2 * (double)keys + 2;
+    }
+    case KOP_SILU_MUL:
+        return 4 + 4; /* exp, + 1, division, product, and one to spare for a reciprocal */
+    default:
+        return 0; /* ADD is rounded once; copies and conversions have one right result */
+    }
+}
+
+double check_bound(const kcall *c, double y, double mag) {
+    if (c->op == KOP_KV_STORE || c->op == KOP_SELECT_ROWS) return 0;
+    if (c->op == KOP_QUANTIZE) return 0; /* the form's own half step is all */
+    double depth = depth_of(c);
+    return unit * fabs(y) + unit * depth * mag + (depth + 1) * (double)FLT_MIN;
+}
+
+/* x / step is computed with three roundings and then rounded to an integer of at most XFORM_MAX: 3 u XFORM_MAX = 0.006
+ * steps; the step itself is rounded once more (0.002). A group may be flushed to zero when its step is subnormal. */
+double check_half_step(double largest) {
+    double step = largest / XFORM_MAX;
+    return 0.51 * step + (step <= (double)FLT_MIN * 1.01 ? largest : 0.0);
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Makes the operands of a spec: numbers of its pattern, at the places in memory where stray reads are caught, and the
+ * reference's result. Everything follows from the spec, so a failure can be made again. */
+#include "verify/check_case.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "base/num.h"
+#include "quant/xform.h"
+#include "ref/ref.h"
+
+nb_status check_no_memory(nb_error *err) {
+    return err_no_memory(err, "a kernel check", 0);
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014). */
+uint64_t check_random(check *c) {
+    uint64_t z = c->random += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+int64_t check_below(check *c, int64_t n) {
+    return (int64_t)(check_random(c) % (uint64_t)n);
+}
+
+/* Near normal: the sum of four uniform numbers, variance 1. */
+static float normal(check *c) {
+    uint64_t r = check_random(c);
+    int32_t sum = (int32_t)((r & 0xffff) + (r >> 16 & 0xffff) + (r >> 32 & 0xffff) + (r >> 48)) - 2 * 0xffff;
+    return (float)sum * (1.7320508f / 65536.0f);
+}
+
+static float number(check *c, check_pattern pattern, int64_t i) {
+    static const float extremes[8] = {1e15f, -1e15f, 1e-15f, -1e-15f, 0.0f, -0.0f, 1.0f, -1.0f};
+    uint64_t r = check_random(c);
+    float sign = r & 1 ? -1.0f : 1.0f;
+    switch (pattern) {
+    case CHECK_SMALL:
+        return normal(c) * 1e-4f;
+    case CHECK_LARGE:
+        return normal(c) * 1e3f;
+    case CHECK_WIDE:
+        return sign * exp2f((float)(r >> 8 & 0xffff) * (33.0f / 65536.0f) - 20.0f);
+    case CHECK_ZERO:
+        return 0.0f;
+    case CHECK_ONE_HOT:
+        return r >> 8 & 63 ? 0.0f : normal(c);
+    case CHECK_SIGNED_ZERO:
+        return r >> 8 & 15 ? 0.0f * sign : normal(c);
+    case CHECK_EXTREME:
+        return extremes[r & 7];
+    case CHECK_SUBNORMAL:
+        return f32_from_bits((uint32_t)(r & 0x807fffffu));
+    case CHECK_ALTERNATE:
+        return i & 1 ? -0.75f : 0.75f;
+    default:
+        return normal(c);
+    }
+}
+
+static void store_number(void *to, dtype type, int64_t i, float x) {
+    if (type == DT_F32) {
+        ((float *)to)[i] = x;
+        return;
+    }
+    if (type == DT_F16) x = fminf(fmaxf(x, -60000.0f), 60000.0f);
+    ((uint16_t *)to)[i] = type == DT_F16 ? f32_to_f16(x) : f32_to_bf16(x);
+}
+
+/* A vector of n numbers; NULL when out of memory. */
+static void *numbers(check *c, int slot, dtype type, int64_t n, check_pattern pattern, float factor) {
+    void *data = guard_input(&c->slots[slot], (size_t)n * dtype_size(type));
+    for (int64_t i = 0; data && i < n; i++) store_number(data, type, i, number(c, pattern, i) * factor);
+    return data;
+}
+
+/* An fp32 matrix whose last element is the last of readable memory; gaps between rows hold NaN. */
+static bool matrix(check *c, int slot, kmat *m, int64_t rows, int64_t cols, check_pattern pattern) {
+    int64_t stride = cols + (c->spec.strided ? 5 : 0);
+    size_t bytes = (size_t)((rows - 1) * stride + cols) * sizeof(float);
+    *m = (kmat){
+        .data = guard_input(&c->slots[slot], bytes), .type = DT_F32, .rows = rows, .cols = cols, .stride = stride};
+    if (!m->data) return false;
+    memset(m->data, 0xff, bytes);
+    for (int64_t i = 0; i < rows * cols; i++) ((float *)m->data)[i / cols * stride + i % cols] = number(c, pattern, i);
+    return true;
+}
+
+/* x as an activation form of the numbers that are in call.x. */
+static bool encode_x(check *c) {
+    kmat from = c->call.x, to = from;
+    size_t bytes = xform_bytes(c->spec.x_type, from.rows, from.cols, c->spec.group);
+    to.type = c->spec.x_type;
+    to.group = c->spec.group;
+    to.stride = 0;
+    to.data = guard_input(&c->slots[SLOT_FORM], bytes);
+    if (!to.data) return false;
+    memset(to.data, 0xff, bytes);
+    for (int64_t t = 0; t < from.rows; t++)
+        for (int64_t g = 0; g < to.cols / to.group; g++)
+            xform_encode(&to, t, g, (const float *)from.data + t * from.stride + g * to.group);
+    c->call.x = to;
+    return true;
+}
+
+/* Kinds of weights turn with the seed, apart from the pattern of x. */
+static bool weight(check *c, int64_t n, int64_t k) {
+    static const check_pattern kinds[] = {CHECK_NORMAL, CHECK_WIDE, CHECK_NORMAL, CHECK_ALTERNATE, CHECK_EXTREME};
+    const check_spec *s = &c->spec;
+    uint64_t kind = s->seed / CHECK_PATTERNS;
+    check_pattern pattern = kinds[kind % 5];
+    float factor = pattern == CHECK_NORMAL ? 0.05f : 1.0f;
+    c->w = (kweight){.mode = s->mode, .type = s->w_type, .bits = s->bits, .group_size = s->group_size, .n = n, .k = k};
+    c->call.w = &c->w;
+    if (s->mode == W_PLAIN) return c->w.codes = numbers(c, SLOT_CODES, s->w_type, n * k, pattern, factor);
+    int64_t n_groups = n * (k / s->group_size);
+    size_t bytes = (size_t)(n * k * s->bits / 8);
+    uint8_t *codes = guard_input(&c->slots[SLOT_CODES], bytes);
+    if (!codes) return false;
+    for (size_t i = 0; i < bytes; i++) /* now and then all codes the largest, or all zero */
+        codes[i] = kind % 7 == 3 ? 0xff : kind % 7 == 5 ? 0 : (uint8_t)check_random(c);
+    c->w.codes = codes;
+    c->w.scales = numbers(c, SLOT_SCALES, s->w_type, n_groups, pattern, factor);
+    c->w.biases = numbers(c, SLOT_BIASES, s->w_type, n_groups, pattern, -4 * factor);
+    return c->w.scales && c->w.biases;
+}
+
+static int32_t *integers(check *c, int64_t n, int64_t below) {
+    int32_t *data = guard_input(&c->slots[SLOT_INTS], (size_t)n * sizeof *data);
+    for (int64_t i = 0; data && i < n; i++) data[i] = (int32_t)check_below(c, below);
+    return data;
+}
+
+/* ---- Sequences and pages ------------------------------------------------------------------------------------- */
+
+typedef struct sequence {
+    int64_t n, first, last; /* tokens; positions of the first and the last one */
+    int64_t n_entries;      /* of its table */
+} sequence;
+
+/* Tokens are dealt out evenly; the later sequences start anywhere. */
+static sequence sequence_at(check *c, int64_t i) {
+    const check_spec *s = &c->spec;
+    sequence q = {.n = s->rows / s->n_seqs + (i < s->rows % s->n_seqs)};
+    q.first = i == 0 ? s->start : (int64_t)((uint64_t)i * 0x9e3779b9u % (uint64_t)(s->start + 20));
+    q.last = q.first + q.n - 1;
+    q.n_entries = q.last / s->page_size + 1;
+    return q;
+}
+
+/* Page numbers in random order; the last one is nobody's. */
+static int32_t *shuffled_pages(check *c, int64_t n) {
+    int32_t *pages = malloc((size_t)n * sizeof *pages);
+    for (int64_t i = 0; pages && i < n; i++) {
+        int64_t j = check_below(c, i + 1);
+        pages[i] = pages[j];
+        pages[j] = (int32_t)i;
+    }
+    return pages;
+}
+
+/* Positions, tables and the pages' shape. Table entries that no token may look at name a page of NaN. */
+static bool sequences(check *c) {
+    const check_spec *s = &c->spec;
+    int64_t n_entries = 0, at = 0, token = 0;
+    for (int64_t i = 0; i < s->n_seqs; i++) n_entries += sequence_at(c, i).n_entries;
+    int32_t *order = shuffled_pages(c, n_entries + 1);
+    int32_t *entries = guard_input(&c->slots[SLOT_TABLES], (size_t)n_entries * sizeof *entries);
+    const int32_t **starts = guard_input(&c->slots[SLOT_TABLE_STARTS], (size_t)s->rows * sizeof *starts);
+    int32_t *positions = guard_input(&c->slots[SLOT_INTS], (size_t)s->rows * sizeof *positions);
+    if (!order || !entries || !starts || !positions) {
+        free(order);
+        return false;
+    }
+    for (int64_t i = 0; i < s->n_seqs; i++) {
+        sequence q = sequence_at(c, i);
+        int64_t seen = s->op == KOP_KV_STORE ? q.first : s->window > 0 ? max_i64(0, q.first - s->window + 1) : 0;
+        for (int64_t e = 0; e < q.n_entries; e++)
+            entries[at + e] = e < seen / s->page_size ? order[n_entries] : order[at + e];
+        for (int64_t t = 0; t < q.n; t++, token++) {
+            starts[token] = entries + at;
+            positions[token] = (int32_t)(q.first + t);
+        }
+        at += q.n_entries;
+    }
+    free(order);
+    c->call.positions = positions;
+    c->call.tables = starts;
+    c->call.keys = (kpages){.type = s->kv_type,
+                            .n_pages = n_entries + 1,
+                            .n_heads = s->kv_heads,
+                            .page_size = s->page_size,
+                            .head_dim = s->head_dim};
+    return true;
+}
+
+size_t check_pages_bytes(const kpages *p) {
+    return (size_t)(p->n_pages * p->n_heads * p->page_size * p->head_dim) * dtype_size(p->type);
+}
+
+/* Numbers where some token of the call looks, NaN everywhere else. */
+static bool fill_pages(check *c, int slot, kpages *p, check_pattern pattern) {
+    size_t bytes = check_pages_bytes(p);
+    p->data = guard_input(&c->slots[slot], bytes);
+    if (!p->data) return false;
+    memset(p->data, 0xff, bytes);
+    for (int64_t i = 0, token = 0; i < c->spec.n_seqs; i++) {
+        sequence q = sequence_at(c, i);
+        int64_t seen = c->spec.window > 0 ? max_i64(0, q.first - c->spec.window + 1) : 0;
+        for (int64_t pos = seen; pos <= q.last; pos++) {
+            int64_t page = c->call.tables[token][pos / p->page_size], slot_at = pos % p->page_size;
+            for (int64_t head = 0; head < p->n_heads; head++) {
+                int64_t at = ((page * p->n_heads + head) * p->page_size + slot_at) * p->head_dim;
+                for (int64_t d = 0; d < p->head_dim; d++) store_number(p->data, p->type, at + d, number(c, pattern, d));
+            }
+        }
+        token += q.n;
+    }
+    return true;
+}
+
+/* ---- Operations ---------------------------------------------------------------------------------------------- */
+
+static bool load_matmul(check *c) {
+    const check_spec *s = &c->spec;
+    kcall *call = &c->call;
+    if (!matrix(c, SLOT_X, &call->x, s->rows, s->k, s->pattern) || !weight(c, s->cols, s->k)) return false;
+    if (s->x_type != DT_F32 && !encode_x(c)) return false;
+    static const dtype bias_types[] = {DT_F32, DT_F16, DT_BF16};
+    dtype bias_type = bias_types[s->seed % 3];
+    if (s->bias) call->weight = (kvec){numbers(c, SLOT_WEIGHT, bias_type, s->cols, CHECK_NORMAL, 1.0f), bias_type};
+    if (s->bias && !call->weight.data) return false;
+    return !s->residual || matrix(c, SLOT_RESIDUAL, &call->residual, s->rows, s->cols, CHECK_NORMAL);
+}
+
+static bool load_rope_table(check *c) {
+    const check_spec *s = &c->spec;
+    double *freqs = guard_input(&c->slots[SLOT_FREQS], (size_t)(s->cols / 2) * sizeof *freqs);
+    for (int64_t i = 0; freqs && i < s->cols / 2; i++) freqs[i] = pow(1e4, -2.0 * (double)i / (double)s->cols);
+    c->call.freqs = freqs;
+    c->call.positions = integers(c, s->rows, 131072);
+    return c->call.freqs && c->call.positions;
+}
+
+/* Keys stay about 1, whatever the pattern: with larger ones no fp32 softmax says anything. */
+static bool load_attention(check *c) {
+    const check_spec *s = &c->spec;
+    if (!matrix(c, SLOT_X, &c->call.x, s->rows, s->cols, s->pattern) || !sequences(c)) return false;
+    c->call.values = c->call.keys;
+    c->call.scale = 1.0f / sqrtf((float)s->head_dim);
+    c->call.window = s->window;
+    check_pattern values = s->pattern == CHECK_SUBNORMAL ? CHECK_NORMAL : s->pattern;
+    return fill_pages(c, SLOT_KEYS, &c->call.keys, CHECK_NORMAL) && fill_pages(c, SLOT_VALUES, &c->call.values, values);
+}
+
+static bool load_operands(check *c) {
+    const check_spec *s = &c->spec;
+    kcall *call = &c->call;
+    switch (s->op) {
+    case KOP_EMBED:
+        call->scale = s->seed % 2 ? 1.0f : 3.25f;
+        return (call->tokens = integers(c, s->rows, 37)) && weight(c, 37, s->cols);
+    case KOP_RMSNORM:
+        call->n_parts = s->parts;
+        call->eps = s->seed % 2 ? 1e-5f : 1e-6f;
+        call->weight.type = s->w_type;
+        if (s->w_type != DT_NONE)
+            call->weight.data = numbers(c, SLOT_WEIGHT, s->w_type, s->cols / s->parts, CHECK_NORMAL, 1.0f);
+        return matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern) && (s->w_type == DT_NONE || call->weight.data);
+    case KOP_MATMUL:
+        return load_matmul(c);
+    case KOP_ROPE_TABLE:
+        call->scale = s->seed % 2 ? 1.0f : 1.1875f;
+        return load_rope_table(c);
+    case KOP_ROPE:
+        call->n_parts = s->parts;
+        call->interleaved = s->interleaved;
+        return matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern) &&
+               matrix(c, SLOT_Z, &call->z, s->rows, s->rotated, CHECK_NORMAL);
+    case KOP_KV_STORE:
+        return matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern) && sequences(c);
+    case KOP_ATTENTION:
+        return load_attention(c);
+    case KOP_SILU_MUL:
+    case KOP_ADD:
+        return matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern) &&
+               matrix(c, SLOT_Z, &call->z, s->rows, s->cols, s->seed % 3 ? CHECK_NORMAL : s->pattern);
+    case KOP_SELECT_ROWS:
+        return matrix(c, SLOT_X, &call->x, 7, s->cols, s->pattern) && (call->rows = integers(c, s->rows, 7));
+    case KOP_QUANTIZE:
+        return matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern);
+    case KOP_COUNT:
+        break;
+    }
+    return false;
+}
+
+static bool reserve_ref(check *c, size_t n) {
+    if (n <= c->ref_cap) return true;
+    free(c->ref);
+    free(c->mag);
+    c->ref = malloc(n * sizeof *c->ref);
+    c->mag = malloc(n * sizeof *c->mag);
+    c->ref_cap = c->ref && c->mag ? n : 0;
+    return c->ref_cap > 0;
+}
+
+nb_status check_load(check *c, const check_spec *spec, nb_error *err) {
+    c->spec = *spec;
+    c->random = spec->seed * 2654435761u + (uint64_t)spec->op;
+    c->call = (kcall){.op = spec->op};
+    c->w = (kweight){0};
+    if (!load_operands(c) || !reserve_ref(c, (size_t)(spec->rows * spec->cols))) return check_no_memory(err);
+    dtype y_type = spec->y_type == DT_NONE ? DT_F32 : spec->y_type;
+    if (spec->op != KOP_KV_STORE) {
+        bool form = y_type == DT_XI16 || y_type == DT_XI8X2;
+        c->call.y = (kmat){.type = y_type, .rows = spec->rows, .cols = spec->cols};
+        c->call.y.stride = form ? 0 : spec->cols + (spec->strided ? 3 : 0);
+        c->call.y.group = form ? spec->group : 0;
+    }
+    ref_run(&c->call, c->ref, c->mag);
+    return NB_OK;
+}
+
+nb_status check_new(check **out, nb_error *err) {
+    *out = calloc(1, sizeof **out);
+    return *out ? NB_OK : check_no_memory(err);
+}
+
+void check_free(check *c) {
+    if (!c) return;
+    for (int i = 0; i < SLOT_COUNT; i++) guard_free(&c->slots[i]);
+    free(c->ref);
+    free(c->mag);
+    free(c);
+}
