@@ -118,7 +118,10 @@ static bool weight(check *c, int64_t n, int64_t k) {
     float factor = pattern == CHECK_NORMAL ? 0.05f : 1.0f;
     c->w = (kweight){.mode = s->mode, .type = s->w_type, .bits = s->bits, .group_size = s->group_size, .n = n, .k = k};
     c->call.w = &c->w;
-    if (s->mode == W_PLAIN) return c->w.codes = numbers(c, SLOT_CODES, s->w_type, n * k, pattern, factor);
+    if (s->mode == W_PLAIN) {
+        c->w.codes = numbers(c, SLOT_CODES, s->w_type, n * k, pattern, factor);
+        return c->w.codes != NULL;
+    }
     int64_t n_groups = n * (k / s->group_size);
     size_t bytes = (size_t)(n * k * s->bits / 8);
     uint8_t *codes = guard_input(&c->slots[SLOT_CODES], bytes);

@@ -74,18 +74,18 @@ static void matmul_each(visitor *v, check_spec s, const int64_t *ks, size_t n_ks
 
 static void matmul_specs(visitor *v) {
     static const int64_t ks[] = {1, 7, 8, 15, 16, 17, 31, 33, 64, 100, 127, 129, 256, 576};
-    int times = v->level == CHECK_FULL ? 2 : 1;
+    int times = v->level == CHECK_FULL ? 6 : 2;
     FOR_TOKENS(rows) {
         for (size_t type = 0; type < COUNT(stored); type++) {
             check_spec plain = {.op = KOP_MATMUL, .rows = rows, .mode = W_PLAIN, .w_type = stored[type]};
             plain.x_type = DT_F32;
-            matmul_each(v, plain, ks, COUNT(ks), 4 * times);
+            matmul_each(v, plain, ks, COUNT(ks), 2 * times);
             plain.x_type = forms[turn(v, 2)];
             plain.group = TURN(groups);
             matmul_each(v, plain, (int64_t[]){plain.group, 3 * plain.group}, 2, times);
             for (size_t width = 0; width < COUNT(widths); width++) {
                 for (size_t g = 0; g < COUNT(groups); g++) {
-                    int64_t group = groups[g], lengths[] = {group, 2 * group, 3 * group, 5 * group};
+                    int64_t group = groups[g], lengths[] = {group, 2 * group, 3 * group, 5 * group, 9 * group};
                     check_spec s = {.op = KOP_MATMUL, .rows = rows, .mode = W_AFFINE, .w_type = stored[type]};
                     s.bits = widths[width];
                     s.group_size = (int)group;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Walks every row of the registry that this machine can run over all cases of src/verify/check.h. NB_WALK=quick (or
- * --quick) makes fewer cases, for sanitizers and emulators; NB_WALK=full all. --row TEXT walks only rows whose name
- * contains TEXT; --verbose prints the number of cases of each row. */
+ * --quick) makes fewer cases, for sanitizers (NB_SANITIZED) and emulators; NB_WALK=full all. --row TEXT walks only rows
+ * whose name contains TEXT; --verbose prints the number of cases of each row. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -138,7 +138,7 @@ static void test_walk_finds_faults(void **state) {
 
 int main(int argc, char **argv) {
     const char *level = getenv("NB_WALK");
-    if (level && strcmp(level, "quick") == 0) options.level = CHECK_QUICK;
+    if (level ? strcmp(level, "quick") == 0 : getenv("NB_SANITIZED") != NULL) options.level = CHECK_QUICK;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--quick") == 0)
             options.level = CHECK_QUICK;
