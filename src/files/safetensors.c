@@ -160,8 +160,8 @@ static nb_status align_data(weights *w, const header *h, const file_map *map, si
 }
 
 static nb_status reserve_tensors(weights *w, size_t more, nb_error *err) {
-    if (w->n + more <= w->cap) return NB_OK;
-    size_t cap = w->n + more;
+    if (w->tensors && w->n + more <= w->cap) return NB_OK;
+    size_t cap = w->n + more + 1; /* never NULL, even for a file without tensors */
     tensor *t = realloc(w->tensors, cap * sizeof *t);
     if (!t) return err_no_memory(err, "the list of tensors", cap * sizeof *t);
     w->tensors = t;
