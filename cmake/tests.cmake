@@ -33,7 +33,8 @@ function(nb_test_properties name source)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
   file(STRINGS ${source} wants_model REGEX "NB_TEST_MODEL" LIMIT_COUNT 1)
   if(wants_model)
-    set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED demo_model)
+    # Such a test computes on all processors: beside another one its threads would only wait for each other.
+    set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED demo_model PROCESSORS 2)
   endif()
 endfunction()
 
