@@ -34,7 +34,8 @@ nb_status err_prefix(nb_error *err, nb_status status, const char *format, ...) {
     va_start(args, format);
     int n = vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->text) snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", old);
+    int room = (int)sizeof err->text - n - 3; /* beside the prefix, ": " and the NUL */
+    if (n >= 0 && room > 0) snprintf(err->text + n, sizeof err->text - (size_t)n, ": %.*s", room, old);
     make_one_line(err->text);
     return status;
 }
