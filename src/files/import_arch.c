@@ -36,15 +36,20 @@ static const family *family_of(const char *arch) {
 
 /* ---- Metadata ------------------------------------------------------------------------------------------------ */
 
-/* "<arch>.<field>" in the arena. */
-static const char *key_of(const import_model *m, const char *field) {
-    const char *key = arena_printf(m->memory, "%s.%s", m->arch, field);
-    return key ? key : "";
+typedef struct arch_key {
+    char text[80];
+} arch_key;
+
+/* "<arch>.<field>": the architecture is one of the table's, the fields are this file's. */
+static arch_key key_of(const import_model *m, const char *field) {
+    arch_key key;
+    snprintf(key.text, sizeof key.text, "%s.%s", m->arch, field);
+    return key;
 }
 
 static nb_status read_size(const import_model *m, const char *field, int64_t *out, nb_error *err) {
     bool found;
-    nb_status status = gguf_int(m->g, key_of(m, field), 1, MAX_SIZE, out, &found, err);
+    nb_status status = gguf_int(m->g, key_of(m, field).text, 1, MAX_SIZE, out, &found, err);
     if (!status && !found && *out == 0)
         status = err_set(err, NB_ERR_FORMAT, "%s: no %s.%s in its metadata", m->file, m->arch, field);
     return status;
@@ -65,13 +70,14 @@ static nb_status read_sizes(import_model *m, nb_error *err) {
     if (!status) status = read_size(m, "rope.dimension_count", &rope_dims, err);
     bool found = false;
     if (!status)
-        status = gguf_num(m->g, key_of(m, "attention.layer_norm_rms_epsilon"), 0, 1, &m->rms_norm_eps, &found, err);
+        status =
+            gguf_num(m->g, key_of(m, "attention.layer_norm_rms_epsilon").text, 0, 1, &m->rms_norm_eps, &found, err);
     if (!status && !found)
         return err_set(err, NB_ERR_FORMAT, "%s: no %s.attention.layer_norm_rms_epsilon in its metadata", m->file,
                        m->arch);
     m->rope_theta = 10000;
     m->rope_scaling = "null";
-    if (!status) status = gguf_num(m->g, key_of(m, "rope.freq_base"), 1, 1e12, &m->rope_theta, NULL, err);
+    if (!status) status = gguf_num(m->g, key_of(m, "rope.freq_base").text, 1, 1e12, &m->rope_theta, NULL, err);
     if (status) return status;
     if (value_length != m->head_dim || rope_dims != m->head_dim || m->head_dim % 2)
         return err_set(err, NB_ERR_UNSUPPORTED,
@@ -93,8 +99,8 @@ static nb_status refuse_extras(const import_model *m, nb_error *err) {
                                          "embedding_scale",        "residual_scale",
                                          "attn_logit_softcapping", "final_logit_softcapping"};
     int64_t experts = 0, window = 0;
-    nb_status status = gguf_int(m->g, key_of(m, "expert_count"), 0, MAX_SIZE, &experts, NULL, err);
-    if (!status) status = gguf_int(m->g, key_of(m, "attention.sliding_window"), 0, INT64_MAX, &window, NULL, err);
+    nb_status status = gguf_int(m->g, key_of(m, "expert_count").text, 0, MAX_SIZE, &experts, NULL, err);
+    if (!status) status = gguf_int(m->g, key_of(m, "attention.sliding_window").text, 0, INT64_MAX, &window, NULL, err);
     if (!status && experts > 0)
         status = err_set(err, NB_ERR_UNSUPPORTED, "%s: %s with %lld experts is not supported", m->file, m->arch,
                          (long long)experts);
@@ -103,7 +109,7 @@ static nb_status refuse_extras(const import_model *m, nb_error *err) {
                          m->arch, (long long)window);
     for (size_t i = 0; i < sizeof fields / sizeof fields[0] && !status; i++) {
         double value = 0;
-        status = gguf_num(m->g, key_of(m, fields[i]), -HUGE_VAL, HUGE_VAL, &value, NULL, err);
+        status = gguf_num(m->g, key_of(m, fields[i]).text, -HUGE_VAL, HUGE_VAL, &value, NULL, err);
         if (!status && value != 0)
             status =
                 err_set(err, NB_ERR_UNSUPPORTED, "%s: %s.%s = %g is not supported", m->file, m->arch, fields[i], value);
@@ -155,10 +161,11 @@ static nb_status read_rope_scaling(import_model *m, nb_error *err) {
     const char *type = "none";
     double factor = 1;
     int64_t original = 0;
-    nb_status status = gguf_str(m->g, key_of(m, "rope.scaling.type"), &type, NULL, err);
-    if (!status) status = gguf_num(m->g, key_of(m, "rope.scaling.factor"), 0, 1e6, &factor, NULL, err);
+    nb_status status = gguf_str(m->g, key_of(m, "rope.scaling.type").text, &type, NULL, err);
+    if (!status) status = gguf_num(m->g, key_of(m, "rope.scaling.factor").text, 0, 1e6, &factor, NULL, err);
     if (!status)
-        status = gguf_int(m->g, key_of(m, "rope.scaling.original_context_length"), 0, MAX_SIZE, &original, NULL, err);
+        status =
+            gguf_int(m->g, key_of(m, "rope.scaling.original_context_length").text, 0, MAX_SIZE, &original, NULL, err);
     const gguf_tensor *factors = gguf_tensor_find(m->g, "rope_freqs.weight");
     if (status) return status;
     bool none = strcmp(type, "none") == 0 || (strcmp(type, "linear") == 0 && (factor == 1 || factor == 0));
