@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The CPU executor's parts: load.c chooses rows' layouts and packs weights, lower.c turns the plan into a program of
+ * kernel calls for one batch size, executor.c runs programs on the thread pool. */
+#ifndef NB_CPU_CPU_H
+#define NB_CPU_CPU_H
+
+#include <stdatomic.h>
+
+#include "base/pool.h"
+#include "cpu/caps.h"
+#include "plan/executor.h"
+
+/* One kernel call, ready to run. */
+typedef struct cpu_step {
+    const krow *row;
+    kcall call;
+    int64_t n_tasks, chunk; /* threads take `chunk` tasks at a time */
+    bool barrier;           /* wait for all threads first: it reads or overwrites what an earlier step touched */
+    int plan_step;
+} cpu_step;
+
+typedef struct cpu_counter {
+    _Alignas(64) _Atomic int64_t next;
+} cpu_counter;
+
+/* The plan, lowered for n_tokens and n_outputs. */
+typedef struct cpu_program {
+    int64_t n_tokens, n_outputs;
+    cpu_step *steps;
+    cpu_counter *counters; /* [n_steps] */
+    int n_steps;
+    size_t work_bytes, scratch_bytes;
+    size_t logits_offset; /* in the work memory */
+} cpu_program;
+
+enum { MAX_PROGRAMS = 32 };
+
+typedef struct cpu_executor {
+    executor base;
+    const weights *files;
+    kregistry *registry;
+    pool *threads;
+    unsigned caps;
+    char device[96];
+    int64_t n_batch;
+    kweight *weights; /* [plan.n_weights], with their packed copies */
+    uint8_t *packed;
+    size_t packed_size;
+    kpages *keys, *values; /* [plan.n_caches] */
+    /* The batch of the current run, at fixed addresses so that programs can be kept. */
+    int32_t *tokens, *positions, *outputs;
+    const int32_t **tables;
+    uint8_t *work; /* values and forms; reserved for the largest program */
+    size_t work_size;
+    uint8_t *scratch; /* one piece a thread */
+    size_t scratch_stride;
+    cpu_program *programs[MAX_PROGRAMS];
+    uint64_t program_used[MAX_PROGRAMS], clock;
+} cpu_executor;
+
+/* load.c: fills e->weights, e->packed. Reports progress as the stage "load". */
+nb_status cpu_load_weights(cpu_executor *e, const executor_options *options, nb_error *err);
+void cpu_free_weights(cpu_executor *e);
+/* Anonymous zeroed memory that is only taken as it is touched; NULL when there is no address space. */
+void *cpu_reserve(size_t bytes);
+void cpu_unreserve(void *p, size_t bytes);
+
+/* lower.c. NB_ERR_UNSUPPORTED names a step that no row takes. The calls' data pointers lie in e->work. */
+nb_status cpu_lower(cpu_executor *e, int64_t n_tokens, int64_t n_outputs, cpu_program **out, nb_error *err);
+void cpu_program_free(cpu_program *p);
+
+#endif

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Runs the plan on the thread pool: all threads walk the same program, take tasks of the current step from a shared
+ * counter, and meet at the barriers. Who computes a task never changes its result. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "cpu/cpu.h"
+
+/* ---- Running --------------------------------------------------------------------------------------------------- */
+
+typedef struct run_job {
+    cpu_executor *e;
+    cpu_program *p;
+} run_job;
+
+static void walk(void *user, int thread) {
+    const run_job *job = user;
+    cpu_program *p = job->p;
+    void *scratch = job->e->scratch + (size_t)thread * job->e->scratch_stride;
+    for (int i = 0; i < p->n_steps; i++) {
+        cpu_step *s = &p->steps[i];
+        if (s->barrier) pool_barrier(job->e->threads);
+        _Atomic int64_t *next = &p->counters[i].next;
+        for (int64_t t; (t = atomic_fetch_add_explicit(next, s->chunk, memory_order_relaxed)) < s->n_tasks;)
+            s->row->run(s->row, &s->call, t, min_i64(t + s->chunk, s->n_tasks), scratch);
+    }
+}
+
+/* The program for this batch size, lowered when it is new. */
+static nb_status find_program(cpu_executor *e, int64_t n_tokens, int64_t n_outputs, cpu_program **out, nb_error *err) {
+    int oldest = 0;
+    for (int i = 0; i < MAX_PROGRAMS; i++) {
+        cpu_program *p = e->programs[i];
+        if (p && p->n_tokens == n_tokens && p->n_outputs == n_outputs) {
+            e->program_used[i] = ++e->clock;
+            *out = p;
+            return NB_OK;
+        }
+        if (e->program_used[i] < e->program_used[oldest]) oldest = i;
+    }
+    cpu_program *p;
+    nb_status status = cpu_lower(e, n_tokens, n_outputs, &p, err);
+    if (status) return status;
+    if (p->work_bytes > e->work_size) {
+        status = err_set(err, NB_ERR_INTERNAL, "a batch of %lld tokens needs %zu bytes of work memory, %zu are there",
+                         (long long)n_tokens, p->work_bytes, e->work_size);
+    } else if (p->scratch_bytes > e->scratch_stride) {
+        size_t stride = round_up(p->scratch_bytes, 4096);
+        void *scratch = NULL;
+        if (posix_memalign(&scratch, 4096, stride * (size_t)pool_size(e->threads)) != 0)
+            status = err_no_memory(err, "scratch", stride * (size_t)pool_size(e->threads));
+        if (scratch) {
+            free(e->scratch);
+            e->scratch = scratch;
+            e->scratch_stride = stride;
+        }
+    }
+    if (status) {
+        cpu_program_free(p);
+        return status;
+    }
+    cpu_program_free(e->programs[oldest]);
+    e->programs[oldest] = p;
+    e->program_used[oldest] = ++e->clock;
+    *out = p;
+    return NB_OK;
+}
+
+static nb_status run(executor *base, const batch *b, const float **logits, nb_error *err) {
+    cpu_executor *e = (cpu_executor *)base;
+    if (b->n_tokens < 1 || b->n_tokens > e->n_batch || b->n_outputs < 0 || b->n_outputs > b->n_tokens)
+        return err_set(err, NB_ERR_INTERNAL, "a batch of %lld tokens and %lld outputs, at most %lld",
+                       (long long)b->n_tokens, (long long)b->n_outputs, (long long)e->n_batch);
+    cpu_program *p;
+    nb_status status = find_program(e, b->n_tokens, b->n_outputs, &p, err);
+    if (status) return status;
+    const size_t n = (size_t)b->n_tokens;
+    memcpy(e->tokens, b->tokens, n * sizeof *e->tokens);
+    memcpy(e->positions, b->positions, n * sizeof *e->positions);
+    memcpy(e->tables, b->tables, n * sizeof *e->tables);
+    if (b->n_outputs) memcpy(e->outputs, b->outputs, (size_t)b->n_outputs * sizeof *e->outputs);
+    for (int i = 0; i < p->n_steps; i++) atomic_store_explicit(&p->counters[i].next, 0, memory_order_relaxed);
+    run_job job = {e, p};
+    pool_run(e->threads, walk, &job);
+    *logits = (const float *)(e->work + p->logits_offset);
+    return NB_OK;
+}
+
+/* ---- The KV cache ----------------------------------------------------------------------------------------------- */
+
+static size_t pages_bytes(const kpages *p) {
+    return (size_t)p->n_pages * (size_t)p->n_heads * (size_t)p->page_size * (size_t)p->head_dim * dtype_size(p->type);
+}
+
+static nb_status make_caches(cpu_executor *e, const executor_options *o, nb_error *err) {
+    const plan *p = e->base.plan;
+    e->keys = calloc((size_t)p->n_caches + 1, sizeof *e->keys);
+    e->values = calloc((size_t)p->n_caches + 1, sizeof *e->values);
+    if (!e->keys || !e->values) return err_no_memory(err, "the KV cache", 0);
+    for (int i = 0; i < p->n_caches; i++) {
+        const plan_cache *c = &p->caches[i];
+        kpages pages = {NULL, o->kv_type, o->n_pages, c->n_heads, KV_PAGE_SIZE, c->head_dim};
+        e->keys[i] = e->values[i] = pages;
+        e->keys[i].data = cpu_reserve(pages_bytes(&pages));
+        e->values[i].data = cpu_reserve(pages_bytes(&pages));
+        if (!e->keys[i].data || !e->values[i].data)
+            return err_no_memory(err, "the KV cache", 2 * pages_bytes(&pages) * (size_t)p->n_caches);
+        e->base.kv_bytes_per_token += 2 * c->n_heads * c->head_dim * (int64_t)dtype_size(o->kv_type);
+    }
+    return NB_OK;
+}
+
+static void copy_slots(const kpages *p, int32_t from, int32_t to, int64_t n_slots) {
+    const size_t row = (size_t)p->head_dim * dtype_size(p->type), head = row * (size_t)p->page_size;
+    uint8_t *data = p->data;
+    for (int64_t h = 0; h < p->n_heads; h++)
+        memcpy(data + ((size_t)to * (size_t)p->n_heads + (size_t)h) * head,
+               data + ((size_t)from * (size_t)p->n_heads + (size_t)h) * head, row * (size_t)n_slots);
+}
+
+static void copy_page(executor *base, int32_t from, int32_t to, int64_t n_slots) {
+    cpu_executor *e = (cpu_executor *)base;
+    for (int i = 0; i < base->plan->n_caches; i++) {
+        copy_slots(&e->keys[i], from, to, n_slots);
+        copy_slots(&e->values[i], from, to, n_slots);
+    }
+}
+
+/* ---- Making and freeing ---------------------------------------------------------------------------------------- */
+
+static const char *row_name(executor *base, int step, int64_t n_tokens, const char **before) {
+    cpu_executor *e = (cpu_executor *)base;
+    cpu_program *p;
+    *before = NULL;
+    if (find_program(e, n_tokens, 1, &p, NULL)) return NULL;
+    const char *name = NULL;
+    for (int i = 0; i < p->n_steps; i++) {
+        if (p->steps[i].plan_step != step) continue;
+        *before = name;
+        name = p->steps[i].row->name;
+    }
+    return name;
+}
+
+static void executor_free(executor *base) {
+    if (!base) return;
+    cpu_executor *e = (cpu_executor *)base;
+    pool_free(e->threads);
+    for (int i = 0; i < MAX_PROGRAMS; i++) cpu_program_free(e->programs[i]);
+    for (int i = 0; e->keys && i < base->plan->n_caches; i++) cpu_unreserve(e->keys[i].data, pages_bytes(&e->keys[i]));
+    for (int i = 0; e->values && i < base->plan->n_caches; i++)
+        cpu_unreserve(e->values[i].data, pages_bytes(&e->values[i]));
+    cpu_unreserve(e->work, e->work_size);
+    cpu_free_weights(e);
+    kreg_free(e->registry);
+    free(e->keys);
+    free(e->values);
+    free(e->scratch);
+    free(e->tokens);
+    free(e->positions);
+    free(e->outputs);
+    free(e->tables);
+    free(e);
+}
+
+/* Work memory for the largest batch; it is taken only as smaller or larger batches touch it. */
+static nb_status make_work(cpu_executor *e, nb_error *err) {
+    cpu_program *p;
+    nb_status status = cpu_lower(e, e->n_batch, e->n_batch, &p, err);
+    if (status) return status;
+    /* First fit is not monotonic in the sizes: a quarter more covers what a smaller batch may place worse. */
+    e->work_size = p->work_bytes + p->work_bytes / 4 + (1 << 20);
+    cpu_program_free(p);
+    e->work = cpu_reserve(e->work_size);
+    return e->work ? NB_OK : err_no_memory(err, "activations", e->work_size);
+}
+
+nb_status cpu_executor_new(const plan *p, const weights *files, const executor_options *options, executor **out,
+                           nb_error *err) {
+    *out = NULL;
+    cpu_executor *e = calloc(1, sizeof *e);
+    if (!e) return err_no_memory(err, "the CPU executor", sizeof *e);
+    e->base = (executor){.run = run, .copy_page = copy_page, .row_name = row_name, .free = executor_free, .plan = p};
+    e->files = files;
+    e->n_batch = options->n_batch;
+    e->caps = cpu_caps_detect();
+    const size_t n = (size_t)options->n_batch;
+    e->tokens = calloc(n, sizeof *e->tokens);
+    e->positions = calloc(n, sizeof *e->positions);
+    e->outputs = calloc(n, sizeof *e->outputs);
+    e->tables = calloc(n, sizeof *e->tables);
+    nb_status status = NB_OK;
+    if (!e->tokens || !e->positions || !e->outputs || !e->tables) status = err_no_memory(err, "a batch", 0);
+    if (!status) status = cpu_caps_limit(&e->caps, options->cpu, err);
+    if (!status) status = pool_new(options->n_threads, &e->threads, err);
+    if (!status) status = kreg_new(&e->registry, err);
+    if (!status) status = cpu_register(e->registry, e->caps, err);
+    const char *patterns = getenv("NIBBLE_KERNELS");
+    if (!status && patterns) status = kreg_select(e->registry, patterns, err);
+    if (!status) {
+        e->base.n_threads = pool_size(e->threads);
+        snprintf(e->device, sizeof e->device, "cpu (%s, %d thread%s)", cpu_caps_name(e->caps), e->base.n_threads,
+                 e->base.n_threads == 1 ? "" : "s");
+        e->base.device = e->device;
+        status = cpu_load_weights(e, options, err);
+    }
+    if (!status) status = make_caches(e, options, err);
+    if (!status) status = make_work(e, err);
+    if (status) {
+        executor_free(&e->base);
+        return status;
+    }
+    e->base.work_bytes = (int64_t)e->work_size;
+    *out = &e->base;
+    return NB_OK;
+}

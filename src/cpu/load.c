@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Getting the weights ready: every scale is checked to be a number, every matrix is repacked into the layout of the
+ * best row for single tokens, and the mapped pages that the copy replaces are given back. */
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/num.h"
+#include "cpu/cpu.h"
+
+void *cpu_reserve(size_t bytes) {
+    void *p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void cpu_unreserve(void *p, size_t bytes) {
+    if (p) munmap(p, bytes ? bytes : 1);
+}
+
+/* ---- Checking -------------------------------------------------------------------------------------------------- */
+
+typedef struct check_job {
+    const plan *p;
+    _Atomic int next, failed; /* failed: number of the first bad weight + 1 */
+} check_job;
+
+static nb_status check_weight(const plan_weight *w, nb_error *err) {
+    nb_status status = w->scales ? tensor_check_finite(w->scales, err) : NB_OK;
+    return status || !w->biases ? status : tensor_check_finite(w->biases, err);
+}
+
+static void check_some(void *user, int thread) {
+    (void)thread;
+    check_job *job = user;
+    for (int i; (i = atomic_fetch_add(&job->next, 1)) < job->p->n_weights;)
+        if (check_weight(&job->p->weights[i], NULL)) atomic_store(&job->failed, i + 1);
+}
+
+static nb_status check_scales(cpu_executor *e, nb_error *err) {
+    check_job job = {.p = e->base.plan};
+    pool_run(e->threads, check_some, &job);
+    return job.failed ? check_weight(&job.p->weights[job.failed - 1], err) : NB_OK;
+}
+
+/* ---- Choosing a layout ------------------------------------------------------------------------------------------ */
+
+/* The best rank among rows that multiply one token with w as it is now (packed pointer not looked at); -1 for none. */
+static int best_rank(const cpu_executor *e, const kweight *w) {
+    static const dtype forms[] = {DT_F32, DT_XI16, DT_XI8X2};
+    int best = -1;
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        kcall c = {.op = KOP_MATMUL, .w = w};
+        c.x = (kmat){.type = forms[i], .rows = 1, .cols = w->k, .stride = w->k};
+        if (forms[i] != DT_F32) c.x.group = w->group_size;
+        if (forms[i] != DT_F32 && w->mode == W_PLAIN) continue;
+        c.y = (kmat){.type = DT_F32, .rows = 1, .cols = w->n, .stride = w->n};
+        const krow *row = kreg_find(e->registry, &c);
+        if (row && row->rank > best && row->layout == w->layout) best = row->rank;
+    }
+    return best;
+}
+
+static void choose_layout(const cpu_executor *e, kweight *w) {
+    const klayout *best_layout = NULL;
+    w->layout = NULL;
+    int best = best_rank(e, w);
+    for (size_t i = 0; i < kreg_count(e->registry); i++) {
+        const klayout *layout = kreg_at(e->registry, i)->layout;
+        if (!layout || layout == best_layout || !layout->takes(w)) continue;
+        w->layout = layout;
+        int rank = best_rank(e, w);
+        if (rank > best) {
+            best = rank;
+            best_layout = layout;
+        }
+    }
+    w->layout = best_layout;
+}
+
+/* ---- Packing ---------------------------------------------------------------------------------------------------- */
+
+typedef struct pack_job {
+    const kweight *w;
+    void *to;
+    int64_t n_tasks, chunk;
+    _Atomic int64_t next;
+} pack_job;
+
+static void pack_some(void *user, int thread) {
+    (void)thread;
+    pack_job *job = user;
+    for (int64_t t; (t = atomic_fetch_add(&job->next, job->chunk)) < job->n_tasks;)
+        job->w->layout->pack(job->w, job->to, t, min_i64(t + job->chunk, job->n_tasks));
+}
+
+static void release(const cpu_executor *e, const tensor *t) {
+    if (t) weights_release(e->files, t);
+}
+
+static void pack_weight(cpu_executor *e, int i, uint8_t *to) {
+    kweight *w = &e->weights[i];
+    pack_job job = {.w = w, .to = to, .n_tasks = w->layout->tasks(w)};
+    job.chunk = max_i64(1, job.n_tasks / (4 * pool_size(e->threads)));
+    pool_run(e->threads, pack_some, &job);
+    w->packed = to;
+    const plan_weight *source = &e->base.plan->weights[i];
+    release(e, source->codes);
+    release(e, source->scales);
+    release(e, source->biases);
+}
+
+nb_status cpu_load_weights(cpu_executor *e, const executor_options *options, nb_error *err) {
+    const plan *p = e->base.plan;
+    nb_status status = check_scales(e, err);
+    if (status) return status;
+    e->weights = calloc((size_t)p->n_weights + 1, sizeof *e->weights);
+    size_t *offsets = calloc((size_t)p->n_weights + 1, sizeof *offsets);
+    if (!e->weights || !offsets) status = err_no_memory(err, "the table of weights", 0);
+    size_t total = 0;
+    for (int i = 0; i < p->n_weights && !status; i++) {
+        kweight *w = &e->weights[i];
+        *w = p->weights[i].w;
+        if (p->weights[i].is_matrix) choose_layout(e, w);
+        offsets[i] = total;
+        if (w->layout) total += round_up(w->layout->bytes(w), 64);
+    }
+    if (!status && total > 0) {
+        e->packed = cpu_reserve(total);
+        e->packed_size = total;
+        if (!e->packed)
+            status = err_no_memory(err, "repacked weights", total);
+        else
+            madvise(e->packed, total, MADV_HUGEPAGE);
+    }
+    for (int i = 0; i < p->n_weights && !status; i++) {
+        if (e->weights[i].layout) pack_weight(e, i, e->packed + offsets[i]);
+        if (options->progress && !options->progress(options->progress_user, "load", i + 1, p->n_weights))
+            status = err_set(err, NB_ERR_CANCELLED, "loading was cancelled");
+    }
+    free(offsets);
+    e->base.packed_bytes = (int64_t)total;
+    return status;
+}
+
+void cpu_free_weights(cpu_executor *e) {
+    cpu_unreserve(e->packed, e->packed_size);
+    free(e->weights);
+}

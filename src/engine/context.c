@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nb_context: a model on a backend, and the forward pass over batches of tokens. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "engine/engine.h"
+
+enum { DEFAULT_CONTEXT = 32768, DEFAULT_BATCH = 512, MAX_BATCH = 65536, MAX_SEQUENCES = 65536 };
+
+/* ---- Making ---------------------------------------------------------------------------------------------------- */
+
+static nb_status in_range(int64_t v, int64_t min, int64_t max, const char *what, nb_error *err) {
+    if (v >= min && v <= max) return NB_OK;
+    return err_set(err, NB_ERR_ARGUMENT, "%s is %lld, expected %lld to %lld", what, (long long)v, (long long)min,
+                   (long long)max);
+}
+
+/* Fills in the defaults and checks the rest. */
+static nb_status complete_options(const nb_model *m, nb_context_options *o, nb_error *err) {
+    const int64_t own = m->dims.context_length ? m->dims.context_length : DEFAULT_CONTEXT;
+    if (o->context_length == 0) o->context_length = min_i64(own, DEFAULT_CONTEXT);
+    if (o->n_sequences == 0) o->n_sequences = 1;
+    nb_status status = in_range(o->context_length, 1, own, "the context length", err);
+    if (!status) status = in_range(o->n_sequences, 1, MAX_SEQUENCES, "the number of sequences", err);
+    if (status) return status;
+    if (o->n_batch == 0) o->n_batch = DEFAULT_BATCH;
+    if (o->kv_tokens == 0) o->kv_tokens = o->n_sequences * o->context_length;
+    status = in_range(o->n_batch, 1, MAX_BATCH, "the batch size", err);
+    if (!status) status = in_range(o->kv_tokens, 1, INT32_MAX, "the KV cache's size in tokens", err);
+    return status;
+}
+
+nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_context **out, nb_error *err) {
+    *out = NULL;
+    const double start = clock_now();
+    nb_context_options o = options ? *options : (nb_context_options){0};
+    nb_status status = complete_options(model, &o, err);
+    if (status) return status;
+    nb_context *c = calloc(1, sizeof *c);
+    if (!c) return err_no_memory(err, "a context", sizeof *c);
+    c->model = model_retain(model);
+    c->context_length = o.context_length;
+    c->n_batch = o.n_batch;
+    c->n_sequences = o.n_sequences;
+    const size_t n = (size_t)o.n_batch;
+    c->tokens = calloc(n, sizeof *c->tokens);
+    c->positions = calloc(n, sizeof *c->positions);
+    c->outputs = calloc(n, sizeof *c->outputs);
+    c->tables = calloc(n, sizeof *c->tables);
+    if (!c->tokens || !c->positions || !c->outputs || !c->tables) status = err_no_memory(err, "a batch", 0);
+    /* Each sequence may leave its last page partly empty. */
+    const int64_t n_pages = div_up(o.kv_tokens, KV_PAGE_SIZE) + o.n_sequences;
+    if (!status) status = page_pool_init(&c->pages, n_pages, err);
+    static const dtype kv_types[] = {[NB_KV_F32] = DT_F32, [NB_KV_F16] = DT_F16, [NB_KV_BF16] = DT_BF16};
+    executor_options eo = {.n_threads = o.n_threads,
+                           .n_batch = o.n_batch,
+                           .n_pages = n_pages,
+                           .kv_type = kv_types[o.kv_type],
+                           .cpu = o.cpu ? o.cpu : getenv("NIBBLE_CPU"),
+                           .progress = o.progress,
+                           .progress_user = o.progress_user};
+    if (!status) status = cpu_executor_new(model->plan, model->files, &eo, &c->executor, err);
+    if (status) {
+        nb_context_free(c);
+        return status;
+    }
+    c->load_seconds = clock_now() - start;
+    *out = c;
+    return NB_OK;
+}
+
+void nb_context_free(nb_context *c) {
+    if (!c) return;
+    while (c->sequences) nb_sequence_free(c->sequences);
+    if (c->executor) c->executor->free(c->executor);
+    page_pool_free(&c->pages);
+    free(c->tokens);
+    free(c->positions);
+    free(c->outputs);
+    free(c->tables);
+    nb_model_free(c->model);
+    free(c);
+}
+
+void nb_context_get_stats(const nb_context *c, nb_context_stats *stats) {
+    const executor *e = c->executor;
+    *stats = (nb_context_stats){.n_threads = e->n_threads,
+                                .context_length = c->context_length,
+                                .device = e->device,
+                                .weight_bytes = plan_weight_bytes(c->model->plan),
+                                .packed_bytes = e->packed_bytes,
+                                .kv_bytes_per_token = e->kv_bytes_per_token,
+                                .work_bytes = e->work_bytes,
+                                .load_seconds = c->load_seconds};
+}
+
+/* ---- Forward --------------------------------------------------------------------------------------------------- */
+
+static nb_status check_item(const nb_context *c, const nb_batch_item *items, size_t i, nb_error *err) {
+    const nb_batch_item *item = &items[i];
+    if (!item->sequence || item->sequence->context != c)
+        return err_set(err, NB_ERR_ARGUMENT, "item %zu: its sequence is not of this context", i);
+    for (size_t j = 0; j < i; j++)
+        if (items[j].sequence == item->sequence)
+            return err_set(err, NB_ERR_ARGUMENT, "items %zu and %zu have the same sequence", j, i);
+    if (item->n_tokens < 1 || (item->logits && (item->n_logits < 0 || item->n_logits > item->n_tokens)))
+        return err_set(err, NB_ERR_ARGUMENT, "item %zu: %lld tokens and %lld rows of logits", i,
+                       (long long)item->n_tokens, (long long)item->n_logits);
+    for (int64_t t = 0; t < item->n_tokens; t++)
+        if (item->tokens[t] < 0 || item->tokens[t] >= c->model->dims.vocab_size)
+            return err_set(err, NB_ERR_ARGUMENT, "token %d is outside of the vocabulary of %lld", item->tokens[t],
+                           (long long)c->model->dims.vocab_size);
+    const int64_t length = item->sequence->n_tokens;
+    if (item->n_tokens > c->context_length - length)
+        return err_set(err, NB_ERR_LIMIT,
+                       "%lld tokens behind the %lld that the sequence has are more than the context of %lld",
+                       (long long)item->n_tokens, (long long)length, (long long)c->context_length);
+    return NB_OK;
+}
+
+/* Where the batching loop stands: item and token of it. */
+typedef struct cursor {
+    size_t item;
+    int64_t token;
+} cursor;
+
+/* The first of an item's tokens of which logits are wanted. */
+static int64_t first_output(const nb_batch_item *item) {
+    return item->logits ? item->n_tokens - item->n_logits : item->n_tokens;
+}
+
+/* Fills one batch from the cursor on. */
+static batch next_batch(nb_context *c, const nb_batch_item *items, size_t n_items, cursor *at) {
+    batch b = {.tokens = c->tokens, .positions = c->positions, .tables = c->tables, .outputs = c->outputs};
+    while (at->item < n_items && b.n_tokens < c->n_batch) {
+        const nb_batch_item *item = &items[at->item];
+        const nb_sequence *s = item->sequence;
+        if (at->token >= first_output(item)) c->outputs[b.n_outputs++] = (int32_t)b.n_tokens;
+        c->tokens[b.n_tokens] = item->tokens[at->token];
+        c->positions[b.n_tokens] = (int32_t)(s->n_tokens + at->token);
+        c->tables[b.n_tokens++] = s->pages;
+        if (++at->token == item->n_tokens) *at = (cursor){at->item + 1, 0};
+    }
+    return b;
+}
+
+/* Copies a batch's logits to where their items want them. `from` is the cursor before the batch. */
+static void deliver(const nb_context *c, const nb_batch_item *items, cursor from, const batch *b, const float *logits) {
+    const int64_t vocab = c->model->dims.vocab_size;
+    for (int64_t t = 0, row = 0; t < b->n_tokens && row < b->n_outputs; t++) {
+        const nb_batch_item *item = &items[from.item];
+        if (from.token >= first_output(item)) {
+            memcpy(item->logits + (from.token - first_output(item)) * vocab, logits + row++ * vocab,
+                   (size_t)vocab * sizeof *logits);
+        }
+        if (++from.token == item->n_tokens) from = (cursor){from.item + 1, 0};
+    }
+}
+
+nb_status nb_forward(nb_context *c, const nb_batch_item *items, size_t n_items, nb_error *err) {
+    nb_status status = NB_OK;
+    for (size_t i = 0; i < n_items && !status; i++) status = check_item(c, items, i, err);
+    if (status) return status;
+    size_t reserved = 0;
+    while (reserved < n_items && !status) {
+        status = sequence_reserve(items[reserved].sequence, items[reserved].n_tokens, err);
+        if (!status) reserved++;
+    }
+    for (cursor at = {0, 0}; at.item < n_items && !status;) {
+        const cursor from = at;
+        batch b = next_batch(c, items, n_items, &at);
+        const float *logits;
+        status = c->executor->run(c->executor, &b, &logits, err);
+        if (!status) deliver(c, items, from, &b, logits);
+    }
+    for (size_t i = 0; i < reserved; i++) {
+        nb_sequence *s = items[i].sequence;
+        if (status) {
+            sequence_cut(s, s->n_tokens); /* gives the new pages back */
+            continue;
+        }
+        memcpy(s->tokens + s->n_tokens, items[i].tokens, (size_t)items[i].n_tokens * sizeof *s->tokens);
+        s->n_tokens += items[i].n_tokens;
+    }
+    return status;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nb_model: opens a model directory and puts its parts together. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "engine/engine.h"
+#include "files/config.h"
+#include "files/store.h"
+#include "plan/weights.h"
+
+/* "affine 4-bit, groups of 64", and what else there is when layers differ. */
+static void describe_quantization(nb_model *m) {
+    int bits = 0, group = 0;
+    bool plain = false, mixed = false;
+    for (int i = 0; i < m->plan->n_weights; i++) {
+        const kweight *w = &m->plan->weights[i].w;
+        if (w->mode == W_PLAIN)
+            plain = true;
+        else if (bits == 0) {
+            bits = w->bits;
+            group = w->group_size;
+        } else if (bits != w->bits || group != w->group_size)
+            mixed = true;
+    }
+    quant_params global = {0};
+    quant_global(model_quantization(m->config), &global, NULL);
+    if (global.quantized && (mixed || plain)) {
+        bits = global.bits;
+        group = global.group_size;
+    }
+    if (bits == 0)
+        snprintf(m->quantization, sizeof m->quantization, "none");
+    else
+        snprintf(m->quantization, sizeof m->quantization, "affine %d-bit, groups of %d%s%s", bits, group,
+                 mixed ? ", other layers differ" : "", plain ? ", some layers unquantized" : "");
+}
+
+/* Tensors in the files that no step reads: said once, since a person may wonder. */
+static void log_unused(const nb_model *m) {
+    size_t used = 0;
+    for (int i = 0; i < m->plan->n_weights; i++) {
+        const plan_weight *w = &m->plan->weights[i];
+        used += (w->codes != NULL) + (w->scales != NULL) + (w->biases != NULL);
+    }
+    for (int i = 0; i < m->plan->n_steps; i++) used += m->plan->steps[i].vec.data != NULL;
+    size_t all = weights_count(m->files);
+    if (all > used) log_msg(NB_LOG_INFO, "%s: %zu of %zu tensors are not used", m->dir, all - used, all);
+}
+
+static nb_status open_dir(nb_model *m, nb_error *err) {
+    char *path = path_join(m->dir, "config.json");
+    if (!path) return err_no_memory(err, "a path", 0);
+    nb_status status = json_read(path, &m->config, err);
+    free(path);
+    if (!status) status = weights_open(m->dir, &m->files, err);
+    if (status) return status;
+    status = model_build(m->config, m->files, &m->plan, &m->dims, &m->model_type, err);
+    if (status) return err_prefix(err, status, "%s", m->dir);
+    status = tok_load(m->dir, &m->tokenizer, err);
+    if (status == NB_ERR_NOT_FOUND) status = NB_OK; /* said when text is asked for */
+    if (!status) status = chat_template_load(m->dir, &m->chat, err);
+    if (!status) status = config_end_tokens(m->dir, m->config, &m->end_tokens, &m->n_end_tokens, err);
+    if (status) return status;
+    describe_quantization(m);
+    log_unused(m);
+    return NB_OK;
+}
+
+nb_status nb_model_open(const char *name, nb_model **out, nb_error *err) {
+    *out = NULL;
+    nb_model *m = calloc(1, sizeof *m);
+    if (!m) return err_no_memory(err, "a model", sizeof *m);
+    m->references = 1;
+    nb_status status = store_resolve(name, &m->dir, err);
+    if (!status) status = open_dir(m, err);
+    if (status)
+        nb_model_free(m);
+    else
+        *out = m;
+    return status;
+}
+
+nb_model *model_retain(nb_model *m) {
+    m->references++;
+    return m;
+}
+
+void nb_model_free(nb_model *m) {
+    if (!m || --m->references > 0) return;
+    chat_template_free(m->chat);
+    tok_free(m->tokenizer);
+    plan_free(m->plan);
+    weights_close(m->files);
+    cJSON_Delete(m->config);
+    free(m->end_tokens);
+    free(m->dir);
+    free(m);
+}
+
+bool model_is_end_token(const nb_model *m, int32_t token) {
+    for (size_t i = 0; i < m->n_end_tokens; i++)
+        if (m->end_tokens[i] == token) return true;
+    return false;
+}
+
+void nb_model_get_info(const nb_model *m, nb_model_info *info) {
+    const model_dims *d = &m->dims;
+    *info = (nb_model_info){.path = m->dir,
+                            .model_type = m->model_type,
+                            .quantization = m->quantization,
+                            .n_layers = d->n_layers,
+                            .hidden_size = d->hidden_size,
+                            .n_heads = d->n_heads,
+                            .n_kv_heads = d->n_kv_heads,
+                            .head_dim = d->head_dim,
+                            .intermediate_size = d->intermediate_size,
+                            .vocab_size = d->vocab_size,
+                            .context_length = d->context_length,
+                            .tied_embeddings = d->tied,
+                            .has_tokenizer = m->tokenizer != NULL,
+                            .has_chat_template = m->chat != NULL};
+    for (int i = 0; i < m->plan->n_weights; i++) {
+        const kweight *w = &m->plan->weights[i].w;
+        info->n_parameters += w->n * w->k;
+        info->weight_bytes += weight_stored_bytes(w);
+    }
+    for (int i = 0; i < m->plan->n_steps; i++) {
+        const plan_step *s = &m->plan->steps[i];
+        if (!s->vec.data) continue;
+        int64_t n = m->plan->values[s->y].cols / s->n_parts;
+        info->n_parameters += n;
+        info->weight_bytes += n * (int64_t)dtype_size(s->vec.type);
+    }
+    info->bits_per_weight = (double)info->weight_bytes * 8 / (double)info->n_parameters;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "models/decoder.h"
+
+#include <math.h>
+
+#include "base/json.h"
+
+/* Far above every model there is, far below where products overflow. */
+enum { MAX_SIZE = 1 << 20, MAX_LAYERS = 4096, MAX_HEADS = 65536, MAX_VOCAB = 1 << 24, REQUIRED = -1 };
+
+int64_t config_int(const family_input *in, const char *field, int64_t min, int64_t max, int64_t fallback) {
+    int64_t v = fallback;
+    bool found;
+    nb_error err;
+    nb_status status = json_int(in->config, field, min, max, &v, &found, "config.json", &err);
+    if (status)
+        plan_fail(in->builder, status, "%s", err.text);
+    else if (!found && fallback == REQUIRED)
+        plan_fail(in->builder, NB_ERR_FORMAT, "config.json: field \"%s\" is missing", field);
+    return v;
+}
+
+bool config_bool(const family_input *in, const char *field, bool fallback) {
+    bool v = fallback;
+    nb_error err;
+    nb_status status = json_bool(in->config, field, &v, NULL, "config.json", &err);
+    if (status) plan_fail(in->builder, status, "%s", err.text);
+    return v;
+}
+
+static double config_num(const family_input *in, const cJSON *object, const char *field, double min, double max,
+                         double fallback) {
+    double v = fallback;
+    bool found;
+    nb_error err;
+    nb_status status = json_num(object, field, min, max, &v, &found, "config.json", &err);
+    if (status)
+        plan_fail(in->builder, status, "%s", err.text);
+    else if (!found && fallback < 0)
+        plan_fail(in->builder, NB_ERR_FORMAT, "config.json: field \"%s\" is missing", field);
+    return v;
+}
+
+/* rope_theta and rope_scaling, or both inside of rope_parameters (newer configs). */
+static void read_rope(const family_input *in, decoder *d) {
+    const cJSON *nested = json_get(in->config, "rope_parameters");
+    double theta = d->rope_theta;
+    if (nested) theta = config_num(in, nested, "rope_theta", 1, 1e12, theta);
+    d->rope_theta = config_num(in, in->config, "rope_theta", 1, 1e12, theta);
+    d->rope_scaling = json_get(in->config, "rope_scaling");
+    if (!d->rope_scaling) d->rope_scaling = nested;
+}
+
+bool decoder_read(const family_input *in, decoder *d) {
+    model_dims *m = in->dims;
+    m->hidden_size = config_int(in, "hidden_size", 1, MAX_SIZE, REQUIRED);
+    m->n_layers = config_int(in, "num_hidden_layers", 1, MAX_LAYERS, REQUIRED);
+    m->intermediate_size = config_int(in, "intermediate_size", 1, MAX_SIZE, REQUIRED);
+    m->n_heads = config_int(in, "num_attention_heads", 1, MAX_HEADS, REQUIRED);
+    m->vocab_size = config_int(in, "vocab_size", 1, MAX_VOCAB, REQUIRED);
+    if (!plan_ok(in->builder)) return false;
+    m->n_kv_heads = config_int(in, "num_key_value_heads", 1, MAX_HEADS, m->n_heads);
+    m->head_dim = config_int(in, "head_dim", 1, 4096, m->head_dim ? m->head_dim : 0);
+    m->context_length = config_int(in, "max_position_embeddings", 1, INT32_MAX, 0);
+    m->tied = config_bool(in, "tie_word_embeddings", m->tied);
+    d->eps = (float)config_num(in, in->config, "rms_norm_eps", 0, 1, -1);
+    read_rope(in, d);
+    if (m->head_dim == 0) {
+        if (m->hidden_size % m->n_heads != 0)
+            plan_fail(
+                in->builder, NB_ERR_FORMAT,
+                "config.json: hidden_size %lld is no multiple of num_attention_heads %lld, and there is no head_dim",
+                (long long)m->hidden_size, (long long)m->n_heads);
+        m->head_dim = m->hidden_size / m->n_heads;
+    }
+    if (m->n_heads % m->n_kv_heads != 0)
+        plan_fail(in->builder, NB_ERR_FORMAT,
+                  "config.json: num_attention_heads %lld is no multiple of num_key_value_heads %lld",
+                  (long long)m->n_heads, (long long)m->n_kv_heads);
+    return plan_ok(in->builder);
+}
+
+static int attention(const family_input *in, const decoder *d, int layer, int x, int table) {
+    plan_builder *b = in->builder;
+    const model_dims *m = in->dims;
+    const int64_t q_cols = m->n_heads * m->head_dim, kv_cols = m->n_kv_heads * m->head_dim;
+    int q = plan_linear(b, x, q_cols, d->qkv_bias, "model.layers.%d.self_attn.q_proj", layer);
+    int k = plan_linear(b, x, kv_cols, d->qkv_bias, "model.layers.%d.self_attn.k_proj", layer);
+    int v = plan_linear(b, x, kv_cols, d->qkv_bias, "model.layers.%d.self_attn.v_proj", layer);
+    if (d->qk_norm) {
+        q = plan_rmsnorm(b, q, m->n_heads, d->eps, "model.layers.%d.self_attn.q_norm", layer);
+        k = plan_rmsnorm(b, k, m->n_kv_heads, d->eps, "model.layers.%d.self_attn.k_norm", layer);
+    }
+    q = plan_rope(b, q, table, m->n_heads, d->rope_interleaved, "self_attn.rope_q");
+    k = plan_rope(b, k, table, m->n_kv_heads, d->rope_interleaved, "self_attn.rope_k");
+    int cache = plan_cache_new(b, m->n_kv_heads, m->head_dim, d->windows ? d->windows[layer] : 0);
+    plan_kv_store(b, cache, k, v);
+    int y = plan_attention(b, q, cache, (float)(1 / sqrt((double)m->head_dim)));
+    return plan_linear(b, y, m->hidden_size, d->o_bias, "model.layers.%d.self_attn.o_proj", layer);
+}
+
+static int swiglu(const family_input *in, const decoder *d, int layer, int x) {
+    plan_builder *b = in->builder;
+    const model_dims *m = in->dims;
+    int gate = plan_linear(b, x, m->intermediate_size, d->mlp_bias, "model.layers.%d.mlp.gate_proj", layer);
+    int up = plan_linear(b, x, m->intermediate_size, d->mlp_bias, "model.layers.%d.mlp.up_proj", layer);
+    int y = plan_silu_mul(b, gate, up, "mlp.act");
+    return plan_linear(b, y, m->hidden_size, d->mlp_bias, "model.layers.%d.mlp.down_proj", layer);
+}
+
+int decoder_emit(const family_input *in, const decoder *d) {
+    plan_builder *b = in->builder;
+    const model_dims *m = in->dims;
+    rope_params rope;
+    if (!rope_init(b, m->head_dim, d->rope_theta, d->rope_scaling, m->context_length, &rope)) return PLAN_NONE;
+    int h = plan_embed(b, "model.embed_tokens", m->vocab_size, m->hidden_size, 1.0f);
+    int table = plan_rope_table(b, rope.freqs, m->head_dim / 2, (float)rope.scale);
+    for (int layer = 0; layer < m->n_layers && plan_ok(b); layer++) {
+        plan_set_layer(b, layer);
+        int x = plan_rmsnorm(b, h, 1, d->eps, "model.layers.%d.input_layernorm", layer);
+        h = plan_add(b, h, attention(in, d, layer, x, table), "attn_out");
+        x = plan_rmsnorm(b, h, 1, d->eps, "model.layers.%d.post_attention_layernorm", layer);
+        h = plan_add(b, h, swiglu(in, d, layer, x), "mlp_out");
+    }
+    plan_set_layer(b, PLAN_NONE);
+    h = plan_rmsnorm(b, plan_outputs(b, h), 1, d->eps, "model.norm");
+    return m->tied ? plan_tied_head(b, h, "model.embed_tokens") : plan_linear(b, h, m->vocab_size, false, "lm_head");
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The families: each turns config.json into a plan. Adding one is a file and a line in models.c. A family never sees
+ * a backend. */
+#ifndef NB_MODELS_MODELS_H
+#define NB_MODELS_MODELS_H
+
+#include "plan/build.h"
+
+/* Sizes that people and the engine ask for; the names are config.json's. */
+typedef struct model_dims {
+    int64_t hidden_size, n_layers, n_heads, n_kv_heads, head_dim, intermediate_size, vocab_size;
+    int64_t context_length; /* max_position_embeddings; 0 when the config does not say */
+    bool tied;
+} model_dims;
+
+/* What a family works with. */
+typedef struct family_input {
+    const cJSON *config; /* the text model's object: "text_config" if there is one, else the whole config.json */
+    const cJSON *top;    /* the whole config.json */
+    plan_builder *builder;
+    model_dims *dims;
+} family_input;
+
+typedef struct family {
+    const char *model_types[4]; /* config.json's "model_type", NULL-terminated */
+    /* Emits the steps; returns the value of the logits, PLAN_NONE on failure (the builder has the error). */
+    int (*build)(const family_input *in);
+} family;
+
+extern const family family_llama, family_qwen2, family_qwen3;
+
+/* Reads config.json's object, finds the family and builds its (fused) plan from the files. NB_ERR_UNSUPPORTED lists the
+ * families when the model_type is unknown. *model_type points into the config. */
+nb_status model_build(const cJSON *config, const weights *files, plan **out, model_dims *dims, const char **model_type,
+                      nb_error *err);
+
+/* The tensors that a model of this config has, before quantization: in *specs, an array of *n in the memory of *plan
+ * (plan_free it), which holds no data. */
+nb_status model_specs(const cJSON *config, plan **out, const plan_spec **specs, size_t *n, nb_error *err);
+
+/* The "quantization" member that counts: the text model's own or the whole config's; NULL when not quantized. */
+const cJSON *model_quantization(const cJSON *config);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Rotary position embedding: the angle per position of each pair, for every scaling that config.json can name. */
+#ifndef NB_MODELS_ROPE_H
+#define NB_MODELS_ROPE_H
+
+#include "plan/build.h"
+
+typedef struct rope_params {
+    double *freqs; /* [dims / 2] radians per position, in the builder's memory */
+    double scale;  /* multiplies the rotated q and k (yarn's and longrope's mscale) */
+} rope_params;
+
+/* dims: columns of a head that are rotated; scaling: config.json's rope_scaling or rope_parameters (may be NULL);
+ * context_length: max_position_embeddings (0: unknown). False: the builder has the error. */
+bool rope_init(plan_builder *b, int64_t dims, double theta, const cJSON *scaling, int64_t context_length,
+               rope_params *out);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The vocabulary in which a family writes its plan. Every call appends a step and returns the number of the value that
+ * it makes. The first failure is kept and later calls do nothing, so that a family reads as a list of steps;
+ * plan_finish reports it. Weights are found, checked against the shape that the family expects, and read under the
+ * quantization that config.json gives them. */
+#ifndef NB_PLAN_BUILD_H
+#define NB_PLAN_BUILD_H
+
+#include <cjson/cJSON.h>
+
+#include "plan/plan.h"
+
+typedef struct plan_builder plan_builder;
+
+/* What a tensor of a model must be: what a family asks for, before quantization. For making random models. */
+typedef struct plan_spec {
+    const char *name; /* without ".weight" */
+    int64_t n, k;     /* k = 0: a vector of n */
+    bool is_bias;     /* the vector is "<name>.bias", else "<name>.weight" */
+} plan_spec;
+
+/* config: the family's object of config.json, quantization: its "quantization" member (may be NULL); both must outlive
+ * the builder. files NULL: a dry build, that collects specs and makes a plan without data. */
+nb_status plan_builder_new(const weights *files, const cJSON *quantization, plan_builder **out, nb_error *err);
+/* Hands the plan over (plan_free it) or fails with the first error of any call; frees the builder either way. */
+nb_status plan_finish(plan_builder *b, int logits, plan **out, nb_error *err);
+/* What was asked for so far; lives as long as the builder. */
+const plan_spec *plan_specs(const plan_builder *b, size_t *n);
+/* Whether <module>.weight is in the files (or, in a dry build, what `dry` says). */
+bool plan_has(const plan_builder *b, const char *module, bool dry);
+/* A fault that the family found itself. Returns PLAN_NONE. */
+int plan_fail(plan_builder *b, nb_status status, const char *format, ...) NB_PRINTF(3, 4);
+
+/* No call has failed yet. */
+bool plan_ok(const plan_builder *b);
+
+/* Layer that the following steps belong to; PLAN_NONE: none. Step names get "layers.N." in front. */
+void plan_set_layer(plan_builder *b, int layer);
+/* Memory that lives as long as the plan; NULL (and the builder fails) when out of memory. */
+void *plan_alloc(plan_builder *b, size_t count, size_t size);
+
+/* Module names are printf formats; module paths as in MLX: "model.layers.%d.mlp.up_proj". */
+int plan_embed(plan_builder *b, const char *module, int64_t vocab_size, int64_t hidden_size, float scale);
+int plan_rmsnorm(plan_builder *b, int x, int64_t n_parts, float eps, const char *module, ...) NB_PRINTF(5, 6);
+int plan_linear(plan_builder *b, int x, int64_t n_out, bool has_bias, const char *module, ...) NB_PRINTF(5, 6);
+int plan_add(plan_builder *b, int x, int z, const char *name);
+int plan_silu_mul(plan_builder *b, int gate, int up, const char *name);
+/* freqs: n_freqs radians per position, from plan_alloc. The table is a value [tokens, 2 n_freqs]. */
+int plan_rope_table(plan_builder *b, const double *freqs, int64_t n_freqs, float scale);
+int plan_rope(plan_builder *b, int x, int table, int64_t n_heads, bool interleaved, const char *name);
+/* A cache for one layer; returns its number. */
+int plan_cache_new(plan_builder *b, int64_t n_kv_heads, int64_t head_dim, int64_t window);
+void plan_kv_store(plan_builder *b, int cache, int keys, int values);
+int plan_attention(plan_builder *b, int q, int cache, float scale);
+/* Only the rows of which the caller wants logits. */
+int plan_outputs(plan_builder *b, int x);
+/* x times the rows of an embedding table (a tied head). */
+int plan_tied_head(plan_builder *b, int x, const char *module);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the engine asks of a backend: memory for weights and caches, and running a plan over a batch. */
+#ifndef NB_PLAN_EXECUTOR_H
+#define NB_PLAN_EXECUTOR_H
+
+#include "nibble.h"
+#include "plan/plan.h"
+
+enum { KV_PAGE_SIZE = 64 }; /* tokens in a page of the KV cache */
+
+/* One forward pass. Tokens of a sequence stand together, in order. */
+typedef struct batch {
+    int64_t n_tokens, n_outputs;
+    const int32_t *tokens, *positions; /* [n_tokens] */
+    const int32_t *const *tables;      /* [n_tokens]: pages of the token's sequence (see kcall) */
+    const int32_t *outputs;            /* [n_outputs]: the tokens of which logits are wanted, ascending */
+} batch;
+
+typedef struct executor executor;
+struct executor {
+    /* Runs the plan. *logits points at [n_outputs, vocab_size] floats in the executor's memory, until the next run. */
+    nb_status (*run)(executor *e, const batch *b, const float **logits, nb_error *err);
+    /* Copies the first n_slots slots of a page in every cache. */
+    void (*copy_page)(executor *e, int32_t from, int32_t to, int64_t n_slots);
+    /* The name of the row that computes step i of the plan for so many tokens, and of a step that was put in front of
+     * it (NULL if none). For people. NULL when no row takes it. */
+    const char *(*row_name)(executor *e, int step, int64_t n_tokens, const char **before);
+    void (*free)(executor *e);
+    const plan *plan;
+    const char *device; /* "cpu (AVX-512 VNNI, 2 threads)" */
+    int n_threads;
+    int64_t packed_bytes, work_bytes, kv_bytes_per_token;
+};
+
+typedef struct executor_options {
+    int n_threads;
+    int64_t n_batch; /* tokens (and outputs) in a run at most */
+    int64_t n_pages; /* of the KV cache */
+    dtype kv_type;
+    const char *cpu; /* see nb_context_options */
+    nb_progress_fn progress;
+    void *progress_user;
+} executor_options;
+
+/* The CPU backend (src/cpu/). The plan and the files that its tensors lie in must outlive the executor. */
+nb_status cpu_executor_new(const plan *p, const weights *files, const executor_options *options, executor **out,
+                           nb_error *err);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plan/plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void plan_free(plan *p) {
+    if (p) arena_free(p->memory);
+}
+
+/* ---- Fusion ---------------------------------------------------------------------------------------------------- */
+
+static int count_readers(const plan *p, int value) {
+    int n = p->logits == value;
+    for (int i = 0; i < p->n_steps; i++) {
+        const plan_step *s = &p->steps[i];
+        n += (s->x == value) + (s->z == value) + (s->residual == value);
+    }
+    return n;
+}
+
+/* MATMUL y; ADD h = x + y -> MATMUL h with residual x. The step order stays; the product's value is not used again. */
+static bool fuse_residual(plan *p, plan_step *matmul, plan_step *add) {
+    if (matmul->op != KOP_MATMUL || add->op != KOP_ADD || matmul->residual != PLAN_NONE) return false;
+    if (add->x == add->z || (add->x != matmul->y && add->z != matmul->y)) return false;
+    if (count_readers(p, matmul->y) != 1) return false;
+    matmul->residual = add->x == matmul->y ? add->z : add->x;
+    matmul->y = add->y;
+    return true;
+}
+
+void plan_fuse(plan *p) {
+    int kept = 0;
+    for (int i = 0; i < p->n_steps; i++) {
+        if (kept > 0 && fuse_residual(p, &p->steps[kept - 1], &p->steps[i])) continue;
+        p->steps[kept++] = p->steps[i];
+    }
+    p->n_steps = kept;
+}
+
+/* ---- For people ------------------------------------------------------------------------------------------------ */
+
+int64_t weight_stored_bytes(const kweight *w) {
+    int64_t type_bytes = (int64_t)dtype_size(w->type);
+    if (w->mode == W_PLAIN) return w->n * w->k * type_bytes;
+    return w->n * (w->k * w->bits / 8 + 2 * (w->k / w->group_size) * type_bytes);
+}
+
+int64_t plan_weight_bytes(const plan *p) {
+    int64_t total = 0;
+    for (int i = 0; i < p->n_weights; i++) {
+        int64_t bytes = weight_stored_bytes(&p->weights[i].w);
+        total += p->weights[i].is_matrix ? bytes : bytes / p->weights[i].w.n;
+    }
+    return total;
+}
+
+const char *weight_text(const kweight *w, char text[64]) {
+    if (w->mode == W_PLAIN)
+        snprintf(text, 64, "%s", dtype_name(w->type));
+    else
+        snprintf(text, 64, "%s %d-bit g%d %s", wmode_name(w->mode), w->bits, w->group_size, dtype_name(w->type));
+    return text;
+}
+
+void plan_step_text(const plan *p, int i, char *text, size_t size) {
+    const plan_step *s = &p->steps[i];
+    size_t n = 0;
+#define SAY(...)                                                                                                       \
+    do {                                                                                                               \
+        if (n < size) n += (size_t)snprintf(text + n, size - n, __VA_ARGS__);                                          \
+    } while (0)
+    if (s->y != PLAN_NONE) SAY("v%d [%lld] = ", s->y, (long long)p->values[s->y].cols);
+    SAY("%s", kop_name(s->op));
+    if (s->x != PLAN_NONE) SAY(" v%d", s->x);
+    if (s->z != PLAN_NONE) SAY(", v%d", s->z);
+    if (s->residual != PLAN_NONE) SAY(" + v%d", s->residual);
+    if (s->weight != PLAN_NONE) {
+        char w[64];
+        const plan_weight *weight = &p->weights[s->weight];
+        SAY(" %s [%lld, %lld] %s", weight->name, (long long)weight->w.n, (long long)weight->w.k,
+            weight_text(&weight->w, w));
+    }
+    if (s->op == KOP_MATMUL && s->vec.data) SAY(" + bias");
+    if (s->n_parts > 1) SAY(" heads=%lld", (long long)s->n_parts);
+    if (s->op == KOP_KV_STORE) SAY(" -> cache %d %s", s->cache, s->is_values ? "values" : "keys");
+    if (s->op == KOP_ATTENTION) SAY(" cache %d scale=%g", s->cache, (double)s->scale);
+    if (s->window) SAY(" window=%lld", (long long)s->window);
+    SAY("  (%s)", s->name);
+#undef SAY
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The plan: a model as a flat list of steps over named values. A family (src/models/) emits it through the vocabulary
+ * of build.h; the memory planner, the executors, `inspect` and the verifier read it. A plan knows shapes and weights
+ * but neither a backend nor a batch: values have as many rows as the batch has tokens (or outputs). */
+#ifndef NB_PLAN_PLAN_H
+#define NB_PLAN_PLAN_H
+
+#include "base/arena.h"
+#include "files/safetensors.h"
+#include "kernels/kernel.h"
+
+enum { PLAN_NONE = -1 };
+
+/* How many rows a value has in a batch. */
+typedef enum plan_rows { PLAN_TOKENS, PLAN_OUTPUTS } plan_rows;
+
+/* A value: a matrix of fp32 (the executor may hold it in another form). */
+typedef struct plan_value {
+    const char *name; /* "layers.3.mlp.gate" */
+    plan_rows rows;
+    int64_t cols;
+} plan_value;
+
+/* A weight matrix and the tensors that it lies in (scales, biases NULL where absent). */
+typedef struct plan_weight {
+    const char *name; /* module path: "model.layers.3.mlp.up_proj" */
+    kweight w;
+    const tensor *codes, *scales, *biases;
+    bool is_table; /* read by EMBED (as stored), perhaps also by a MATMUL */
+    bool is_matrix;
+} plan_weight;
+
+/* Keys and values of one attention layer. */
+typedef struct plan_cache {
+    int64_t n_heads, head_dim;
+    int64_t window; /* 0: full */
+} plan_cache;
+
+typedef struct plan_step {
+    kop op;
+    const char *name; /* "layers.3.self_attn.q_proj" */
+    int layer;        /* PLAN_NONE outside of the layers */
+    /* Value numbers, PLAN_NONE where absent. EMBED and ROPE_TABLE read the batch; KV_STORE has no y. */
+    int x, z, residual, y;
+    int weight; /* number of a plan_weight */
+    kvec vec;   /* norm weight or bias */
+    float eps, scale;
+    int64_t n_parts;
+    bool interleaved;
+    const double *freqs;
+    int cache;      /* number of a plan_cache: KV_STORE, ATTENTION */
+    bool is_values; /* KV_STORE: of the values, else the keys */
+    int64_t window;
+} plan_step;
+
+typedef struct plan {
+    arena *memory; /* holds everything below */
+    plan_step *steps;
+    plan_value *values;
+    plan_weight *weights;
+    plan_cache *caches;
+    int n_steps, n_values, n_weights, n_caches;
+    int logits; /* the value that is the result: PLAN_OUTPUTS x vocab_size */
+} plan;
+
+void plan_free(plan *p);
+
+/* The fusion pass: rewrites the list so that fewer steps move fewer bytes. A fused step's reference is the composition
+ * of its parts'. Today: MATMUL then ADD of its result, which nothing else reads, becomes MATMUL with residual. */
+void plan_fuse(plan *p);
+
+/* Weight bytes that one generated token reads: every matrix once, of a table one row. */
+int64_t plan_weight_bytes(const plan *p);
+
+/* One line that says what step i does, for `inspect --plan`: into text, at most size bytes. */
+void plan_step_text(const plan *p, int i, char *text, size_t size);
+
+/* Bytes of a weight in the file's form, and its elements as real numbers. */
+int64_t weight_stored_bytes(const kweight *w);
+/* "affine 4-bit g64 bf16" or "bf16", into text. */
+const char *weight_text(const kweight *w, char text[64]);
+
+#endif
