@@ -59,6 +59,9 @@ typedef struct cpu_executor {
     uint64_t program_used[MAX_PROGRAMS], clock;
 } cpu_executor;
 
+/* What a call's operands point at while a row is looked for, before there is memory: aligned, and never followed. */
+#define CPU_SOMEWHERE ((void *)(uintptr_t)4096)
+
 /* load.c: fills e->weights, e->packed. Reports progress as the stage "load". */
 nb_status cpu_load_weights(cpu_executor *e, const executor_options *options, nb_error *err);
 void cpu_free_weights(cpu_executor *e);

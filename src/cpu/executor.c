@@ -26,6 +26,11 @@ static void walk(void *user, int thread) {
         _Atomic int64_t *next = &p->counters[i].next;
         for (int64_t t; (t = atomic_fetch_add_explicit(next, s->chunk, memory_order_relaxed)) < s->n_tasks;)
             s->row->run(s->row, &s->call, t, min_i64(t + s->chunk, s->n_tasks), scratch);
+        if (job->e->base.observer) {
+            pool_barrier(job->e->threads);
+            if (thread == 0) job->e->base.observer(job->e->base.observer_user, s->plan_step, &s->call);
+            pool_barrier(job->e->threads);
+        }
     }
 }
 

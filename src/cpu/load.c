@@ -45,16 +45,16 @@ static nb_status check_scales(cpu_executor *e, nb_error *err) {
 
 /* ---- Choosing a layout ------------------------------------------------------------------------------------------ */
 
-/* The best rank among rows that multiply one token with w as it is now (packed pointer not looked at); -1 for none. */
+/* The best rank among rows that multiply one token with w in the layout that it names; -1 for none. */
 static int best_rank(const cpu_executor *e, const kweight *w) {
     static const dtype forms[] = {DT_F32, DT_XI16, DT_XI8X2};
     int best = -1;
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         kcall c = {.op = KOP_MATMUL, .w = w};
-        c.x = (kmat){.type = forms[i], .rows = 1, .cols = w->k, .stride = w->k};
+        c.x = (kmat){.data = CPU_SOMEWHERE, .type = forms[i], .rows = 1, .cols = w->k, .stride = w->k};
         if (forms[i] != DT_F32) c.x.group = w->group_size;
         if (forms[i] != DT_F32 && w->mode == W_PLAIN) continue;
-        c.y = (kmat){.type = DT_F32, .rows = 1, .cols = w->n, .stride = w->n};
+        c.y = (kmat){.data = CPU_SOMEWHERE, .type = DT_F32, .rows = 1, .cols = w->n, .stride = w->n};
         const krow *row = kreg_find(e->registry, &c);
         if (row && row->rank > best && row->layout == w->layout) best = row->rank;
     }
@@ -69,6 +69,7 @@ static void choose_layout(const cpu_executor *e, kweight *w) {
         const klayout *layout = kreg_at(e->registry, i)->layout;
         if (!layout || layout == best_layout || !layout->takes(w)) continue;
         w->layout = layout;
+        w->packed = CPU_SOMEWHERE;
         int rank = best_rank(e, w);
         if (rank > best) {
             best = rank;
@@ -76,6 +77,7 @@ static void choose_layout(const cpu_executor *e, kweight *w) {
         }
     }
     w->layout = best_layout;
+    w->packed = NULL;
 }
 
 /* ---- Packing ---------------------------------------------------------------------------------------------------- */

@@ -57,7 +57,12 @@ static bool is_idle(const lowering *l, const plan_step *s) {
 /* ---- Rows of products ------------------------------------------------------------------------------------------ */
 
 static kmat probe(dtype type, int64_t rows, int64_t cols, int64_t group) {
-    return (kmat){.type = type, .rows = rows, .cols = cols, .stride = cols, .group = type == DT_F32 ? 0 : group};
+    return (kmat){.data = CPU_SOMEWHERE,
+                  .type = type,
+                  .rows = rows,
+                  .cols = cols,
+                  .stride = cols,
+                  .group = type == DT_F32 ? 0 : group};
 }
 
 /* The best row for y = x W^T with `rows` rows of x, whatever form of x it reads. */
@@ -146,7 +151,8 @@ static int read_slot(lowering *l, int slot_number) {
 
 static kmat slot_mat(const lowering *l, int i) {
     const slot *s = &l->slots[i];
-    return (kmat){.type = s->type, .rows = s->rows, .cols = s->cols, .stride = s->cols, .group = s->group};
+    return (kmat){
+        .data = CPU_SOMEWHERE, .type = s->type, .rows = s->rows, .cols = s->cols, .stride = s->cols, .group = s->group};
 }
 
 /* The slot of value v in the form that a row wants; makes it with a QUANTIZE step if it is not there. */

@@ -171,6 +171,7 @@ static nb_status reserve_tensors(weights *w, size_t more, nb_error *err) {
 
 /* Keeps the __metadata__ object of the first file that has one. */
 static nb_status take_metadata(weights *w, const header *h, const cJSON *entry, nb_error *err) {
+    if (cJSON_IsNull(entry)) return NB_OK; /* mx.save_safetensors writes that */
     if (!cJSON_IsObject(entry)) return err_set(err, NB_ERR_FORMAT, "%s: \"__metadata__\" is no object", h->path);
     if (w->metadata) return NB_OK;
     w->metadata = cJSON_Duplicate(entry, 1);

@@ -17,6 +17,9 @@ typedef struct batch {
     const int32_t *outputs;            /* [n_outputs]: the tokens of which logits are wanted, ascending */
 } batch;
 
+/* Looks at what a step of the plan has just made (y as the backend holds it, a kernel's output form included). */
+typedef void (*executor_observer)(void *user, int step, const kcall *call);
+
 typedef struct executor executor;
 struct executor {
     /* Runs the plan. *logits points at [n_outputs, vocab_size] floats in the executor's memory, until the next run. */
@@ -27,6 +30,9 @@ struct executor {
      * it (NULL if none). For people. NULL when no row takes it. */
     const char *(*row_name)(executor *e, int step, int64_t n_tokens, const char **before);
     void (*free)(executor *e);
+    /* Called after every step of a run while it is set: for tests, verification and profiles. */
+    executor_observer observer;
+    void *observer_user;
     const plan *plan;
     const char *device; /* "cpu (AVX-512 VNNI, 2 threads)" */
     int n_threads;
