@@ -6,8 +6,7 @@
 
 #include <stdatomic.h>
 
-#include <cjson/cJSON.h>
-
+#include "files/config.h"
 #include "files/safetensors.h"
 #include "models/models.h"
 #include "plan/executor.h"
@@ -17,16 +16,14 @@
 struct nb_model {
     _Atomic int references; /* the opener's, and one for each context */
     char *dir;
-    cJSON *config;
+    model_config config;
+    generation_config generation;
     weights *files;
     plan *plan;
     model_dims dims;
-    const char *model_type;
     char quantization[96];
     tokenizer *tokenizer; /* NULL: the directory has none */
     chat_template *chat;  /* NULL: the model has none */
-    int32_t *end_tokens;
-    size_t n_end_tokens;
 };
 
 nb_model *model_retain(nb_model *m);

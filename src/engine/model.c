@@ -5,11 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "engine/engine.h"
-#include "files/config.h"
 #include "files/store.h"
 #include "plan/weights.h"
 
@@ -28,7 +25,7 @@ static void describe_quantization(nb_model *m) {
             mixed = true;
     }
     quant_params global = {0};
-    quant_global(model_quantization(m->config), &global, NULL);
+    quant_global(model_quantization(&m->config), &global, NULL);
     if (global.quantized && (mixed || plain)) {
         bits = global.bits;
         group = global.group_size;
@@ -52,19 +49,27 @@ static void log_unused(const nb_model *m) {
     if (all > used) log_msg(NB_LOG_INFO, "%s: %zu of %zu tensors are not used", m->dir, all - used, all);
 }
 
+/* The end tokens: the ids that the configs give, else the tokenizer's eos_token. */
+static nb_status find_end_tokens(nb_model *m, nb_error *err) {
+    generation_config *g = &m->generation;
+    nb_status status = generation_config_open(m->dir, &m->config, g, err);
+    if (!status && g->n_eos == 0 && g->eos_token && m->tokenizer) {
+        int32_t id = tok_id(m->tokenizer, g->eos_token);
+        if (id >= 0) g->eos_ids[g->n_eos++] = id;
+    }
+    return status;
+}
+
 static nb_status open_dir(nb_model *m, nb_error *err) {
-    char *path = path_join(m->dir, "config.json");
-    if (!path) return err_no_memory(err, "a path", 0);
-    nb_status status = json_read(path, &m->config, err);
-    free(path);
+    nb_status status = config_open(m->dir, &m->config, err);
     if (!status) status = weights_open(m->dir, &m->files, err);
     if (status) return status;
-    status = model_build(m->config, m->files, &m->plan, &m->dims, &m->model_type, err);
+    status = model_build(&m->config, m->files, &m->plan, &m->dims, err);
     if (status) return err_prefix(err, status, "%s", m->dir);
     status = tok_load(m->dir, &m->tokenizer, err);
     if (status == NB_ERR_NOT_FOUND) status = NB_OK; /* said when text is asked for */
     if (!status) status = chat_template_load(m->dir, &m->chat, err);
-    if (!status) status = config_end_tokens(m->dir, m->config, &m->end_tokens, &m->n_end_tokens, err);
+    if (!status) status = find_end_tokens(m, err);
     if (status) return status;
     describe_quantization(m);
     log_unused(m);
@@ -96,22 +101,22 @@ void nb_model_free(nb_model *m) {
     tok_free(m->tokenizer);
     plan_free(m->plan);
     weights_close(m->files);
-    cJSON_Delete(m->config);
-    free(m->end_tokens);
+    generation_config_close(&m->generation);
+    config_close(&m->config);
     free(m->dir);
     free(m);
 }
 
 bool model_is_end_token(const nb_model *m, int32_t token) {
-    for (size_t i = 0; i < m->n_end_tokens; i++)
-        if (m->end_tokens[i] == token) return true;
+    for (int i = 0; i < m->generation.n_eos; i++)
+        if (m->generation.eos_ids[i] == token) return true;
     return false;
 }
 
 void nb_model_get_info(const nb_model *m, nb_model_info *info) {
     const model_dims *d = &m->dims;
     *info = (nb_model_info){.path = m->dir,
-                            .model_type = m->model_type,
+                            .model_type = m->config.model_type,
                             .quantization = m->quantization,
                             .n_layers = d->n_layers,
                             .hidden_size = d->hidden_size,

@@ -75,11 +75,12 @@ static nb_status find_exempt(nb_sampler *p, const nb_model *m, nb_error *err) {
     size_t n = 0;
     nb_status status = m->tokenizer ? tok_encode(m->tokenizer, "\n", 1, false, &newline, &n, err) : NB_OK;
     if (status) return status;
-    p->n_xtc_exempt = n + m->n_end_tokens;
+    const generation_config *ends = &m->generation;
+    p->n_xtc_exempt = n + (size_t)ends->n_eos;
     p->xtc_exempt = malloc((p->n_xtc_exempt + 1) * sizeof *p->xtc_exempt);
     if (p->xtc_exempt) {
         if (n) memcpy(p->xtc_exempt, newline, n * sizeof *newline);
-        if (m->n_end_tokens) memcpy(p->xtc_exempt + n, m->end_tokens, m->n_end_tokens * sizeof *m->end_tokens);
+        memcpy(p->xtc_exempt + n, ends->eos_ids, (size_t)ends->n_eos * sizeof *ends->eos_ids);
     }
     free(newline);
     return p->xtc_exempt ? NB_OK : err_no_memory(err, "the sampler", 0);

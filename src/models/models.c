@@ -27,17 +27,11 @@ static nb_status unknown_family(const char *model_type, nb_error *err) {
     return status;
 }
 
-/* The text model's object: a multimodal model keeps it in "text_config". */
-static const cJSON *text_config(const cJSON *config) {
-    const cJSON *text = json_get(config, "text_config");
-    return cJSON_IsObject(text) ? text : config;
-}
-
-const cJSON *model_quantization(const cJSON *config) {
+const cJSON *model_quantization(const model_config *config) {
     static const char *const fields[] = {"quantization", "quantization_config"};
     for (int i = 0; i < 2; i++) {
-        const cJSON *q = json_get(config, fields[i]);
-        if (!q) q = json_get(text_config(config), fields[i]);
+        const cJSON *q = json_get(config->tree, fields[i]);
+        if (!q) q = json_get(config->text, fields[i]);
         /* Other tools' blocks have a quant_method and no group_size; only MLX's own are read. */
         if (q && (i == 0 || !json_get(q, "quant_method"))) return q;
     }
@@ -45,46 +39,35 @@ const cJSON *model_quantization(const cJSON *config) {
 }
 
 /* Runs the family's builder on the files, or dry when files is NULL. On success *builder holds the steps. */
-static nb_status build_steps(const cJSON *config, const weights *files, plan_builder **builder, int *logits,
-                             model_dims *dims, const char **model_type, nb_error *err) {
+static nb_status build_steps(const model_config *config, const weights *files, plan_builder **builder, int *logits,
+                             model_dims *dims, nb_error *err) {
     *builder = NULL;
     *dims = (model_dims){0};
-    if (!cJSON_IsObject(config)) return err_set(err, NB_ERR_FORMAT, "config.json: not a JSON object");
-    const char *outer = NULL, *inner = NULL;
-    const cJSON *text = text_config(config);
-    nb_status status = json_str(config, "model_type", &outer, NULL, "config.json", err);
-    if (!status) status = json_str(text, "model_type", &inner, NULL, "config.json: text_config", err);
+    const family *f = find_family(config->model_type);
+    if (!f) f = find_family(config->text_model_type);
+    if (!f) return unknown_family(config->model_type, err);
+    nb_status status = plan_builder_new(files, model_quantization(config), builder, err);
     if (status) return status;
-    if (!outer) outer = inner;
-    if (!outer) return err_set(err, NB_ERR_FORMAT, "config.json: field \"model_type\" is missing");
-    const family *f = find_family(outer);
-    if (!f && inner) f = find_family(inner);
-    if (!f) return unknown_family(outer, err);
-    *model_type = outer;
-    status = plan_builder_new(files, model_quantization(config), builder, err);
-    if (status) return status;
-    *logits = f->build(&(family_input){text, config, *builder, dims});
+    *logits = f->build(&(family_input){config->text, *builder, dims});
     return NB_OK;
 }
 
-nb_status model_build(const cJSON *config, const weights *files, plan **out, model_dims *dims, const char **model_type,
-                      nb_error *err) {
+nb_status model_build(const model_config *config, const weights *files, plan **out, model_dims *dims, nb_error *err) {
     *out = NULL;
     plan_builder *b;
     int logits;
-    nb_status status = build_steps(config, files, &b, &logits, dims, model_type, err);
+    nb_status status = build_steps(config, files, &b, &logits, dims, err);
     if (!status) status = plan_finish(b, logits, out, err);
     if (!status) plan_fuse(*out);
     return status;
 }
 
-nb_status model_specs(const cJSON *config, plan **out, const plan_spec **specs, size_t *n, nb_error *err) {
+nb_status model_specs(const model_config *config, plan **out, const plan_spec **specs, size_t *n, nb_error *err) {
     *out = NULL;
     plan_builder *b;
     int logits;
     model_dims dims;
-    const char *model_type;
-    nb_status status = build_steps(config, NULL, &b, &logits, &dims, &model_type, err);
+    nb_status status = build_steps(config, NULL, &b, &logits, &dims, err);
     if (status) return status;
     const plan_spec *collected = plan_specs(b, n);
     plan_spec *kept = plan_alloc(b, *n + 1, sizeof *kept);

@@ -5,6 +5,7 @@
 #ifndef NB_MODELS_MODELS_H
 #define NB_MODELS_MODELS_H
 
+#include "files/config.h"
 #include "plan/build.h"
 
 /* Sizes that people and the engine ask for; the names are config.json's. */
@@ -17,7 +18,6 @@ typedef struct model_dims {
 /* What a family works with. */
 typedef struct family_input {
     const cJSON *config; /* the text model's object: "text_config" if there is one, else the whole config.json */
-    const cJSON *top;    /* the whole config.json */
     plan_builder *builder;
     model_dims *dims;
 } family_input;
@@ -30,16 +30,15 @@ typedef struct family {
 
 extern const family family_llama, family_qwen2, family_qwen3;
 
-/* Reads config.json's object, finds the family and builds its (fused) plan from the files. NB_ERR_UNSUPPORTED lists the
- * families when the model_type is unknown. *model_type points into the config. */
-nb_status model_build(const cJSON *config, const weights *files, plan **out, model_dims *dims, const char **model_type,
-                      nb_error *err);
+/* Finds the family and builds its (fused) plan from the files. NB_ERR_UNSUPPORTED lists the families when the
+ * model_type is unknown. */
+nb_status model_build(const model_config *config, const weights *files, plan **out, model_dims *dims, nb_error *err);
 
 /* The tensors that a model of this config has, before quantization: in *specs, an array of *n in the memory of *plan
  * (plan_free it), which holds no data. */
-nb_status model_specs(const cJSON *config, plan **out, const plan_spec **specs, size_t *n, nb_error *err);
+nb_status model_specs(const model_config *config, plan **out, const plan_spec **specs, size_t *n, nb_error *err);
 
-/* The "quantization" member that counts: the text model's own or the whole config's; NULL when not quantized. */
-const cJSON *model_quantization(const cJSON *config);
+/* The "quantization" member that counts: the whole config's or the text model's own; NULL when not quantized. */
+const cJSON *model_quantization(const model_config *config);
 
 #endif
