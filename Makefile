@@ -5,7 +5,6 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 FUZZ_SECONDS ?= 300
-MODEL ?= build/demo-model
 BIN := build/release/nibble
 # The Arm build is tested under qemu; on another machine than x86-64 the cross compiler is not packaged.
 CROSS := $(filter x86_64,$(shell uname -m))
@@ -19,7 +18,7 @@ help:
 	@echo "make              build the command and the libraries (build/release)"
 	@echo "make demo         fetch a small model, ask it a question"
 	@echo "make test         every test; a first run takes a while"
-	@echo "make bench        speed on this machine (MODEL=$(MODEL))"
+	@echo "make bench        speed on this machine, side by side with llama.cpp (bench/README.md)"
 	@echo "make fuzz         fuzz every reader of files (FUZZ_SECONDS=$(FUZZ_SECONDS) each)"
 	@echo "make format       clang-format over the tree"
 	@echo "make install      PREFIX=$(PREFIX) DESTDIR="
@@ -55,7 +54,8 @@ test:
 	ctest --test-dir build/release --output-on-failure -j $(JOBS)
 
 bench: $(BIN) build/demo-model/config.json
-	$(BIN) bench $(MODEL)
+	@bench/setup_peer.sh build/peer
+	python3 bench/compare.py --nibble $(BIN) --model build/demo-model --peer build/peer
 
 fuzz:
 	@tools/deps.sh build fuzz

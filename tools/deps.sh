@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs what is missing to build, demonstrate or test nibble: `tools/deps.sh build demo test fuzz cross`. Looks for the commands,
-# headers and libraries themselves, so nothing happens (and no privilege is needed) where they exist, whatever the
-# distribution. What is missing comes from apt-get, after saying so; every failure is one line.
+# Installs what is missing to build, demonstrate, time or test nibble: `tools/deps.sh build demo bench test fuzz cross`.
+# Looks for the commands, headers and libraries themselves, so nothing happens (and no privilege is needed) where they
+# exist, whatever the distribution. What is missing comes from apt-get, after saying so; every failure is one line.
 set -u
 missing=
 
@@ -43,6 +43,9 @@ for group in "$@"; do
         need python3-pip python3 -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('pip') is None)"
         need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
         ;;
+    bench)
+        need g++ sh -c 'echo "#include <string>" | c++ -fsyntax-only -x c++ -'
+        ;;
     fuzz)
         need clang have clang
         need "libclang-rt-14-dev" sh -c 'clang -print-runtime-dir | grep -q . &&
@@ -57,7 +60,7 @@ for group in "$@"; do
         need_modules cmocka:libcmocka-dev
         need clang-format-14 have clang-format-14
         ;;
-    *) fail "tools/deps.sh: unknown group $group (build, demo, test, fuzz, cross)" ;;
+    *) fail "tools/deps.sh: unknown group $group (build, demo, bench, test, fuzz, cross)" ;;
     esac
 done
 [ -z "$missing" ] && exit 0
