@@ -14,10 +14,13 @@
 /* White_Space; PCRE2's own \s also has U+180E. */
 #define SPACE                                                                                                          \
     "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
-/* Alphabetic, M, Nd, Pc; PCRE2's own \w lacks marks and most of Pc. */
-#define WORD                                                                                                           \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
-#define HEX "0-9a-fA-F"
+/* Alphabetic, M, Nd, Pc; PCRE2's own \w lacks marks and most of Pc. Outside of brackets Oniguruma looks Latin-1 up in
+ * a table of its own, which has the raised digits and the fractions, too. */
+#define CLASS_WORD                                                                                                     \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}"                                                             \
+    "\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
+#define WORD CLASS_WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
+#define HEX  "0-9a-fA-F"
 
 enum { MAX_DEPTH = 64 };
 
@@ -139,17 +142,41 @@ static void property(translation *t, char letter) {
 
 static void class_expression(translation *t, int depth);
 
+/* "[:name:]" at p: what it holds, as members of a class; false when it is none. */
+static bool posix_bracket(translation *t, buf *nested) {
+    static const char *const names[][2] = {
+        {"alpha", "\\p{Alphabetic}"},
+        {"lower", "\\p{Lowercase}"},
+        {"upper", "\\p{Uppercase}"},
+        {"digit", "\\p{Nd}"},
+        {"alnum", "\\p{Alphabetic}\\p{Nd}"},
+        {"punct", "\\p{P}\\p{S}"},
+        {"space", SPACE},
+        {"blank", "\\p{Zs}\\t"},
+        {"cntrl", "\\p{Cc}"},
+        {"xdigit", HEX},
+        {"word", CLASS_WORD},
+        {"ascii", "\\x{0}-\\x{7f}"},
+    };
+    bool negate = t->p[2] == '^';
+    const char *name = t->p + 2 + negate;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        size_t n = strlen(names[i][0]);
+        if (strncmp(name, names[i][0], n) != 0 || strncmp(name + n, ":]", 2) != 0) continue;
+        t->p = name + n + 2;
+        if (negate)
+            buf_printf(nested, "|[^%s]", names[i][1]);
+        else
+            buf_puts(t->out, names[i][1]);
+        return true;
+    }
+    return false;
+}
+
 /* One member of a class, plain ones into the open t->out; those that PCRE2 cannot have inside brackets (classes,
  * complements of our sets) into `nested` as alternatives. */
 static void class_member(translation *t, buf *nested, int depth) {
-    if (t->p[0] == '[' && t->p[1] == ':') {
-        const char *end = strstr(t->p, ":]");
-        if (end) {
-            buf_put(t->out, t->p, (size_t)(end + 2 - t->p));
-            t->p = end + 2;
-            return;
-        }
-    }
+    if (t->p[0] == '[' && t->p[1] == ':' && posix_bracket(t, nested)) return;
     if (*t->p == '[') {
         buf *plain = t->out;
         t->out = nested;
@@ -174,7 +201,7 @@ static void class_member(translation *t, buf *nested, int depth) {
         buf_puts(t->out, SPACE);
         break;
     case 'w':
-        buf_puts(t->out, WORD);
+        buf_puts(t->out, CLASS_WORD);
         break;
     case 'h':
         buf_puts(t->out, HEX);
@@ -183,7 +210,7 @@ static void class_member(translation *t, buf *nested, int depth) {
         buf_puts(nested, "|[^" SPACE "]");
         break;
     case 'W':
-        buf_puts(nested, "|[^" WORD "]");
+        buf_puts(nested, "|[^" CLASS_WORD "]");
         break;
     case 'H':
         buf_puts(nested, "|[^" HEX "]");
@@ -320,6 +347,8 @@ static void escape(translation *t) {
     default:
         buf_putc(t->out, '\\');
         buf_putc(t->out, c);
+        if ((c == 'x' || c == 'o') && *t->p == '{')
+            while (*t->p && t->p[-1] != '}') buf_putc(t->out, *t->p++);
     }
 }
 
