@@ -33,7 +33,7 @@ static nb_status add_around(tokenizer *t, const int32_t *before, size_t n_before
 
 static nb_status read_id(const cJSON *item, const tokenizer *t, int32_t *out, const char *name, nb_error *err) {
     double id = cJSON_IsNumber(item) ? item->valuedouble : -1;
-    if (!(id >= 0 && id < t->n_ids) || id != (double)(int32_t)id)
+    if (!(id >= 0 && id < t->n_ids) || id != (double)(int32_t)id || !t->entries[(int32_t)id].text)
         return err_set(err, NB_ERR_FORMAT, "%s: the post_processor adds a token id that is none of the vocabulary's",
                        name);
     *out = (int32_t)id;
