@@ -6,9 +6,10 @@
 #include "cpu/caps.h"
 
 static const krow_table *const tables[] = {
-    &scalar_ops_rows,         &scalar_attention_rows,     &scalar_matmul_rows,
+    &scalar_ops_rows,        &scalar_attention_rows,    &scalar_matmul_rows,
 #if defined(__x86_64__)
-    &matmul_affine_avx2_rows, &matmul_affine_avx512_rows,
+    &activations_avx2_rows,  &matmul_affine_avx2_rows,  &matmul_affine_avx512_rows,
+    &matmul_plain_avx2_rows, &matmul_plain_avx512_rows,
 #endif
 #if defined(__aarch64__)
 #endif

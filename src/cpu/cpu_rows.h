@@ -16,6 +16,8 @@ typedef struct krow_table {
     { (array), sizeof(array) / sizeof((array)[0]) }
 
 extern const krow_table scalar_ops_rows, scalar_attention_rows, scalar_matmul_rows;
-extern const krow_table matmul_affine_avx2_rows, matmul_affine_avx512_rows; /* src/cpu/x86/ */
+/* src/cpu/x86/ */
+extern const krow_table activations_avx2_rows, matmul_affine_avx2_rows, matmul_affine_avx512_rows;
+extern const krow_table matmul_plain_avx2_rows, matmul_plain_avx512_rows;
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/half.h"
 #include "cpu/caps.h"
 #include "cpu/cpu_rows.h"
+#include "cpu/x86/unroll.h"
 
 enum { LANES = 8, TILES = 2, MAX_TOKENS = 4 };
 typedef __m256 vfloat;
@@ -50,8 +51,8 @@ static inline void f_store_part(float *p, int n, vfloat a) {
         _mm256_maskstore_ps(p, first_lanes(n), a);
 }
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-#define UNROLL        _Pragma("GCC unroll 16")
+/* A value that the compiler must have here: otherwise it gathers the terms of a sum in memory and adds them at last. */
+#define SETTLE(v) __asm__("" : "+x"(v))
 
 ALWAYS_INLINE vint load_vector(const uint8_t *p, int i) {
     return _mm256_loadu_si256((const __m256i *)(p + 32 * i));
@@ -81,14 +82,20 @@ ALWAYS_INLINE void add_plane(int tiles, int tokens, int bits, const uint8_t *con
     const int chain = bits <= 4 ? 8 : bits == 5 ? 4 : 2;
     const vint weight = _mm256_set1_epi16(plane == 0 ? 256 : 1);
     vint part[TILES][MAX_TOKENS];
+    const uint8_t *block[TILES];
+    UNROLL for (int v = 0; v < tiles; v++) {
+        block[v] = w[v] + b * bits * 32;
+        if (tokens > 2) __asm__("" : "+r"(block[v])); /* read the codes again rather than keep 8 vectors of them */
+    }
     UNROLL for (int i = 0; i < 8; i++) {
         vint codes[TILES];
-        UNROLL for (int v = 0; v < tiles; v++) codes[v] = step_codes(w[v] + b * bits * 32, i, bits);
+        UNROLL for (int v = 0; v < tiles; v++) codes[v] = step_codes(block[v], i, bits);
         UNROLL for (int t = 0; t < tokens; t++) {
             vint q = _mm256_set1_epi32(x[t][b * 16 + 2 * i + plane]);
             UNROLL for (int v = 0; v < tiles; v++) {
                 vint products = _mm256_maddubs_epi16(codes[v], q);
                 part[v][t] = i % chain == 0 ? products : _mm256_add_epi16(part[v][t], products);
+                SETTLE(part[v][t]);
             }
         }
         if (i % chain == chain - 1)

@@ -7,6 +7,7 @@
 #include "base/half.h"
 #include "cpu/caps.h"
 #include "cpu/cpu_rows.h"
+#include "cpu/x86/unroll.h"
 
 enum { LANES = 16, TILES = 2, MAX_TOKENS = 6 };
 typedef __m512 vfloat;
@@ -42,9 +43,6 @@ static inline vfloat f_load_part(const float *p, int n) {
 static inline void f_store_part(float *p, int n, vfloat a) {
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), a);
 }
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-#define UNROLL        _Pragma("GCC unroll 16")
 
 ALWAYS_INLINE vint load_vector(const uint8_t *p, int i) {
     return _mm512_loadu_si512(p + 64 * i);

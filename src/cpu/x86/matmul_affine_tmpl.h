@@ -14,10 +14,8 @@
 #include <string.h>
 
 #include "cpu/x86/affine_layout.h"
+#include "cpu/x86/unroll.h"
 #include "quant/xform.h"
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-#define UNROLL        _Pragma("GCC unroll 16")
 
 enum {
     TOKEN_BLOCK = 96,   /* tokens of a task */
@@ -101,7 +99,7 @@ ALWAYS_INLINE void step(const job *j, int64_t tile, int64_t token, int tokens, i
 }
 
 static int64_t token_blocks(const kcall *c) {
-    return div_up(c->y.rows, TOKEN_BLOCK);
+    return max_i64(div_up(c->y.rows, TOKEN_BLOCK), 1);
 }
 
 static int64_t affine_tasks(const krow *row, const kcall *c) {
