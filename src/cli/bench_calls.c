@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Operands for timing a row. A variant is a choice of types; the first that a row takes is the one that it is timed
+ * with. */
+#define _GNU_SOURCE
+#include "cli/bench_calls.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "base/num.h"
+#include "kernels/registry.h"
+#include "quant/xform.h"
+
+enum {
+    HIDDEN = 2048,      /* columns of activations */
+    HEAD_DIM = 128,     /* and heads of */
+    PAGE = 64,          /* positions in a page of the KV cache */
+    CONTEXT = 2048,     /* positions that attention sees */
+    WEIGHT_MB = 64,     /* of a matrix read for one token: more than caches hold */
+    MANY_OUTPUTS = 1024 /* of a matrix for many tokens, where arithmetic counts */
+};
+
+static const dtype floats[] = {DT_F32, DT_F16, DT_BF16};
+static const int group_sizes[] = {64, 32, 128};
+static const int bit_widths[] = {4, 8, 6, 5, 3, 2};
+
+/* ---- Memory ---------------------------------------------------------------------------------------------------- */
+
+static void *take(bench_call *b, size_t bytes) {
+    void *p = b->n_memory < BENCH_CALL_MEMORY ? aligned_alloc(64, round_up(bytes + 1, 64)) : NULL;
+    if (!p) {
+        b->failed = true;
+        return NULL;
+    }
+    b->memory[b->n_memory++] = p;
+    memset(p, 0, bytes);
+    return p;
+}
+
+void bench_call_free(bench_call *b) {
+    for (int i = 0; i < b->n_memory; i++) free(b->memory[i]);
+    b->n_memory = 0;
+}
+
+static uint32_t next_random(uint32_t *state) {
+    *state ^= *state << 13, *state ^= *state >> 17, *state ^= *state << 5;
+    return *state;
+}
+
+/* n floats of a type, in [-1, 1) times scale. */
+static void *take_floats(bench_call *b, dtype type, int64_t n, float scale) {
+    void *to = take(b, (size_t)n * dtype_size(type));
+    uint32_t state = 1;
+    for (int64_t i = 0; i < n && to; i++) {
+        float x = scale * (float)(int32_t)next_random(&state) * 0x1p-31f;
+        if (type == DT_F32)
+            ((float *)to)[i] = x;
+        else
+            ((uint16_t *)to)[i] = type == DT_F16 ? f32_to_f16(x) : f32_to_bf16(x);
+    }
+    return to;
+}
+
+static kmat take_matrix(bench_call *b, int64_t rows, int64_t cols) {
+    return (kmat){take_floats(b, DT_F32, rows * cols, 1), DT_F32, rows, cols, cols, 0};
+}
+
+/* A matrix of an activation form: any codes, scales that keep sums near 1. */
+static kmat take_form(bench_call *b, dtype form, int64_t rows, int64_t cols, int64_t group) {
+    kmat m = {take(b, xform_bytes(form, rows, cols, group)), form, rows, cols, cols, group};
+    uint32_t state = 1;
+    for (int64_t i = 0; i < rows && m.data; i++) {
+        uint8_t *codes = xform_codes(&m, i);
+        for (int64_t j = 0; j < 2 * cols; j++) codes[j] = (uint8_t)(next_random(&state) & 0x7f);
+        for (int64_t g = 0; g < cols / group; g++) xform_scales(&m)[i * (cols / group) + g] = 0x1p-15f;
+    }
+    return m;
+}
+
+static const int32_t *take_positions(bench_call *b, int64_t n, int64_t first) {
+    int32_t *p = take(b, (size_t)n * sizeof *p);
+    for (int64_t i = 0; i < n && p; i++) p[i] = (int32_t)(first + i);
+    return p;
+}
+
+/* ---- Matrices -------------------------------------------------------------------------------------------------- */
+
+static double weight_bytes(const kweight *w) {
+    double codes = w->mode == W_PLAIN ? 8.0 * (double)dtype_size(w->type) : w->bits;
+    double scales = w->mode == W_PLAIN ? 0 : 2.0 * 8.0 * (double)dtype_size(w->type) / w->group_size;
+    return (double)w->n * (double)w->k * (codes + scales) / 8;
+}
+
+/* Variants: 3 plain types, then 6 widths x 3 groups x 3 types of scales. */
+enum { PLAIN_VARIANTS = 3, WEIGHT_VARIANTS = PLAIN_VARIANTS + 6 * 3 * 3 };
+
+static kweight weight_variant(int variant) {
+    if (variant < PLAIN_VARIANTS) return (kweight){.mode = W_PLAIN, .type = floats[variant], .k = HIDDEN};
+    int v = variant - PLAIN_VARIANTS;
+    return (kweight){.mode = W_AFFINE,
+                     .bits = bit_widths[v / 9],
+                     .group_size = group_sizes[v / 3 % 3],
+                     .type = v % 3 == 0   ? DT_BF16
+                             : v % 3 == 1 ? DT_F16
+                                          : DT_F32,
+                     .k = HIDDEN};
+}
+
+/* Gives a weight its data, repacked if the row wants that. */
+static void fill_weight(bench_call *b, const krow *row) {
+    kweight *w = &b->w;
+    if (w->mode == W_PLAIN) {
+        w->codes = take_floats(b, w->type, w->n * w->k, 0.02f);
+    } else {
+        size_t n_words = (size_t)(w->n * (w->k * w->bits / 32));
+        uint32_t *words = take(b, n_words * sizeof *words), state = 1;
+        for (size_t i = 0; i < n_words && words; i++) words[i] = next_random(&state);
+        w->codes = words;
+        w->scales = take_floats(b, w->type, w->n * (w->k / w->group_size), 0.01f);
+        w->biases = take_floats(b, w->type, w->n * (w->k / w->group_size), 0.01f);
+    }
+    if (!row->layout || b->failed) return;
+    void *packed = take(b, row->layout->bytes(w));
+    w->layout = row->layout;
+    w->packed = packed;
+    if (packed) row->layout->pack(w, packed, 0, row->layout->tasks(w));
+}
+
+/* Whether the row would take this weight: asked with a small one before memory is filled. */
+static bool wants_weight(const krow *row, const kweight *w, int64_t n_tokens) {
+    static const uint64_t somewhere[8];
+    void *data = (void *)(uintptr_t)somewhere;
+    kweight small = *w;
+    small.n = 64;
+    small.codes = small.scales = small.biases = data;
+    if (row->layout && !row->layout->takes(&small)) return false;
+    if (row->layout) small.layout = row->layout, small.packed = data;
+    dtype form = row->x_type == DT_NONE ? DT_F32 : row->x_type;
+    kcall c = {.op = row->op, .w = &small, .tokens = data};
+    c.x = (kmat){data, form, n_tokens, w->k, w->k, w->mode == W_AFFINE ? w->group_size : 64};
+    c.y = (kmat){data, DT_F32, n_tokens, 64, 64, 0};
+    if (row->op == KOP_EMBED) c.y.cols = c.y.stride = w->k;
+    return kreg_takes(row, &c);
+}
+
+static void name_weight(const kweight *w, char text[48]) {
+    if (w->mode == W_PLAIN)
+        snprintf(text, 48, "%s", dtype_name(w->type));
+    else
+        snprintf(text, 48, "%d-bit g%d %s", w->bits, w->group_size, dtype_name(w->type));
+}
+
+static void init_matmul(bench_call *b, const krow *row, int variant, int64_t n_tokens) {
+    kweight *w = &b->w;
+    char text[48];
+    *w = weight_variant(variant);
+    if (!wants_weight(row, w, n_tokens)) return;
+    w->n = 64;
+    /* Whole tiles of outputs, whatever the tile. */
+    w->n = n_tokens > 1 ? MANY_OUTPUTS : (int64_t)(WEIGHT_MB * 1e6 / (weight_bytes(w) / 64)) / 256 * 256;
+    fill_weight(b, row);
+    kcall *c = &b->call;
+    c->w = w;
+    c->x = row->x_type == DT_F32 ? take_matrix(b, n_tokens, w->k)
+                                 : take_form(b, row->x_type, n_tokens, w->k, w->mode == W_AFFINE ? w->group_size : 64);
+    c->y = take_matrix(b, n_tokens, w->n);
+    b->bytes = weight_bytes(w);
+    b->flops = 2.0 * (double)n_tokens * (double)w->n * (double)w->k;
+    name_weight(w, text);
+    snprintf(b->what, sizeof b->what, "%lldx%lldx%lld %s", (long long)n_tokens, (long long)w->n, (long long)w->k, text);
+}
+
+static void init_embed(bench_call *b, const krow *row, int variant, int64_t n_tokens) {
+    char text[48];
+    b->w = weight_variant(variant);
+    if (!wants_weight(row, &b->w, n_tokens)) return;
+    b->w.n = 8192;
+    fill_weight(b, row);
+    int32_t *tokens = take(b, (size_t)n_tokens * sizeof *tokens);
+    for (int64_t i = 0; i < n_tokens && tokens; i++) tokens[i] = (int32_t)(i * 7919 % b->w.n);
+    b->call.w = &b->w;
+    b->call.tokens = tokens;
+    b->call.scale = 1;
+    b->call.y = take_matrix(b, n_tokens, b->w.k);
+    b->bytes = weight_bytes(&b->w) / (double)b->w.n * (double)n_tokens;
+    name_weight(&b->w, text);
+    snprintf(b->what, sizeof b->what, "%lldx%lld %s", (long long)n_tokens, (long long)b->w.k, text);
+}
+
+/* ---- Attention ------------------------------------------------------------------------------------------------- */
+
+/* Keys and values of heads / 4 heads (grouped queries), one sequence. */
+static void init_cache(bench_call *b, dtype type) {
+    int64_t n_heads = HIDDEN / HEAD_DIM / 4, n_pages = CONTEXT / PAGE;
+    kcall *c = &b->call;
+    c->keys = (kpages){NULL, type, n_pages, n_heads, PAGE, HEAD_DIM};
+    c->values = c->keys;
+    c->keys.data = take_floats(b, type, (int64_t)CONTEXT * n_heads * HEAD_DIM, 1);
+    c->values.data = take_floats(b, type, (int64_t)CONTEXT * n_heads * HEAD_DIM, 1);
+    int32_t *pages = take(b, (size_t)n_pages * sizeof *pages);
+    for (int64_t i = 0; i < n_pages && pages; i++) pages[i] = (int32_t)(n_pages - 1 - i);
+    const int32_t **tables = take(b, CONTEXT * sizeof *tables);
+    for (int64_t i = 0; i < CONTEXT && tables; i++) tables[i] = pages;
+    c->tables = tables;
+}
+
+static void init_attention(bench_call *b, int variant, int64_t n_tokens) {
+    dtype type = floats[variant];
+    int64_t kv_cols = HIDDEN / 4;
+    kcall *c = &b->call;
+    init_cache(b, type);
+    c->positions = take_positions(b, n_tokens, CONTEXT - n_tokens);
+    double seen = (double)n_tokens * (CONTEXT - (double)(n_tokens - 1) / 2); /* pairs of query and key */
+    if (c->op == KOP_KV_STORE) {
+        c->x = take_matrix(b, n_tokens, kv_cols);
+        b->bytes = (double)(n_tokens * kv_cols) * (4.0 + (double)dtype_size(type));
+    } else {
+        c->x = take_matrix(b, n_tokens, HIDDEN);
+        c->y = take_matrix(b, n_tokens, HIDDEN);
+        c->scale = 0.088f;
+        b->bytes = 2.0 * CONTEXT * (double)kv_cols * (double)dtype_size(type);
+        b->flops = 4.0 * seen * HIDDEN;
+    }
+    snprintf(b->what, sizeof b->what, "%lld of %d, %d heads of %d, %s", (long long)n_tokens, CONTEXT,
+             (int)(kv_cols / HEAD_DIM), HEAD_DIM, dtype_name(type));
+}
+
+/* ---- The other operations -------------------------------------------------------------------------------------- */
+
+static void init_quantize(bench_call *b, int variant, int64_t n_tokens) {
+    static const dtype forms[] = {DT_XI16, DT_XI8X2};
+    dtype form = forms[variant / 3];
+    int group = group_sizes[variant % 3];
+    b->call.x = take_matrix(b, n_tokens, HIDDEN);
+    b->call.y = take_form(b, form, n_tokens, HIDDEN, group);
+    b->bytes = (double)(n_tokens * HIDDEN) * 6;
+    snprintf(b->what, sizeof b->what, "%lldx%d %s g%d", (long long)n_tokens, HIDDEN, dtype_name(form), group);
+}
+
+static void init_rows(bench_call *b, int64_t n_tokens) {
+    kcall *c = &b->call;
+    int64_t heads = HIDDEN / HEAD_DIM, cols = c->op == KOP_ROPE_TABLE ? HEAD_DIM : HIDDEN;
+    double operands = 2;
+    c->x = c->op == KOP_ROPE_TABLE ? (kmat){0} : take_matrix(b, n_tokens, cols);
+    c->y = take_matrix(b, n_tokens, cols);
+    c->n_parts = c->op == KOP_ROPE ? heads : 1;
+    c->scale = 1;
+    c->positions = take_positions(b, n_tokens, 0);
+    if (c->op == KOP_RMSNORM) {
+        c->weight = (kvec){take_floats(b, DT_BF16, cols, 1), DT_BF16};
+        c->eps = 1e-5f;
+    } else if (c->op == KOP_ROPE) {
+        c->z = take_matrix(b, n_tokens, HEAD_DIM);
+    } else if (c->op == KOP_ROPE_TABLE) {
+        double *freqs = take(b, HEAD_DIM / 2 * sizeof *freqs);
+        for (int i = 0; i < HEAD_DIM / 2 && freqs; i++) freqs[i] = 1.0 / (1 + i);
+        c->freqs = freqs;
+        operands = 1;
+    } else if (c->op == KOP_SELECT_ROWS) {
+        c->rows = take_positions(b, n_tokens, 0);
+    } else {
+        c->z = take_matrix(b, n_tokens, cols);
+        operands = 3;
+    }
+    b->bytes = operands * 4.0 * (double)(n_tokens * cols);
+    snprintf(b->what, sizeof b->what, "%lldx%lld", (long long)n_tokens, (long long)cols);
+}
+
+int bench_call_variants(const krow *row) {
+    switch (row->op) {
+    case KOP_MATMUL:
+    case KOP_EMBED:
+        return WEIGHT_VARIANTS;
+    case KOP_ATTENTION:
+    case KOP_KV_STORE:
+        return 3;
+    case KOP_QUANTIZE:
+        return 6;
+    default:
+        return 1;
+    }
+}
+
+bool bench_call_init(bench_call *b, const krow *row, int variant, int64_t n_tokens) {
+    *b = (bench_call){.call.op = row->op};
+    switch (row->op) {
+    case KOP_MATMUL:
+        init_matmul(b, row, variant, n_tokens);
+        break;
+    case KOP_EMBED:
+        init_embed(b, row, variant, n_tokens);
+        break;
+    case KOP_ATTENTION:
+    case KOP_KV_STORE:
+        init_attention(b, variant, n_tokens);
+        break;
+    case KOP_QUANTIZE:
+        init_quantize(b, variant, n_tokens);
+        break;
+    default:
+        init_rows(b, n_tokens);
+        break;
+    }
+    return !b->failed && kreg_takes(row, &b->call);
+}

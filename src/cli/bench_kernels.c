@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Times rows of the registry, for one token and for many, beside what the machine allows: a call can be no faster than
+ * its bytes take to read, or its arithmetic takes in fp32. (Rows that multiply integers may exceed the latter, and
+ * small operands lie in a cache.) */
+#define _GNU_SOURCE
+#include "cli/bench_kernels.h"
+
+#include <cjson/cJSON.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "base/pool.h"
+#include "cli/bench_calls.h"
+#include "cli/bench_machine.h"
+#include "cpu/caps.h"
+#include "kernels/registry.h"
+
+enum { MANY_TOKENS = 128, MIN_CALLS = 3, MAX_CALLS = 10000 };
+static const double MIN_SECONDS = 0.1;
+
+typedef struct kernel_bench {
+    kregistry *registry;
+    pool *pool;
+    double bandwidth, flops; /* of the machine */
+    cJSON *json;             /* array of results, or NULL: print them */
+} kernel_bench;
+
+/* ---- One call -------------------------------------------------------------------------------------------------- */
+
+/* A call spread over the pool: threads take pieces until none is left. */
+typedef struct spread {
+    const krow *row;
+    const kcall *call;
+    int64_t n_tasks, piece;
+    _Atomic int64_t next;
+    uint8_t *scratch;
+    size_t scratch_size;
+} spread;
+
+static void run_pieces(void *user, int index) {
+    spread *s = user;
+    for (;;) {
+        int64_t begin = atomic_fetch_add(&s->next, s->piece);
+        if (begin >= s->n_tasks) return;
+        s->row->run(s->row, s->call, begin, min_i64(begin + s->piece, s->n_tasks),
+                    s->scratch + (size_t)index * s->scratch_size);
+    }
+}
+
+/* Seconds of the fastest of several calls; negative when out of memory. */
+static double time_call(kernel_bench *k, const krow *row, const kcall *call) {
+    size_t threads = (size_t)pool_size(k->pool);
+    spread s = {.row = row, .call = call, .n_tasks = row->tasks(row, call)};
+    s.piece = max_i64(1, s.n_tasks / (int64_t)(threads * 8));
+    s.scratch_size = round_up((row->scratch ? row->scratch(row, call) : 0) + 64, 64);
+    s.scratch = aligned_alloc(64, threads * s.scratch_size);
+    if (!s.scratch) return -1;
+    double best = -1, start = clock_now();
+    for (int i = 0; i < MAX_CALLS && (i < MIN_CALLS || clock_now() - start < MIN_SECONDS); i++) {
+        atomic_store(&s.next, 0);
+        double from = clock_now();
+        pool_run(k->pool, run_pieces, &s);
+        double seconds = clock_now() - from;
+        if (best < 0 || seconds < best) best = seconds;
+    }
+    free(s.scratch);
+    return best;
+}
+
+/* ---- Rows ------------------------------------------------------------------------------------------------------ */
+
+static void report(kernel_bench *k, const krow *row, const bench_call *b, double seconds) {
+    double limit = 0;
+    if (k->bandwidth > 0) limit = b->bytes / k->bandwidth;
+    if (k->flops > 0 && b->flops / k->flops > limit) limit = b->flops / k->flops;
+    if (!k->json) {
+        out_printf("%-36s %-38s %10.1f %8.2f %8.1f %6.0f%%\n", row->name, b->what, seconds * 1e6,
+                   b->bytes / seconds * 1e-9, b->flops / seconds * 1e-9, 100 * limit / seconds);
+        fflush(stdout);
+        return;
+    }
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "kernel", row->name);
+    cJSON_AddStringToObject(o, "shape", b->what);
+    cJSON_AddNumberToObject(o, "seconds", seconds);
+    cJSON_AddNumberToObject(o, "bytes_per_second", b->bytes / seconds);
+    cJSON_AddNumberToObject(o, "flops_per_second", b->flops / seconds);
+    cJSON_AddNumberToObject(o, "share_of_limit", limit / seconds);
+    cJSON_AddItemToArray(k->json, o);
+}
+
+/* Times a row with the first call that it takes. */
+static nb_status bench_row(kernel_bench *k, const krow *row, int64_t n_tokens, nb_error *err) {
+    for (int variant = 0; variant < bench_call_variants(row); variant++) {
+        bench_call b;
+        bool takes = bench_call_init(&b, row, variant, n_tokens);
+        double seconds = takes ? time_call(k, row, &b.call) : 0;
+        if (takes && seconds > 0) report(k, row, &b, seconds);
+        bool failed = b.failed || seconds < 0;
+        bench_call_free(&b);
+        if (failed) return err_no_memory(err, row->name, 0);
+        if (takes) break;
+    }
+    return NB_OK;
+}
+
+static nb_status bench_rows(kernel_bench *k, nb_error *err) {
+    nb_status status = NB_OK;
+    for (size_t i = 0; i < kreg_count(k->registry) && !status; i++) {
+        const krow *row = kreg_at(k->registry, i);
+        if (kreg_is_aside(k->registry, row)) continue;
+        static const int64_t tokens[] = {1, MANY_TOKENS};
+        for (int j = 0; j < 2 && !status; j++) {
+            if (interrupted()) return err_set(err, NB_ERR_CANCELLED, "interrupted");
+            status = bench_row(k, row, tokens[j], err);
+        }
+    }
+    return status;
+}
+
+/* ---- The whole ------------------------------------------------------------------------------------------------- */
+
+static nb_status prepare(kernel_bench *k, const char *filter, int n_threads, nb_error *err) {
+    char patterns[256];
+    unsigned caps = cpu_caps_detect();
+    nb_status status = cpu_caps_limit(&caps, getenv("NIBBLE_CPU"), err);
+    if (!status) status = kreg_new(&k->registry, err);
+    if (!status) status = cpu_register(k->registry, caps, err);
+    if (!status && filter) {
+        snprintf(patterns, sizeof patterns, "-*,+%s", filter);
+        status = kreg_select(k->registry, patterns, err);
+    }
+    if (!status) status = pool_new(n_threads, &k->pool, err);
+    if (status) return status;
+    k->bandwidth = machine_read_bandwidth(k->pool);
+    k->flops = machine_fp32_flops(k->pool);
+    return interrupted() ? err_set(err, NB_ERR_CANCELLED, "interrupted") : NB_OK;
+}
+
+int bench_kernels(const char *filter, int n_threads, bool json) {
+    kernel_bench k = {.json = json ? cJSON_CreateArray() : NULL};
+    nb_error err = {0};
+    nb_status status = prepare(&k, filter, n_threads, &err);
+    if (!status && !json) {
+        out_printf("%d threads; the machine reads %.2f GB/s and does %.1f GFLOP/s in fp32\n\n", pool_size(k.pool),
+                   k.bandwidth * 1e-9, k.flops * 1e-9);
+        out_printf("%-36s %-38s %10s %8s %8s %7s\n", "kernel", "call", "us", "GB/s", "GFLOP/s", "limit");
+    }
+    if (!status) status = bench_rows(&k, &err);
+    char *text = !status && json ? cJSON_Print(k.json) : NULL;
+    if (text) out_printf("%s\n", text);
+    cJSON_free(text);
+    cJSON_Delete(k.json);
+    pool_free(k.pool);
+    kreg_free(k.registry);
+    return status ? cli_error(&err) : CLI_OK;
+}

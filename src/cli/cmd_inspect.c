@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * `nibble inspect`: what a model is, what it needs, and what will compute it. */
+#include <string.h>
+
+#include "cli/args.h"
+#include "engine/engine.h"
+
+typedef struct inspect_args {
+    bool json, tensors, plan, kernels;
+    context_args context;
+} inspect_args;
+
+static const double MB = 1e6;
+
+/* Bytes of keys and values that a token needs at fp32. */
+static int64_t kv_bytes(const plan *p) {
+    int64_t sum = 0;
+    for (int i = 0; i < p->n_caches; i++) sum += 2 * p->caches[i].n_heads * p->caches[i].head_dim;
+    return sum * (int64_t)sizeof(float);
+}
+
+static void print_json(const nb_model_info *m, int64_t kv) {
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "path", m->path);
+    cJSON_AddStringToObject(o, "model_type", m->model_type);
+    cJSON_AddStringToObject(o, "quantization", m->quantization);
+    const struct {
+        const char *name;
+        int64_t value;
+    } sizes[] = {
+        {"n_layers", m->n_layers},
+        {"hidden_size", m->hidden_size},
+        {"intermediate_size", m->intermediate_size},
+        {"n_heads", m->n_heads},
+        {"n_kv_heads", m->n_kv_heads},
+        {"head_dim", m->head_dim},
+        {"vocab_size", m->vocab_size},
+        {"context_length", m->context_length},
+        {"n_parameters", m->n_parameters},
+        {"weight_bytes", m->weight_bytes},
+        {"kv_bytes_per_token", kv},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        cJSON_AddNumberToObject(o, sizes[i].name, (double)sizes[i].value);
+    cJSON_AddNumberToObject(o, "bits_per_weight", m->bits_per_weight);
+    cJSON_AddBoolToObject(o, "tied_embeddings", m->tied_embeddings);
+    cJSON_AddBoolToObject(o, "has_tokenizer", m->has_tokenizer);
+    cJSON_AddBoolToObject(o, "has_chat_template", m->has_chat_template);
+    char *text = cJSON_Print(o);
+    if (text) out_printf("%s\n", text);
+    cJSON_free(text);
+    cJSON_Delete(o);
+}
+
+static void print_info(const nb_model_info *m, int64_t kv) {
+    out_printf("path            %s\n", m->path);
+    out_printf("family          %s\n", m->model_type);
+    out_printf("parameters      %.1f million\n", (double)m->n_parameters / 1e6);
+    out_printf("weights         %.1f MB, %.2f bits per weight\n", (double)m->weight_bytes / MB, m->bits_per_weight);
+    out_printf("quantization    %s\n", m->quantization);
+    out_printf("layers          %lld, hidden size %lld, feed-forward %lld\n", (long long)m->n_layers,
+               (long long)m->hidden_size, (long long)m->intermediate_size);
+    out_printf("attention       %lld heads of %lld, %lld for keys and values\n", (long long)m->n_heads,
+               (long long)m->head_dim, (long long)m->n_kv_heads);
+    out_printf("vocabulary      %lld tokens, %s embeddings\n", (long long)m->vocab_size,
+               m->tied_embeddings ? "tied" : "untied");
+    out_printf("context         %lld tokens\n", (long long)m->context_length);
+    out_printf("text            %s, %s\n", m->has_tokenizer ? "tokenizer" : "no tokenizer",
+               m->has_chat_template ? "chat template" : "no chat template");
+    out_printf("KV cache        %.1f KB per token (half of it with --kv-type f16)\n", (double)kv / 1e3);
+    double weight = (double)m->weight_bytes;
+    out_printf("memory needed   %.0f MB", weight / MB);
+    static const int64_t lengths[] = {2048, 8192, 32768};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++)
+        if (i == 0 || lengths[i] <= m->context_length)
+            out_printf("%s %.0f MB at %lld tokens", i == 0 ? " for the weights;" : ",",
+                       (weight + (double)(kv * lengths[i])) / MB, (long long)lengths[i]);
+    out_printf("; and up to 64 MB to work in\n");
+}
+
+static void print_tensors(const nb_model *model) {
+    out_printf("\ntensors of the files\n");
+    for (size_t i = 0; i < weights_count(model->files); i++) {
+        const tensor *t = weights_at(model->files, i);
+        char shape[200];
+        out_printf("  %-6s %-16s %s (%s)\n", dtype_name(t->type), tensor_shape_text(t->n_dims, t->shape, shape),
+                   t->name, t->file);
+    }
+}
+
+static void print_plan(const plan *p) {
+    out_printf("\nplan\n");
+    for (int i = 0; i < p->n_steps; i++) {
+        char text[512];
+        plan_step_text(p, i, text, sizeof text);
+        out_printf("  %4d  %s\n", i, text);
+    }
+}
+
+/* Which rows of the registry compute a step when the batch has so many tokens. */
+static void row_text(executor *e, int step, int64_t n_tokens, char *text, size_t size) {
+    const char *before = NULL, *row = e->row_name(e, step, n_tokens, &before);
+    snprintf(text, size, "%s%s%s", before ? before : "", before ? " + " : "", row ? row : "(none)");
+}
+
+static void print_kernels(const nb_context *context) {
+    executor *e = context->executor;
+    int64_t n_prompt = context->n_batch;
+    out_printf("\nkernels on %s: for a prompt of %lld tokens, and for one token where that differs\n", e->device,
+               (long long)n_prompt);
+    for (int i = 0; i < e->plan->n_steps; i++) {
+        char many[256], one[256];
+        row_text(e, i, n_prompt, many, sizeof many);
+        row_text(e, i, 1, one, sizeof one);
+        const char *name = e->plan->steps[i].name;
+        out_printf("  %4d  %-36s %s\n", i, name ? name : kop_name(e->plan->steps[i].op), many);
+        if (strcmp(many, one) != 0) out_printf("  %4s  %-36s %s\n", "", "", one);
+    }
+}
+
+static nb_status inspect_model(nb_model *model, const inspect_args *a, nb_error *err) {
+    nb_model_info info;
+    nb_model_get_info(model, &info);
+    nb_context *context = NULL;
+    if (a->kernels) {
+        nb_status status = context_open(model, &a->context, 0, &context, err);
+        if (status) return status;
+    }
+    if (a->json)
+        print_json(&info, kv_bytes(model->plan));
+    else
+        print_info(&info, kv_bytes(model->plan));
+    if (a->tensors) print_tensors(model);
+    if (a->plan) print_plan(model->plan);
+    if (a->kernels) print_kernels(context);
+    nb_context_free(context);
+    return NB_OK;
+}
+
+static int inspect_main(const command *self, int argc, char **argv) {
+    inspect_args a = {0};
+    const opt table[] = {
+        {"tensors", 0, OPT_FLAG, &a.tensors, NULL, "list the tensors of the files", 0, 0},
+        {"plan", 0, OPT_FLAG, &a.plan, NULL, "list the steps in which the model is computed", 0, 0},
+        {"kernels", 0, OPT_FLAG, &a.kernels, NULL, "list which kernel computes each step on this machine", 0, 0},
+        {"json", 0, OPT_FLAG, &a.json, NULL, "print what the model is as a JSON object", 0, 0},
+        THREADS_OPT(a.context),
+        KV_TYPE_OPT(a.context),
+    };
+    const char *words[2];
+    int code = opts_parse(self, table, OPT_COUNT(table), argc, argv, words, 1, 1);
+    if (code >= 0) return code;
+    if (a.json && (a.tensors || a.plan || a.kernels))
+        return cli_usage(self->name, "--json goes without --tensors, --plan and --kernels");
+    nb_error err = {0};
+    nb_model *model = NULL;
+    code = model_open(words[0], &model);
+    if (code == CLI_OK && inspect_model(model, &a, &err)) code = cli_error(&err);
+    nb_model_free(model);
+    return code;
+}
+
+const command cmd_inspect = {
+    .name = "inspect",
+    .usage = "MODEL",
+    .summary = "say what a model is and what it needs",
+    .text = "Prints what a model is: family, sizes, quantization, bits per weight, and the memory that it needs. Every "
+            "tensor is checked on the way.",
+    .run = inspect_main,
+};
