@@ -89,7 +89,7 @@ int64_t machine_cache_bytes(void) {
 
 double machine_read_bandwidth(pool *p) {
     static const int streams[] = {1, 2, 4};
-    enum { PASSES = 5, N_STREAMS = sizeof streams / sizeof streams[0] };
+    enum { PASSES = 10, N_STREAMS = sizeof streams / sizeof streams[0] };
     /* Much larger than the cache, but no danger to a small machine. */
     int64_t free_bytes = (int64_t)sysconf(_SC_AVPHYS_PAGES) * sysconf(_SC_PAGESIZE);
     int64_t bytes = max_i64(256 << 20, 8 * machine_cache_bytes());
