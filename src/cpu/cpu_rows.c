@@ -5,15 +5,25 @@
 
 #include "cpu/caps.h"
 
+/* clang-format off */
 static const krow_table *const tables[] = {
-    &scalar_ops_rows,        &scalar_attention_rows,    &scalar_matmul_rows,
+    &scalar_ops_rows,
+    &scalar_attention_rows,
+    &scalar_matmul_rows,
 #if defined(__x86_64__)
-    &activations_avx2_rows,  &matmul_affine_avx2_rows,  &matmul_affine_avx512_rows,
-    &matmul_plain_avx2_rows, &matmul_plain_avx512_rows,
+    &ops_avx2_rows,
+    &activations_avx2_rows,
+    &attention_avx2_rows,
+    &attention_avx512_rows,
+    &matmul_affine_avx2_rows,
+    &matmul_affine_avx512_rows,
+    &matmul_plain_avx2_rows,
+    &matmul_plain_avx512_rows,
 #endif
 #if defined(__aarch64__)
 #endif
 };
+/* clang-format on */
 
 nb_status cpu_register(kregistry *r, unsigned caps, nb_error *err) {
     for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {

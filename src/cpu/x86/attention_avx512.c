@@ -74,7 +74,7 @@ static inline void dot8(const float *q, const float *k, int64_t dim, float *out)
 #pragma GCC unroll 8
         for (int i = 0; i < 8; i++) a[i] = _mm512_fmadd_ps(x, _mm512_loadu_ps(k + i * dim + d), a[i]);
     }
-    __m512 low = fold(fold(a[0], a[1]), fold(a[2], a[3]));  /* a quarter each */
+    __m512 low = fold(fold(a[0], a[1]), fold(a[2], a[3])); /* a quarter each */
     __m512 high = fold(fold(a[4], a[5]), fold(a[6], a[7]));
     __m512 both = _mm512_add_ps(_mm512_unpacklo_ps(low, high), _mm512_unpackhi_ps(low, high));
     both = _mm512_add_ps(both, _mm512_permute_ps(both, 0x4e));

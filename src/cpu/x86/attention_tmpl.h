@@ -32,10 +32,10 @@ enum {
 
 /* What a thread keeps in its scratch. */
 typedef struct state {
-    float *weights; /* [ROWS, BLOCK]: scores, then exp(score - largest) */
-    float *sums;    /* [ROWS, LANES]: of the weights so far */
-    float *outs;    /* [ROWS, head_dim] */
-    float *keys, *values; /* [BLOCK, head_dim]: of pages that are not fp32, or smaller than a block */
+    float *weights;                    /* [ROWS, BLOCK]: scores, then exp(score - largest) */
+    float *sums;                       /* [ROWS, LANES]: of the weights so far */
+    float *outs;                       /* [ROWS, head_dim] */
+    float *keys, *values;              /* [BLOCK, head_dim]: of pages that are not fp32, or smaller than a block */
     float largest[ROWS], factor[ROWS]; /* factor: what the block's new largest score makes of the older sums */
     int lo[ROWS], hi[ROWS];            /* keys of the block that the row sees */
 } state;
@@ -122,9 +122,12 @@ static const char *page_place(const kpages *p, const int32_t *table, int64_t hea
 
 static void convert(const char *from, dtype type, int64_t n, float *to) {
     for (int64_t i = 0; i < n; i += LANES) {
-        if (type == DT_F32) v_store(to + i, v_load((const float *)from + i));
-        else if (type == DT_F16) v_store(to + i, load_f16((const uint16_t *)from + i));
-        else v_store(to + i, load_bf16((const uint16_t *)from + i));
+        if (type == DT_F32)
+            v_store(to + i, v_load((const float *)from + i));
+        else if (type == DT_F16)
+            v_store(to + i, load_f16((const uint16_t *)from + i));
+        else
+            v_store(to + i, load_bf16((const uint16_t *)from + i));
     }
 }
 
