@@ -44,7 +44,7 @@ nb_status jinja_compile(const char *source, size_t n, const char *name, jinja **
     jj c = {.mem = t->mem,
             .max_memory = DEFAULTS.max_memory,
             .max_steps = SIZE_MAX / 2,
-            .max_depth = DEFAULTS.max_depth,
+            .max_depth = 2 * DEFAULTS.max_depth, /* brackets count twice */
             .name = t->name,
             .err = err};
     nb_status status = compile(&c, t, source, n);

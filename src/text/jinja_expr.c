@@ -239,16 +239,10 @@ static node *parse_cond(parser *p) {
     jj_enter(p->c);
     int line = now(p)->line;
     bool soft = p->soft;
-    size_t start = p->at;
+    const node *unknown = p->unknown;
     node *e = parse_or(p);
     while (tok_is_name(now(p), "if")) {
-        /* jinja2 looks for unknown filters only when it compiles, where both sides of an `if` are "soft"; the
-         * left side was read before the `if` was seen, so it is read again. */
-        if (!p->soft && e->k != E_COND) {
-            p->soft = true;
-            p->at = start;
-            e = parse_or(p);
-        }
+        p->unknown = unknown; /* what stands before this `if` is soft as well */
         next(p);
         p->soft = true;
         node *cond = new_node(p, E_COND, line);
@@ -403,7 +397,7 @@ node *parse_postfix_of(parser *p, node *e) {
     }
 }
 
-/* "name" or "name.name"; unknown ones are an error here, or when reached if they stand inside an `if`. */
+/* "name" or "name.name"; unknown ones are an error after parsing, or when reached if they stand inside an `if`. */
 static void name_builtin(parser *p, node *e, bool filter) {
     const token *t = expect(p, T_NAME);
     const jstr *name = jstr_new(p->c, t->p, t->n);
@@ -414,7 +408,7 @@ static void name_builtin(parser *p, node *e, bool filter) {
     }
     e->lit = v_jstr(name);
     e->fn = filter ? find_filter(name->p, name->n) : find_test(name->p, name->n);
-    if (!e->fn && !p->soft) jj_error(p->c, "No %s named '%.*s'.", filter ? "filter" : "test", JSTR_ARG(name));
+    if (!e->fn && !p->soft && !p->unknown) p->unknown = e;
 }
 
 static node *parse_filter(parser *p, node *input, bool start_inline) {

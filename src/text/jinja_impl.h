@@ -52,9 +52,8 @@ typedef struct jstr { /* valid UTF-8, not NUL-terminated */
 } jstr;
 
 typedef struct val {
-    uint8_t t;     /* vtype */
-    bool safe;     /* V_STR: markupsafe's Markup; matters only when + mixes it with plain text */
-    bool internal; /* V_UNDEF made by the sandbox for a forbidden attribute */
+    uint8_t t; /* vtype */
+    bool safe; /* V_STR: markupsafe's Markup, matters only when + mixes it with plain text; V_TUPLE: of groupby */
     union {
         bool b;
         int64_t i;
@@ -460,7 +459,8 @@ typedef struct parser {
     jj *c;
     token *tok; /* ends with T_EOF */
     size_t at;
-    bool soft; /* directly inside an if: unknown filters and tests fail only when they are reached */
+    bool soft;           /* directly inside an if: unknown filters and tests fail only when they are reached */
+    const node *unknown; /* the first unknown filter or test that is not soft */
     jinja *t;
     size_t atoms_cap, loops;
     bool uses_caller, uses_varargs, uses_kwargs; /* of the macro being parsed */

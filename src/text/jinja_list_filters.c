@@ -200,7 +200,9 @@ FN(f_groupby) {
         if (is_undef(grouper) && fallback.t != V_MISSING && fallback.t != V_NONE) grouper = fallback;
         list_add(c, group, sensitive ? e[i].key : grouper);
         list_add(c, group, v_list(members));
-        list_add(c, groups, v_tuple(group));
+        val named = v_tuple(group);
+        named.safe = true; /* .grouper and .list */
+        list_add(c, groups, named);
         if (k == i) k++; /* NaN equals nothing, not even itself */
     }
     return v_list(groups);
@@ -218,6 +220,7 @@ static jargs rest_of(const jargs *raw, size_t skip) {
 
 FN(f_map) {
     UNUSED;
+    if (!truthy(&self)) return v_gen(c, list_new(c, 0)); /* None too, as in jinja2 */
     iter it;
     iter_start(c, self, &it);
     jlist *l = list_new(c, it.n);
@@ -246,6 +249,7 @@ FN(f_map) {
 
 static val choose(jj *c, val self, const jargs *raw, bool keep, bool by_attribute) {
     size_t skip = by_attribute ? 1 : 0;
+    if (!truthy(&self)) return v_gen(c, list_new(c, 0));
     if (raw->n < skip) jj_error(c, "Missing parameter for attribute name");
     iter it;
     iter_start(c, self, &it);

@@ -312,16 +312,14 @@ static val attribute(jj *c, val o, const jstr *name) {
         return have ? *have : v;
     }
     if (o.t == V_LOOP) v = loop_attr(c, o.loop, name);
+    if (o.t == V_TUPLE && o.safe && jstr_is(name, "grouper")) v = o.l->v[0];
+    if (o.t == V_TUPLE && o.safe && jstr_is(name, "list")) v = o.l->v[1];
     if (o.t == V_CYCLER && jstr_is(name, "current")) v = o.cycler->l->v[o.cycler->at];
     if (o.t == V_MACRO && jstr_is(name, "name")) v = o.macro->name ? v_jstr(o.macro->name) : v_none();
     if (v.t != V_MISSING) return v;
     const builtin *f = find_method(o, name);
     if (!f) return v;
-    if (!f->fn) {
-        v = v_undef(c, "access to attribute '%.*s' of '%s' object is unsafe.", JSTR_ARG(name), type_name(o));
-        v.internal = true;
-        return v;
-    }
+    if (!f->fn) return v_undef(c, "access to attribute '%.*s' of '%s' object is unsafe.", JSTR_ARG(name), type_name(o));
     v = v_of(V_METHOD);
     v.method = jj_alloc(c, sizeof *v.method);
     *v.method = (jmethod){f, o};

@@ -272,5 +272,8 @@ node *parse_template(parser *p) {
     p->t->atom_caller = parse_atom(p, "caller", 6);
     p->t->atom_varargs = parse_atom(p, "varargs", 7);
     p->t->atom_kwargs = parse_atom(p, "kwargs", 6);
-    return parse_body(p, NULL);
+    node *root = parse_body(p, NULL);
+    if (!p->unknown) return root;
+    p->c->line = p->unknown->line;
+    jj_error(p->c, "No %s named '%.*s'.", p->unknown->k == E_FILTER ? "filter" : "test", JSTR_ARG(p->unknown->lit.s));
 }

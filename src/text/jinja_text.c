@@ -34,6 +34,7 @@ void put_str(jj *c, const char *text) {
 const jstr *take(jj *c, size_t from) {
     const jstr *s = jstr_new(c, c->out.data ? c->out.data + from : "", c->out.len - from);
     c->out.len = from;
+    if (c->out.data) c->out.data[from] = 0;
     c->captures--;
     return s;
 }
@@ -223,7 +224,6 @@ void put_repr(jj *c, val v) {
     jj_step(c, 1);
     switch (v.t) {
     case V_UNDEF:
-        if (v.internal) fail_undef(c, v);
         put_str(c, "Undefined");
         break;
     case V_NONE:
@@ -256,7 +256,7 @@ void put_repr(jj *c, val v) {
 void put_value(jj *c, val v) {
     if (v.t == V_STR)
         put(c, v.s->p, v.s->n);
-    else if (v.t != V_UNDEF || v.internal)
+    else if (v.t != V_UNDEF)
         put_repr(c, v);
 }
 

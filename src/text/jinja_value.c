@@ -468,7 +468,6 @@ void iter_start(jj *c, val v, iter *it) {
         it->n = v.gen->l->n - v.gen->at;
         break;
     case V_UNDEF:
-        if (v.internal) fail_undef(c, v);
         break;
     default:
         jj_error(c, "'%s' object is not iterable", type_name(v));
