@@ -267,8 +267,10 @@ static nb_status put_piece(bpe *b, const tok_work *w, const tok_piece *p, nb_err
 nb_status tok_bpe(const tokenizer *t, const tok_work *w, int32_t **ids, size_t *n_ids, nb_error *err) {
     bpe b = {.t = t};
     nb_status status = NB_OK;
-    if (w->n_pieces >= CACHE_MIN_PIECES) b.cache = calloc(CACHE_SLOTS, sizeof *b.cache);
-    if (!reserve_ids(&b, w->n_pieces + 1)) status = err_no_memory(err, "token ids", w->n_pieces);
+    bool cached = w->n_pieces >= CACHE_MIN_PIECES;
+    if (cached) b.cache = calloc(CACHE_SLOTS, sizeof *b.cache);
+    if ((cached && !b.cache) || !reserve_ids(&b, w->n_pieces + 1))
+        status = err_no_memory(err, "token ids", w->n_pieces);
     for (size_t i = 0; i < w->n_pieces && !status; i++) {
         const tok_piece *p = &w->pieces[i];
         if (p->id < 0) {

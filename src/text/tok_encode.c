@@ -123,7 +123,7 @@ static nb_status normalize_pieces(const tokenizer *t, tok_work *w, nb_error *err
 }
 
 static void match_pieces(const tok_matcher *m, tok_work *w) {
-    if (m->n == 0) return;
+    if (m->n == 0 || w->failed) return;
     for (size_t i = 0; i < w->n_pieces; i++) {
         const tok_piece *p = &w->pieces[i];
         if (p->id >= 0)

@@ -152,6 +152,12 @@ static bool normal_form(const tok_norm *step, const buf *text, buf *out, size_t 
     return ok;
 }
 
+/* Whether a failed buffer met its limit or the memory's end. */
+static nb_status out_of_room(const buf *out, size_t n, nb_error *err) {
+    if (out->limit - out->len > n + TOK_MAX_CONTENT) return err_no_memory(err, "a normalized text", n);
+    return err_set(err, NB_ERR_LIMIT, "normalizing a text makes it more than %d times as long", TOK_MAX_GROWTH);
+}
+
 nb_status tok_normalize(const tokenizer *t, buf *text, size_t *zero, tok_work *w, nb_error *err) {
     size_t limit = text->len < SIZE_MAX / (2 * TOK_MAX_GROWTH) ? text->len * TOK_MAX_GROWTH : SIZE_MAX / 2;
     for (size_t i = 0; i < t->n_norms && text->len > 0; i++) {
@@ -171,8 +177,7 @@ nb_status tok_normalize(const tokenizer *t, buf *text, size_t *zero, tok_work *w
         } else {
             each_char(step->kind, text, &out, zero);
         }
-        if (!status && out.failed)
-            status = err_set(err, NB_ERR_LIMIT, "normalizing a text of %zu bytes needs too much memory", text->len);
+        if (!status && out.failed) status = out_of_room(&out, text->len, err);
         if (status) {
             buf_free(&out);
             return status;

@@ -443,6 +443,6 @@ nb_status tok_regex_translate(const char *regex, buf *out, const char *name, nb_
             while (((unsigned char)*t.p & 0xc0) == 0x80);
         }
     }
-    if (!t.problem) return NB_OK;
+    if (!t.problem || out->failed) return NB_OK; /* the caller looks at out->failed */
     return err_set(err, NB_ERR_UNSUPPORTED, "%s: regex \"%.200s\" is not understood: %s", name, regex, t.problem);
 }
