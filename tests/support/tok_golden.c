@@ -131,8 +131,8 @@ static void check_stream(const tokenizer *t, const int32_t *ids, size_t n, bool 
 /* Both decoded lines of a golden: "=" or "'" and the text. */
 static void put_decoded(buf *out, const tokenizer *t, const int32_t *ids, size_t n, const char *source,
                         size_t source_len, bool may_equal) {
-    char *short_text, *whole;
-    size_t short_len, whole_len;
+    char *short_text = NULL, *whole = NULL;
+    size_t short_len = 0, whole_len = 0;
     nb_error err = {0};
     if (tok_decode(t, ids, n, true, &short_text, &short_len, &err) ||
         tok_decode(t, ids, n, false, &whole, &whole_len, &err))
@@ -159,8 +159,8 @@ static void put_decoded(buf *out, const tokenizer *t, const int32_t *ids, size_t
 
 /* What the golden must hold for a text: four lines. */
 static void put_text(buf *out, const tokenizer *t, const char *text, size_t len) {
-    int32_t *ids, *bare;
-    size_t n, n_bare;
+    int32_t *ids = NULL, *bare = NULL;
+    size_t n = 0, n_bare = 0;
     nb_error err = {0};
     if (tok_encode(t, text, len, true, &ids, &n, &err) || tok_encode(t, text, len, false, &bare, &n_bare, &err))
         fail_msg("%s", err.text);
