@@ -240,7 +240,8 @@ typedef struct nb_generate_result {
 /* Greedy, no stop strings, no callbacks. */
 NB_API void nb_generate_defaults(nb_generate_options *options);
 /* Continues `sequence` with the prompt's tokens, then generates until an end token, a stop string, max_tokens or a
- * callback ends it. The sequence holds the prompt and the answer (without the end token) afterwards. */
+ * callback ends it. The sequence holds the prompt and the answer afterwards, but for the answer's last token, which was
+ * drawn and not read. */
 NB_API nb_status nb_generate(nb_sequence *sequence, const int32_t *prompt, size_t n_prompt,
                              const nb_generate_options *options, nb_generate_result *result, nb_error *err);
 

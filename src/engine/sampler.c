@@ -226,6 +226,20 @@ static int64_t keep_taken(candidate *c, int64_t n, int64_t taken) {
     return taken;
 }
 
+/* Keeps what has at least this log-probability. */
+static int64_t keep_above(candidate *c, int64_t n, double least) {
+    int64_t kept = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (c[i].logprob >= least) c[kept++] = c[i];
+    return kept;
+}
+
+/* Keeps a token while the tokens more likely than it do not reach p together; equals of the last one stay. */
+static int64_t filter_top_p(const nb_sampler *p, candidate *c, int64_t n) {
+    int64_t taken = take_best(c, n, n, (double)p->s.top_p);
+    return keep_above(c, n, c[n - taken].logprob);
+}
+
 static int64_t filter_min_p(const nb_sampler *p, candidate *c, int64_t n) {
     double best = -INFINITY;
     for (int64_t i = 0; i < n; i++) best = fmax(best, c[i].logprob);
@@ -233,10 +247,7 @@ static int64_t filter_min_p(const nb_sampler *p, candidate *c, int64_t n) {
     int64_t kept = 0;
     for (int64_t i = 0; i < n; i++) kept += c[i].logprob >= least;
     if (kept < p->s.min_tokens_to_keep) return keep_taken(c, n, take_best(c, n, p->s.min_tokens_to_keep, INFINITY));
-    kept = 0;
-    for (int64_t i = 0; i < n; i++)
-        if (c[i].logprob >= least) c[kept++] = c[i];
-    return kept;
+    return keep_above(c, n, least);
 }
 
 static bool is_exempt(const nb_sampler *p, int32_t id) {
@@ -245,10 +256,12 @@ static bool is_exempt(const nb_sampler *p, int32_t id) {
     return false;
 }
 
-/* Removes every token that is more likely than the least likely one above the threshold. */
+/* Removes every token that is more likely than the least likely one above the threshold; the probabilities are those
+ * among the tokens that are left. */
 static int64_t filter_xtc(const nb_sampler *p, candidate *c, int64_t n) {
-    const double threshold = log((double)p->s.xtc_threshold);
-    double least = INFINITY;
+    double sum = 0, least = INFINITY;
+    for (int64_t i = 0; i < n; i++) sum += exp(c[i].logprob);
+    const double threshold = log((double)p->s.xtc_threshold * sum);
     for (int64_t i = 0; i < n; i++)
         if (c[i].logprob > threshold && c[i].logprob < least) least = c[i].logprob;
     int64_t kept = 0;
@@ -287,8 +300,7 @@ static int32_t draw(nb_sampler *p, const float *logits, float max) {
     const nb_sampling *s = &p->s;
     candidate *c = p->candidates;
     int64_t n = fill_candidates(p, logits, max);
-    /* top_p keeps a token while the tokens more likely than it do not reach p together. */
-    if (s->top_p > 0 && s->top_p < 1) n = keep_taken(c, n, take_best(c, n, n, (double)s->top_p));
+    if (s->top_p > 0 && s->top_p < 1) n = filter_top_p(p, c, n);
     if (s->min_p > 0) n = filter_min_p(p, c, n);
     if (s->xtc_probability > 0 && next_random(p) < (double)s->xtc_probability) n = filter_xtc(p, c, n);
     if (s->top_k > 0 && s->top_k < n) n = keep_taken(c, n, take_best(c, n, s->top_k, INFINITY));
