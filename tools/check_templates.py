@@ -3,9 +3,9 @@
 """Renders conversations through real chat templates with jinja2, set up as transformers does, and with nibble, and shows
 every difference. For maintainers: the templates stay where they are, none is committed.
 
-    tools/check_templates.py --render build/tests/jinja_render FOLDER_OF_JINJA_FILES...
+    tools/check_templates.py --render ./jinja_render FOLDER_OF_JINJA_FILES...
 
-Needs jinja2 and transformers (PyPI). The renderer is tests/tools/jinja_render.c: it takes a template file and a JSON
+Needs jinja2 and transformers (PyPI). The renderer is tests/tools/jinja_render.c (built as it says): it takes a template file and a JSON
 file of variables and writes the text, or an error to stderr with an exit status that is not 0."""
 import argparse
 import json

@@ -13,7 +13,7 @@
 #include "text/jinja_impl.h"
 
 enum { DEPTH_UNIT = 10 }; /* one level of nesting in a template is about this many nested evaluations */
-static const jinja_limits DEFAULTS = {5000000, 200, 16 << 20, 256 << 20};
+static const jinja_limits DEFAULTS = {50000000, 200, 16 << 20, 256 << 20};
 enum { MAX_SOURCE = 16 << 20, MAX_NESTING = 2000 };
 
 static size_t limit_or(size_t limit, size_t otherwise) {

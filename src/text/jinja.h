@@ -18,7 +18,7 @@ typedef struct jinja jinja; /* a compiled template: immutable, may be rendered b
 nb_status jinja_compile(const char *source, size_t n, const char *name, jinja **out, nb_error *err);
 void jinja_free(jinja *t);
 
-/* 0 = the default: 5 million steps, 200 levels of nesting, 16 MB of output, 256 MB of memory. */
+/* 0 = the default: 50 million steps (a second or two), 200 levels of nesting, 16 MB of output, 256 MB of memory. */
 typedef struct jinja_limits {
     size_t max_steps, max_depth, max_output, max_memory;
 } jinja_limits;
