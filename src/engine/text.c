@@ -3,8 +3,8 @@
  * The public functions on text: thin over src/text/, with what a model without the files says. */
 #include <string.h>
 
-#include "base/json.h"
 #include "engine/engine.h"
+#include "text/jinja.h"
 
 static nb_status need_tokenizer(const nb_model *m, nb_error *err) {
     return m->tokenizer ? NB_OK : err_set(err, NB_ERR_NOT_FOUND, "%s: there is no tokenizer.json", m->dir);
@@ -45,7 +45,7 @@ const char *nb_stream_finish(nb_stream *s) {
 static nb_status parse(const char *text, const char *what, bool want_array, cJSON **out, nb_error *err) {
     *out = NULL;
     if (!text) return NB_OK;
-    nb_status status = json_parse(text, strlen(text), what, out, err);
+    nb_status status = jinja_json_parse(text, strlen(text), what, out, err);
     if (!status && !(want_array ? cJSON_IsArray(*out) : cJSON_IsObject(*out)))
         status = err_set(err, NB_ERR_FORMAT, "%s: expected a JSON %s", what, want_array ? "array" : "object");
     return status;
