@@ -10,7 +10,7 @@
 #include "cpu/cpu_rows.h"
 #include "cpu/x86/unroll.h"
 
-enum { LANES = 8, TILES = 2, MAX_TOKENS = 4 };
+enum { LANES = 8, TILES = 2, MAX_TOKENS = 4, PREFETCH = 2560 }; /* bytes of weights ahead */
 typedef __m256 vfloat;
 typedef __m256i vint;
 
@@ -65,6 +65,7 @@ ALWAYS_INLINE vint field(vint a, int from, int width, int to) {
 }
 /* The codes of step i (4 columns) of a block, as bytes. */
 ALWAYS_INLINE vint step_codes(const uint8_t *block, int i, int bits) {
+    if (bits == 8) return load_vector(block, i);
     if (bits < 4) {
         vint low = field(load_vector(block, i / 4), 2 * (i % 4), 2, 0);
         return bits == 2 ? low : _mm256_or_si256(low, field(load_vector(block, 2), i, 1, 2));
@@ -128,7 +129,7 @@ ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *con
     for (int b = 0; b < n_blocks; b++) {
         if (tokens == 1)
             UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int i = 0; i < bits; i += 2)
-                _mm_prefetch((const char *)(w[v] + b * bits * 32 + 32 * i + 64 * 40), _MM_HINT_T0);
+                _mm_prefetch((const char *)(w[v] + b * bits * 32 + 32 * i + PREFETCH), _MM_HINT_T0);
         if (bits == 8) {
             add_block_8(tiles, tokens, w, x, b, dots);
         } else {
@@ -138,7 +139,7 @@ ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *con
     }
 }
 
-#include "cpu/x86/matmul_affine_tmpl.h"
+#include "cpu/x86/matmul_affine_block_avx2.h"
 
 #define STEP(bits, tokens)                                                                                             \
     static void step_##bits##_##tokens(const job *j, int64_t tile, int64_t token) {                                    \
@@ -149,11 +150,14 @@ ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *con
     STEP(bits, 2)                                                                                                      \
     STEP(bits, 3)                                                                                                      \
     STEP(bits, 4)                                                                                                      \
+    static void block_##bits(job *j, int64_t tile, int64_t token, int64_t tokens, void *scratch) {                     \
+        multiply_block(j, tile, token, tokens, bits, scratch);                                                         \
+    }                                                                                                                  \
     static void run_##bits(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {               \
-        (void)row, (void)scratch;                                                                                      \
+        (void)row;                                                                                                     \
         static step_fn *const steps[MAX_TOKENS] = {step_##bits##_1, step_##bits##_2, step_##bits##_3,                  \
                                                    step_##bits##_4};                                                   \
-        run_tasks(c, begin, end, steps);                                                                               \
+        run_tasks(c, begin, end, steps, block_##bits, scratch);                                                        \
     }
 RUN(2)
 RUN(3)
@@ -166,7 +170,8 @@ RUN(8)
     {                                                                                                                  \
         .name = "matmul.affine" #bits ".g" #group "." suffix ".avx2", .backend = "cpu", .op = KOP_MATMUL, .rank = 20,  \
         .needs = CPU_AVX2, .layout = &affine_r8, .x_type = (bits) == 8 ? DT_XI16 : DT_XI8X2,                           \
-        .param = {bits, group, scales}, .takes = affine_row_takes, .tasks = affine_tasks, .run = run_##bits,           \
+        .param = {bits, group, scales}, .takes = affine_row_takes, .tasks = affine_tasks, .scratch = block_scratch,    \
+        .run = run_##bits,                                                                                             \
     }
 #define ROWS_OF_GROUP(bits, group)                                                                                     \
     ROW(bits, group, DT_F16, "f16"), ROW(bits, group, DT_BF16, "bf16"), ROW(bits, group, DT_F32, "f32")

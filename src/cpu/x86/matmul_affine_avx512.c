@@ -9,7 +9,7 @@
 #include "cpu/cpu_rows.h"
 #include "cpu/x86/unroll.h"
 
-enum { LANES = 16, TILES = 2, MAX_TOKENS = 6 };
+enum { LANES = 16, TILES = 2, MAX_TOKENS = 6, PREFETCH = 2560 }; /* bytes of weights ahead */
 typedef __m512 vfloat;
 typedef __m512i vint;
 
@@ -99,7 +99,7 @@ ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *con
         UNROLL for (int i = 0; i < 8; i++) {
             UNROLL for (int v = 0; v < tiles; v++) {
                 const uint8_t *block = w[v] + b * bits * 64;
-                if (tokens == 1 && i < bits) _mm_prefetch((const char *)(block + 64 * i + 64 * 40), _MM_HINT_T0);
+                if (tokens == 1 && i < bits) _mm_prefetch((const char *)(block + 64 * i + PREFETCH), _MM_HINT_T0);
                 vint codes = step_codes(block, i, bits);
                 UNROLL for (int t = 0; t < tokens; t++) {
                     const int32_t *q = x[t] + b * 16 + 2 * i;
@@ -127,10 +127,10 @@ ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *con
     STEP(bits, 5)                                                                                                      \
     STEP(bits, 6)                                                                                                      \
     static void run_##bits(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {               \
-        (void)row, (void)scratch;                                                                                      \
+        (void)row;                                                                                                     \
         static step_fn *const steps[MAX_TOKENS] = {step_##bits##_1, step_##bits##_2, step_##bits##_3,                  \
                                                    step_##bits##_4, step_##bits##_5, step_##bits##_6};                 \
-        run_tasks(c, begin, end, steps);                                                                               \
+        run_tasks(c, begin, end, steps, NULL, scratch);                                                                \
     }
 RUN(2)
 RUN(3)

@@ -18,8 +18,8 @@
 #include "quant/xform.h"
 
 enum {
-    TOKEN_BLOCK = 96,   /* tokens of a task */
-    PREFETCH = 64 * 40, /* bytes ahead of the weights that are read */
+    BLOCK_MIN = 16,   /* tokens from which a block function pays */
+    TOKEN_BLOCK = 96, /* tokens of a task */
 };
 
 /* What a run needs of a call, worked out once. */
@@ -32,6 +32,7 @@ typedef struct job {
     const int32_t *codes;
     int64_t codes_stride; /* in int32: a token's 2 bytes per column */
     const float *scales, *sums;
+    int64_t joined; /* a block function's own: the block of tokens that its scratch holds; at first -1 */
 } job;
 
 /* Sums of `tiles` tiles and `tokens` tokens. */
@@ -116,8 +117,13 @@ static bool affine_row_takes(const krow *row, const kcall *c) {
 
 typedef void step_fn(const job *j, int64_t tile, int64_t token);
 
-/* Tasks are pairs of tiles times blocks of tokens, the blocks of one pair side by side. */
-static void run_tasks(const kcall *c, int64_t begin, int64_t end, step_fn *const steps[MAX_TOKENS]) {
+/* Computes two tiles for a multiple of MAX_TOKENS tokens. */
+typedef void block_fn(job *j, int64_t tile, int64_t token, int64_t tokens, void *scratch);
+
+/* Tasks are blocks of tokens times pairs of tiles, the tiles of one block side by side. `block` (may be NULL) takes
+ * what it can of many tokens. */
+static void run_tasks(const kcall *c, int64_t begin, int64_t end, step_fn *const steps[MAX_TOKENS], block_fn *block,
+                      void *scratch) {
     const kweight *w = c->w;
     job j = {
         .call = c,
@@ -133,11 +139,17 @@ static void run_tasks(const kcall *c, int64_t begin, int64_t end, step_fn *const
         .codes_stride = w->k / 2,
         .scales = xform_scales(&c->x),
         .sums = xform_sums(&c->x),
+        .joined = -1,
     };
-    int64_t blocks = token_blocks(c);
+    int64_t pairs = div_up(j.n_tiles, TILES);
     for (int64_t task = begin; task < end; task++) {
-        int64_t tile = task / blocks * TILES, token = task % blocks * TOKEN_BLOCK;
+        int64_t tile = task % pairs * TILES, token = task / pairs * TOKEN_BLOCK;
         int64_t last = min_i64(token + TOKEN_BLOCK, j.m);
+        int64_t whole = (last - token) / MAX_TOKENS * MAX_TOKENS;
+        if (block && whole >= BLOCK_MIN) {
+            block(&j, tile, token, whole, scratch);
+            token += whole;
+        }
         while (token < last) {
             int64_t tokens = min_i64(MAX_TOKENS, last - token);
             steps[tokens - 1](&j, tile, token);
