@@ -133,7 +133,9 @@ nb_status cpu_load_weights(cpu_executor *e, const executor_options *options, nb_
         if (!e->packed)
             status = err_no_memory(err, "repacked weights", total);
         else
+#if defined(MADV_HUGEPAGE)
             madvise(e->packed, total, MADV_HUGEPAGE);
+#endif
     }
     for (int i = 0; i < p->n_weights && !status; i++) {
         if (e->weights[i].layout) pack_weight(e, i, e->packed + offsets[i]);
