@@ -130,10 +130,9 @@ nb_status cpu_load_weights(cpu_executor *e, const executor_options *options, nb_
     if (!status && total > 0) {
         e->packed = cpu_reserve(total);
         e->packed_size = total;
-        if (!e->packed)
-            status = err_no_memory(err, "repacked weights", total);
-        else
+        if (!e->packed) status = err_no_memory(err, "repacked weights", total);
 #if defined(MADV_HUGEPAGE)
+        else
             madvise(e->packed, total, MADV_HUGEPAGE);
 #endif
     }
