@@ -205,6 +205,7 @@ static int add_weight(plan_builder *b, const char *module, int64_t n, int64_t k)
         return plan_fail(b, NB_ERR_INTERNAL, "%s is used with two shapes", module);
     }
     add_spec(b, module, n, k, false);
+    if (b->status) return PLAN_NONE;
     plan_weight *w = list_push(b, &b->weights);
     if (!w) return PLAN_NONE;
     w->w = (kweight){.mode = W_PLAIN, .type = DT_F32, .n = n, .k = k};
