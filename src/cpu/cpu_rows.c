@@ -21,6 +21,12 @@ static const krow_table *const tables[] = {
     &matmul_plain_avx512_rows,
 #endif
 #if defined(__aarch64__)
+    &ops_neon_rows,
+    &activations_neon_rows,
+    &attention_neon_rows,
+    &matmul_affine_neon_rows,
+    &matmul_affine_dotprod_rows,
+    &matmul_plain_neon_rows,
 #endif
 };
 /* clang-format on */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "cpu/x86/affine_layout.h"
-#include "cpu/x86/unroll.h"
+#include "cpu/unroll.h"
 
 /* 32 codes of one row, one a byte. src holds bits * 4 bytes. */
 ALWAYS_INLINE __m256i codes_as_bytes(const uint8_t *src, int bits) {

@@ -86,7 +86,7 @@ static inline void dot8(const float *q, const float *k, int64_t dim, float *out)
                      _mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31)));
 }
 
-#include "cpu/x86/attention_tmpl.h"
+#include "cpu/attention_tmpl.h"
 
 static const krow rows[] = {ATTENTION_ROW("avx2", 20, CPU_AVX2)};
 const krow_table attention_avx2_rows = KROW_TABLE(rows);

@@ -82,7 +82,7 @@ static inline void dot8(const float *q, const float *k, int64_t dim, float *out)
     _mm256_storeu_ps(out, _mm512_castps512_ps256(_mm512_permutexvar_ps(order, both)));
 }
 
-#include "cpu/x86/attention_tmpl.h"
+#include "cpu/attention_tmpl.h"
 
 static const krow rows[] = {ATTENTION_ROW("avx512", 30, CPU_AVX512)};
 const krow_table attention_avx512_rows = KROW_TABLE(rows);

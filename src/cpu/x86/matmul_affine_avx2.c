@@ -8,7 +8,7 @@
 #include "base/half.h"
 #include "cpu/caps.h"
 #include "cpu/cpu_rows.h"
-#include "cpu/x86/unroll.h"
+#include "cpu/unroll.h"
 
 enum { LANES = 8, TILES = 2, MAX_TOKENS = 4, PREFETCH = 2560 }; /* bytes of weights ahead */
 typedef __m256 vfloat;

@@ -7,7 +7,7 @@
 #include "base/half.h"
 #include "cpu/caps.h"
 #include "cpu/cpu_rows.h"
-#include "cpu/x86/unroll.h"
+#include "cpu/unroll.h"
 
 enum { LANES = 16, TILES = 2, MAX_TOKENS = 6, PREFETCH = 2560 }; /* bytes of weights ahead */
 typedef __m512 vfloat;

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "cpu/x86/affine_layout.h"
-#include "cpu/x86/unroll.h"
+#include "cpu/unroll.h"
 #include "quant/xform.h"
 
 enum {

@@ -6,7 +6,7 @@
 
 #include "cpu/caps.h"
 #include "cpu/cpu_rows.h"
-#include "cpu/x86/unroll.h"
+#include "cpu/unroll.h"
 
 enum { LANES = 8, ROWS = 3, MAX_TOKENS = 4 };
 typedef __m256 vfloat;

@@ -6,7 +6,7 @@
 
 #include "cpu/caps.h"
 #include "cpu/cpu_rows.h"
-#include "cpu/x86/unroll.h"
+#include "cpu/unroll.h"
 
 enum { LANES = 16, ROWS = 4, MAX_TOKENS = 6 };
 typedef __m512 vfloat;

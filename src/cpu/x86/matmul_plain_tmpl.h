@@ -9,7 +9,7 @@
  * load_first_weights(const void *, dtype, int n): the first n lanes, zeros in the others. */
 #include "base/half.h"
 #include "base/num.h"
-#include "cpu/x86/unroll.h"
+#include "cpu/unroll.h"
 #include "kernels/kernel.h"
 
 enum { TASK_ROWS = 8 * ROWS, TOKEN_BLOCK = 16 * MAX_TOKENS };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ATTENTION for AVX2 and AVX-512: softmax over blocks of keys as they come (Milakov and Gimelshein 2018, "Online
+ * ATTENTION for vectors of any width: softmax over blocks of keys as they come (Milakov and Gimelshein 2018, "Online
  * normalizer calculation for softmax"; Dao et al. 2022, "FlashAttention"). Decoding and prompts are one code path:
  *
  *   task   = a query head of a tile, up to TILE tokens of one sequence. Consecutive tasks of one KV head run together,
@@ -22,7 +22,7 @@
 #include "base/num.h"
 #include "cpu/caps.h"
 #include "cpu/cpu_rows.h"
-#include "cpu/x86/unroll.h"
+#include "cpu/unroll.h"
 
 enum {
     TILE = 16,  /* tokens */

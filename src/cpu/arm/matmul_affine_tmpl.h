@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The body of the NEON matmuls of affine weights: y = x W^T, x in the form DT_XI8X2, W in the tiles of affine_layout.h.
+ * A step multiplies TILES tiles of 4 outputs by up to TOKENS tokens, whose sums stay in registers.
+ *
+ * For a group, y += (scale * x_scale) * dot(codes, q) + bias * x_sum, the dot product being an exact integer. An
+ * element's value depends on the order of its groups only, so a token gives the same bits in every batch.
+ *
+ * The including file defines dot_step(sum, codes, x, step): each lane of sum plus the dot product of its 4 signed bytes
+ * of codes with the 4 bytes of lane `step` of x; and the macro INSTRUCTIONS, ITS_RANK, ITS_NEEDS of its rows. */
+#include <string.h>
+
+#include "cpu/arm/affine_layout.h"
+#include "cpu/arm/neon.h"
+#include "cpu/caps.h"
+#include "cpu/cpu_rows.h"
+#include "cpu/unroll.h"
+#include "quant/xform.h"
+
+enum {
+    TILES = 2,
+    TOKENS = 4,
+    PLANES = 2, /* bytes of a column of x, the high one first */
+};
+
+typedef struct job {
+    const kcall *call;
+    const uint8_t *weights;
+    size_t tile_bytes, group_bytes;
+    int64_t n_tiles, n_groups;
+    int n_blocks; /* of 32 columns, in a group */
+    const float *scales, *sums;
+    const int32_t *totals; /* 8 bits: the sum of q of each token and group */
+} job;
+
+/* A block's codes as 8 vectors of a step each. 8-bit codes are less 128, so that they are signed bytes. */
+ALWAYS_INLINE void unpack_block(const uint8_t *p, int bits, int8x16_t codes[BLOCK_STEPS]) {
+    uint8x16_t c[BLOCK_STEPS];
+    UNROLL for (int i = 0; i < BLOCK_STEPS; i++) {
+        if (bits == 8)
+            c[i] = veorq_u8(vld1q_u8(p + 16 * i), vdupq_n_u8(0x80));
+        else if (bits >= 4)
+            c[i] = i % 2 ? vshrq_n_u8(vld1q_u8(p + i / 2 * 16), 4) : vandq_u8(vld1q_u8(p + i / 2 * 16), vdupq_n_u8(15));
+        else
+            c[i] = vandq_u8(vshlq_u8(vld1q_u8(p + i / 4 * 16), vdupq_n_s8((int8_t)(-2 * (i % 4)))), vdupq_n_u8(3));
+    }
+    const uint8_t *upper = p + (bits >= 4 ? 64 : 32);
+    UNROLL for (int i = 0; i < BLOCK_STEPS; i++) {
+        if (bits == 6) {
+            uint8x16_t two = vshlq_u8(vld1q_u8(upper + i / 4 * 16), vdupq_n_s8((int8_t)(-2 * (i % 4))));
+            c[i] = vorrq_u8(c[i], vshlq_n_u8(vandq_u8(two, vdupq_n_u8(3)), 4));
+        } else if (bits == 3 || bits == 5) {
+            uint8x16_t one = vandq_u8(vshlq_u8(vld1q_u8(upper), vdupq_n_s8((int8_t)-i)), vdupq_n_u8(1));
+            c[i] = vorrq_u8(c[i], bits == 3 ? vshlq_n_u8(one, 2) : vshlq_n_u8(one, 4));
+        }
+        codes[i] = vreinterpretq_s8_u8(c[i]);
+    }
+}
+
+/* The exact dot products of a group. At most 255 * 32512 * 128 < 2^31. */
+ALWAYS_INLINE void group_dot(const job *j, const uint8_t *const w[TILES], const int8_t *const x[TOKENS], int tokens,
+                             int bits, int32x4_t dots[TILES][TOKENS]) {
+    int32x4_t planes[PLANES][TILES][TOKENS];
+    UNROLL for (int p = 0; p < PLANES; p++) UNROLL for (int v = 0; v < TILES; v++)
+        UNROLL for (int t = 0; t < tokens; t++) planes[p][v][t] = vdupq_n_s32(0);
+    for (int b = 0; b < j->n_blocks; b++) {
+        int8x16_t codes[TILES][BLOCK_STEPS];
+        UNROLL for (int v = 0; v < TILES; v++) unpack_block(w[v] + b * bits * 16, bits, codes[v]);
+        UNROLL for (int i = 0; i < BLOCK_STEPS; i += 2) UNROLL for (int t = 0; t < tokens; t++) {
+            int8x16_t q = vld1q_s8(x[t] + (b * BLOCK_STEPS + i) * 4 * PLANES); /* two steps: high, low, high, low */
+            UNROLL for (int v = 0; v < TILES; v++) {
+                planes[0][v][t] = dot_step(planes[0][v][t], codes[v][i], q, 0);
+                planes[1][v][t] = dot_step(planes[1][v][t], codes[v][i], q, 1);
+                planes[0][v][t] = dot_step(planes[0][v][t], codes[v][i + 1], q, 2);
+                planes[1][v][t] = dot_step(planes[1][v][t], codes[v][i + 1], q, 3);
+            }
+        }
+    }
+    UNROLL for (int v = 0; v < TILES; v++) UNROLL for (int t = 0; t < tokens; t++) dots[v][t] =
+        vaddq_s32(vshlq_n_s32(planes[0][v][t], 8), planes[1][v][t]);
+}
+
+ALWAYS_INLINE void store_sums(const kcall *c, int64_t output, int64_t token, float32x4_t sums) {
+    float values[TILE_ROWS];
+    vst1q_f32(values, sums);
+    float *y = (float *)c->y.data + token * c->y.stride;
+    for (int r = 0; r < TILE_ROWS && output + r < c->w->n; r++) {
+        float value = values[r];
+        if (c->weight.data) value += (float)float_at(c->weight.data, c->weight.type, output + r);
+        if (c->residual.data) value += ((const float *)c->residual.data)[token * c->residual.stride + output + r];
+        y[output + r] = value;
+    }
+}
+
+ALWAYS_INLINE void multiply(const job *j, int64_t tile, int64_t token, int tokens, int bits) {
+    const kcall *c = j->call;
+    const uint8_t *w[TILES], *codes[TILES];
+    const int8_t *x[TOKENS];
+    float32x4_t sums[TILES][TOKENS];
+    size_t element = dtype_size(c->w->type);
+    /* Behind an odd last tile stands itself; its sums are not stored twice. */
+    UNROLL for (int v = 0; v < TILES; v++) w[v] =
+        j->weights + (size_t)min_i64(tile + v, j->n_tiles - 1) * j->tile_bytes;
+    UNROLL for (int t = 0; t < tokens; t++) x[t] = xform_codes(&c->x, token + t);
+    UNROLL for (int v = 0; v < TILES; v++) UNROLL for (int t = 0; t < tokens; t++) sums[v][t] = vdupq_n_f32(0);
+    for (int64_t g = 0; g < j->n_groups; g++) {
+        int32x4_t dots[TILES][TOKENS];
+        UNROLL for (int v = 0; v < TILES; v++) codes[v] = w[v] + 2 * TILE_ROWS * element;
+        group_dot(j, codes, x, tokens, bits, dots);
+        UNROLL for (int v = 0; v < TILES; v++) {
+            float32x4_t scale = load_stored(w[v], c->w->type, 0), bias = load_stored(w[v], c->w->type, TILE_ROWS);
+            UNROLL for (int t = 0; t < tokens; t++) {
+                int64_t at = (token + t) * j->n_groups + g;
+                int32x4_t dot = dots[v][t];
+                if (bits == 8) dot = vaddq_s32(dot, vdupq_n_s32(128 * j->totals[at]));
+                float32x4_t both = vmulq_n_f32(scale, j->scales[at]);
+                sums[v][t] = vfmaq_f32(sums[v][t], vcvtq_f32_s32(dot), both);
+                sums[v][t] = vfmaq_n_f32(sums[v][t], bias, j->sums[at]);
+            }
+            w[v] += j->group_bytes;
+        }
+        UNROLL for (int t = 0; t < tokens; t++) x[t] += c->w->group_size * PLANES;
+    }
+    UNROLL for (int v = 0; v < TILES; v++) for (int t = 0; t < tokens && tile + v < j->n_tiles; t++)
+        store_sums(c, (tile + v) * TILE_ROWS, token + t, sums[v][t]);
+}
+
+ALWAYS_INLINE void multiply_all(const job *j, int64_t tile, int bits) {
+    int64_t t = 0, n = j->call->x.rows;
+    for (; t + TOKENS <= n; t += TOKENS) multiply(j, tile, t, TOKENS, bits);
+    for (; t < n; t++) multiply(j, tile, t, 1, bits);
+}
+
+/* ---- The rows ------------------------------------------------------------------------------------------------ */
+
+static bool matmul_takes(const krow *row, const kcall *c) {
+    return c->w->mode == W_AFFINE && c->w->bits == row->param[0] && c->x.group == c->w->group_size &&
+           c->y.type == DT_F32 && (!c->residual.data || c->residual.type == DT_F32);
+}
+
+static int64_t matmul_tasks(const krow *row, const kcall *c) {
+    (void)row;
+    return div_up(affine_tiles(c->w), TILES);
+}
+
+static size_t matmul_scratch(const krow *row, const kcall *c) {
+    size_t n = (size_t)(c->x.rows * (c->w->k / c->w->group_size));
+    return row->param[0] == 8 ? n * sizeof(int32_t) : 0;
+}
+
+/* The sum of the codes of each token and group. */
+static void add_up(const kcall *c, int32_t *totals) {
+    int64_t n_groups = c->x.cols / c->x.group;
+    for (int64_t i = 0; i < c->x.rows * n_groups; i++) {
+        const int8_t *q = (const int8_t *)xform_codes(&c->x, i / n_groups) + i % n_groups * c->x.group * PLANES;
+        int32_t planes[PLANES] = {0};
+        for (int64_t b = 0; b < c->x.group * PLANES; b++) planes[b / 4 % PLANES] += q[b];
+        totals[i] = 256 * planes[0] + planes[1];
+    }
+}
+
+static void matmul_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
+    const kweight *w = c->w;
+    job j = {.call = c, .weights = w->packed, .n_tiles = affine_tiles(w), .n_groups = w->k / w->group_size};
+    j.tile_bytes = affine_tile_bytes(w);
+    j.group_bytes = affine_group_bytes(w);
+    j.n_blocks = w->group_size / BLOCK_COLUMNS;
+    j.scales = xform_scales(&c->x);
+    j.sums = xform_sums(&c->x);
+    j.totals = scratch;
+    if (row->param[0] == 8) add_up(c, scratch);
+    for (int64_t task = begin; task < end; task++) {
+        switch (row->param[0]) {
+        case 2:
+            multiply_all(&j, task * TILES, 2);
+            break;
+        case 3:
+            multiply_all(&j, task * TILES, 3);
+            break;
+        case 4:
+            multiply_all(&j, task * TILES, 4);
+            break;
+        case 5:
+            multiply_all(&j, task * TILES, 5);
+            break;
+        case 6:
+            multiply_all(&j, task * TILES, 6);
+            break;
+        default:
+            multiply_all(&j, task * TILES, 8);
+        }
+    }
+}
+
+#define MATMUL_ROW(its_bits)                                                                                           \
+    {                                                                                                                  \
+        .name = "matmul.affine" #its_bits "." INSTRUCTIONS, .backend = "cpu", .op = KOP_MATMUL, .rank = ITS_RANK,      \
+        .needs = ITS_NEEDS, .layout = &affine_r4, .x_type = DT_XI8X2, .param = {its_bits}, .takes = matmul_takes,      \
+        .tasks = matmul_tasks, .scratch = matmul_scratch, .run = matmul_run,                                           \
+    }
+
+static const krow rows[] = {MATMUL_ROW(2), MATMUL_ROW(3), MATMUL_ROW(4), MATMUL_ROW(5), MATMUL_ROW(6), MATMUL_ROW(8)};
