@@ -54,20 +54,42 @@ static inline uint16_t f32_to_f16(float f) {
     return (uint16_t)(sign | ((a - ((127 - 15) << 23)) >> 13));
 }
 
-/* Element i of an array of any float type (DT_F64 loses to fp32 nothing here: the result is double). */
-static inline double float_at(const void *data, dtype type, int64_t i) {
+/* Element i of an array that may lie at any address, as tensors in files do. */
+static inline uint16_t load_u16(const void *data, int64_t i) {
+    uint16_t u;
+    memcpy(&u, (const char *)data + 2 * i, sizeof u);
+    return u;
+}
+
+static inline uint32_t load_u32(const void *data, int64_t i) {
+    uint32_t u;
+    memcpy(&u, (const char *)data + 4 * i, sizeof u);
+    return u;
+}
+
+static inline float load_f32(const void *data, int64_t i) {
+    return f32_from_bits(load_u32(data, i));
+}
+
+/* The same of any float type; what is exact in fp32 anyway as float, all as double. 0 for other types. */
+static inline float float_at_f32(const void *data, dtype type, int64_t i) {
     switch (type) {
-    case DT_F64:
-        return ((const double *)data)[i];
     case DT_F32:
-        return (double)((const float *)data)[i];
+        return load_f32(data, i);
     case DT_F16:
-        return (double)f16_to_f32(((const uint16_t *)data)[i]);
+        return f16_to_f32(load_u16(data, i));
     case DT_BF16:
-        return (double)bf16_to_f32(((const uint16_t *)data)[i]);
+        return bf16_to_f32(load_u16(data, i));
     default:
-        return 0.0;
+        return 0.0f;
     }
+}
+
+static inline double float_at(const void *data, dtype type, int64_t i) {
+    if (type != DT_F64) return (double)float_at_f32(data, type, i);
+    double d;
+    memcpy(&d, (const char *)data + 8 * i, sizeof d);
+    return d;
 }
 
 #endif

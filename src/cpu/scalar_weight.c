@@ -5,29 +5,23 @@
 
 #include "base/half.h"
 
-static float stored_float(const void *data, dtype type, int64_t i) {
-    if (type == DT_F32) return ((const float *)data)[i];
-    uint16_t h = ((const uint16_t *)data)[i];
-    return type == DT_F16 ? f16_to_f32(h) : bf16_to_f32(h);
-}
-
 /* 32 codes are exactly `bits` words whatever the width, so a group of any size starts at a word. */
-static void unpack32(const uint32_t *words, int bits, float *codes) {
+static void unpack32(const uint8_t *words, int bits, float *codes) {
     uint32_t mask = (1u << bits) - 1;
     for (int j = 0; j < 32; j++) {
         int word = j * bits / 32, shift = j * bits % 32;
-        uint64_t pair = words[word];
-        if (shift + bits > 32) pair |= (uint64_t)words[word + 1] << 32;
+        uint64_t pair = load_u32(words, word);
+        if (shift + bits > 32) pair |= (uint64_t)load_u32(words, word + 1) << 32;
         codes[j] = (float)(int32_t)((uint32_t)(pair >> shift) & mask);
     }
 }
 
 static void affine_row(const kweight *w, int64_t i, float *y) {
-    int64_t n_groups = w->k / w->group_size, words_per_32 = w->bits;
-    const uint32_t *row = (const uint32_t *)w->codes + i * (w->k / 32) * words_per_32;
-    for (int64_t at = 0; at < w->k; at += 32, row += words_per_32) {
+    int64_t n_groups = w->k / w->group_size, bytes_per_32 = 4 * w->bits;
+    const uint8_t *row = (const uint8_t *)w->codes + i * (w->k / 32) * bytes_per_32;
+    for (int64_t at = 0; at < w->k; at += 32, row += bytes_per_32) {
         int64_t group = i * n_groups + at / w->group_size;
-        float scale = stored_float(w->scales, w->type, group), bias = stored_float(w->biases, w->type, group);
+        float scale = float_at_f32(w->scales, w->type, group), bias = float_at_f32(w->biases, w->type, group);
         unpack32(row, w->bits, y + at);
         for (int j = 0; j < 32; j++) y[at + j] = scale * y[at + j] + bias;
     }
@@ -38,7 +32,7 @@ void scalar_weight_row(const kweight *w, int64_t i, float *y) {
         affine_row(w, i, y);
         return;
     }
-    for (int64_t j = 0; j < w->k; j++) y[j] = stored_float(w->codes, w->type, i * w->k + j);
+    for (int64_t j = 0; j < w->k; j++) y[j] = float_at_f32(w->codes, w->type, i * w->k + j);
 }
 
 float scalar_dot(const float *a, const float *b, int64_t n) {

@@ -27,8 +27,6 @@ struct weights {
     tensor *tensors;
     size_t n, cap;
     const tensor **by_name; /* sorted: lookups stay logarithmic whatever the names are */
-    void **copies;          /* aligned copies of tensors; free() */
-    size_t n_copies;
     arena *strings;
     cJSON *metadata;
 };
@@ -139,26 +137,6 @@ static nb_status check_tiling(const header *h, tensor *t, size_t n, nb_error *er
     return NB_OK;
 }
 
-/* Makes an aligned copy of each tensor that does not lie at a multiple of its element size. */
-static nb_status align_data(weights *w, const header *h, const file_map *map, size_t first, nb_error *err) {
-    for (size_t i = first; i < w->n; i++) {
-        tensor *t = &w->tensors[i];
-        if ((uintptr_t)t->data % dtype_size(t->type) == 0) continue;
-        void *copy = aligned_alloc(64, round_up(t->bytes + 1, 64));
-        void **copies = realloc(w->copies, (w->n_copies + 1) * sizeof *copies);
-        if (copies) w->copies = copies;
-        if (!copy || !copies) {
-            free(copy);
-            return err_prefix(err, err_no_memory(err, t->name, t->bytes), "%s", h->path);
-        }
-        w->copies[w->n_copies++] = copy;
-        memcpy(copy, t->data, t->bytes);
-        if (map) file_map_release(map, t->data, t->bytes);
-        t->data = copy;
-    }
-    return NB_OK;
-}
-
 static nb_status reserve_tensors(weights *w, size_t more, nb_error *err) {
     if (w->tensors && w->n + more <= w->cap) return NB_OK;
     size_t cap = w->n + more + 1; /* never NULL, even for a file without tensors */
@@ -195,8 +173,7 @@ static nb_status read_header(weights *w, const header *h, const cJSON *json, nb_
 }
 
 /* Adds the tensors of one file's bytes. */
-static nb_status add_file(weights *w, const uint8_t *data, size_t size, const char *path, const file_map *map,
-                          nb_error *err) {
+static nb_status add_file(weights *w, const uint8_t *data, size_t size, const char *path, nb_error *err) {
     if (size < 8) return err_set(err, NB_ERR_FORMAT, "%s: %zu bytes are no safetensors file", path, size);
     uint64_t length = 0;
     for (int i = 7; i >= 0; i--) length = length << 8 | data[i];
@@ -219,7 +196,6 @@ static nb_status add_file(weights *w, const uint8_t *data, size_t size, const ch
     cJSON_Delete(json);
     buf_free(&name);
     if (!status) status = check_tiling(&h, w->tensors + first, w->n - first, err);
-    if (!status) status = align_data(w, &h, map, first, err);
     return status;
 }
 
@@ -257,8 +233,6 @@ static weights *weights_new(size_t n_files) {
 void weights_close(weights *w) {
     if (!w) return;
     for (size_t i = 0; w->maps && i < w->n_files; i++) file_map_close(&w->maps[i]);
-    for (size_t i = 0; i < w->n_copies; i++) free(w->copies[i]);
-    free(w->copies);
     free(w->maps);
     free(w->tensors);
     free(w->by_name);
@@ -274,7 +248,7 @@ static nb_status open_files(char *const *paths, size_t n, const char *where, wei
     nb_status status = NB_OK;
     for (size_t i = 0; i < n && !status; i++) {
         status = file_map_open(paths[i], &w->maps[i], err);
-        if (!status) status = add_file(w, w->maps[i].data, w->maps[i].size, paths[i], &w->maps[i], err);
+        if (!status) status = add_file(w, w->maps[i].data, w->maps[i].size, paths[i], err);
     }
     if (!status) status = index_names(w, where, err);
     if (status)
@@ -297,7 +271,7 @@ nb_status weights_open_memory(const void *data, size_t size, const char *name, w
     *out = NULL;
     weights *w = weights_new(0);
     if (!w) return err_no_memory(err, name, 0);
-    nb_status status = add_file(w, data, size, name, NULL, err);
+    nb_status status = add_file(w, data, size, name, err);
     if (!status) status = index_names(w, name, err);
     if (status)
         weights_close(w);
@@ -463,18 +437,37 @@ const char *weights_metadata(const weights *w, const char *key) {
 }
 
 void weights_release(const weights *w, const tensor *t) {
-    /* Each call ignores ranges outside its own mapping, so a copy is left alone. */
+    /* Each call ignores ranges outside of its own mapping. */
     for (size_t i = 0; i < w->n_files; i++) file_map_release(&w->maps[i], t->data, t->bytes);
+}
+
+/* Whether any of n elements has all bits of its exponent set, as NaN and infinity have. Plain loops: compilers make
+ * vector code of them, and a load reads every scale of a model. */
+static bool any_not_finite(const tensor *t, int64_t n) {
+    const uint32_t mask16 = t->type == DT_F16 ? 0x7c00 : 0x7f80;
+    uint32_t found = 0;
+    switch (t->type) {
+    case DT_F16:
+    case DT_BF16:
+        for (int64_t i = 0; i < n; i++) found |= (load_u16(t->data, i) & mask16) == mask16;
+        return found;
+    case DT_F32:
+        for (int64_t i = 0; i < n; i++) found |= (load_u32(t->data, i) & 0x7f800000u) == 0x7f800000u;
+        return found;
+    default:
+        return true; /* look at each */
+    }
 }
 
 nb_status tensor_check_finite(const tensor *t, nb_error *err) {
     if (!dtype_is_float(t->type)) return NB_OK;
-    size_t n = t->bytes / dtype_size(t->type);
-    for (size_t i = 0; i < n; i++) {
-        double v = float_at(t->data, t->type, (int64_t)i);
+    const int64_t n = (int64_t)(t->bytes / dtype_size(t->type));
+    if (!any_not_finite(t, n)) return NB_OK;
+    for (int64_t i = 0; i < n; i++) {
+        double v = float_at(t->data, t->type, i);
         if (v - v != 0)
-            return err_set(err, NB_ERR_FORMAT, "%s: tensor %s: element %zu is %s, expected finite numbers", t->file,
-                           t->name, i, v != v ? "NaN" : "infinite");
+            return err_set(err, NB_ERR_FORMAT, "%s: tensor %s: element %lld is %s, expected finite numbers", t->file,
+                           t->name, (long long)i, v != v ? "NaN" : "infinite");
     }
     return NB_OK;
 }

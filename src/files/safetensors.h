@@ -12,9 +12,8 @@
 
 enum { TENSOR_MAX_DIMS = 8 };
 
-/* One tensor of a model directory. Everything lives as long as its weights. `data` is aligned to the element size:
- * it lies in the mapped file, or, where the file puts it at an odd place (MLX writes headers of any length), in an
- * aligned copy made when the file was opened. */
+/* One tensor of a model directory. Everything lives as long as its weights. `data` points into the mapped file, at any
+ * address: MLX writes headers of any length, so elements need not be aligned (load_f32 and its kin in base/half.h). */
 typedef struct tensor {
     const char *name;
     dtype type;
@@ -44,8 +43,7 @@ size_t weights_count(const weights *w);
 const tensor *weights_at(const weights *w, size_t i);
 /* A value of the first file's __metadata__, NULL when absent. */
 const char *weights_metadata(const weights *w, const char *key);
-/* Gives the tensor's mapped pages back to the system; a later read of t->data gets them from the file again.
- * (Does nothing for a tensor that had to be copied.) */
+/* Gives the tensor's mapped pages back to the system; a later read of t->data gets them from the file again. */
 void weights_release(const weights *w, const tensor *t);
 
 /* NB_ERR_FORMAT naming the tensor and the element when a float tensor holds a NaN or an infinity. Reads all of it. */

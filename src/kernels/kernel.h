@@ -25,7 +25,7 @@ typedef struct kmat {
     int64_t group; /* of the quantized forms: this many columns share a scale; else 0 */
 } kmat;
 
-/* A read-only vector as a file stores it: f16, bf16 or f32, aligned to its element. */
+/* A read-only vector as a file stores it: f16, bf16 or f32, at any address (files pad nothing). */
 typedef struct kvec {
     const void *data; /* NULL: absent */
     dtype type;
@@ -35,7 +35,8 @@ typedef enum wmode { W_PLAIN, W_AFFINE, W_MODE_COUNT } wmode;
 
 struct klayout;
 
-/* A weight matrix W [n, k]: n outputs, k inputs, as MLX stores it, and (when a backend repacked it) the packed copy.
+/* A weight matrix W [n, k]: n outputs, k inputs, as MLX stores it (at any address: files pad nothing), and, when a
+ * backend repacked it, the packed copy.
  * Affine (mlx.core.quantize): W[i][j] = scales[i][j / group_size] * code(i, j) + biases[i][j / group_size], the codes
  * of a row being one little-endian bit stream of k * bits bits; k is a multiple of group_size. */
 typedef struct kweight {

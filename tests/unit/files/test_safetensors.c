@@ -58,7 +58,6 @@ static void reads(void **state) {
     assert_null(weights_find(w, "c"));
     for (size_t i = 0; i < weights_count(w); i++) {
         const tensor *x = weights_at(w, i);
-        assert_int_equal((uintptr_t)x->data % dtype_size(x->type), 0);
         weights_release(w, x);
     }
     weights_close(w);
@@ -132,17 +131,16 @@ static void refuses_truncation(void **state) {
     buf_free(&file);
 }
 
-static void aligns(void **state) {
+/* Headers of every length: the data lies where it lies, and never is a copy. */
+static void keeps_odd_addresses(void **state) {
     (void)state;
     for (int pad = 0; pad < 8; pad++) {
         char header[200];
         snprintf(header, sizeof header, "{" T("a", "F32", "[2]", 0, 8) "," T("b", "U8", "[1]", 8, 9) "}%*s", pad, "");
         weights *w;
         assert_int_equal(open_text(header, 9, &w, NULL), NB_OK);
-        const tensor *t = weights_find(w, "a");
-        assert_int_equal((uintptr_t)t->data % 4, 0);
-        assert_memory_equal(t->data, "\0\1\2\3\4\5\6\7", 8);
-        weights_release(w, t);
+        const tensor *t = weights_find(w, "a"), *b = weights_find(w, "b");
+        assert_ptr_equal((const char *)t->data + 8, b->data);
         assert_memory_equal(t->data, "\0\1\2\3\4\5\6\7", 8);
         weights_close(w);
     }
@@ -293,7 +291,7 @@ int main(void) {
         cmocka_unit_test(refuses_headers),
         cmocka_unit_test(refuses_layouts),
         cmocka_unit_test(refuses_truncation),
-        cmocka_unit_test(aligns),
+        cmocka_unit_test(keeps_odd_addresses),
         cmocka_unit_test(finds_nan),
         cmocka_unit_test(opens_shards),
         cmocka_unit_test(writes),
