@@ -245,6 +245,11 @@ NB_API void nb_generate_defaults(nb_generate_options *options);
 NB_API nb_status nb_generate(nb_sequence *sequence, const int32_t *prompt, size_t n_prompt,
                              const nb_generate_options *options, nb_generate_result *result, nb_error *err);
 
+/* One question from beginning to end: renders the chat template over messages_json (as nb_template_render does, with a
+ * generation prompt), and generates in a sequence of its own, which the context must have room for. */
+NB_API nb_status nb_ask(nb_context *context, const char *messages_json, const nb_generate_options *options,
+                        nb_generate_result *result, nb_error *err);
+
 /* ---- Import -------------------------------------------------------------------------------------------------- */
 
 /* Turns a GGUF file (F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1; llama, qwen2, qwen3) into an MLX model directory

@@ -174,3 +174,19 @@ nb_status nb_generate(nb_sequence *s, const int32_t *prompt, size_t n_prompt, co
     free(g.logits);
     return status;
 }
+
+nb_status nb_ask(nb_context *c, const char *messages_json, const nb_generate_options *options,
+                 nb_generate_result *result, nb_error *err) {
+    char *prompt = NULL;
+    int32_t *ids = NULL;
+    size_t n = 0;
+    nb_sequence *s = NULL;
+    nb_status status = nb_template_render(c->model, messages_json, NULL, NULL, true, &prompt, err);
+    if (!status) status = nb_tokenize(c->model, prompt, strlen(prompt), false, &ids, &n, err);
+    if (!status) status = nb_sequence_new(c, &s, err);
+    if (!status) status = nb_generate(s, ids, n, options, result, err);
+    nb_sequence_free(s);
+    free(ids);
+    free(prompt);
+    return status;
+}

@@ -316,17 +316,35 @@ static int32_t draw(nb_sampler *p, const float *logits, float max) {
     return c[n - 1].id;
 }
 
+/* The largest logit, the first among equals; NaN if there is any. Eight running maxima keep the processor busy: a
+ * vocabulary has hundreds of thousands of entries, and this is on the way of every token. */
+static float largest(const float *logits, int64_t n) {
+    enum { LANES = 8 };
+    float max[LANES];
+    bool nan = false;
+    for (int l = 0; l < LANES; l++) max[l] = -INFINITY;
+    for (int64_t i = 0; i < n; i++) {
+        float *m = &max[i % LANES];
+        nan |= logits[i] != logits[i];
+        *m = logits[i] > *m ? logits[i] : *m;
+    }
+    for (int l = 1; l < LANES; l++) max[0] = fmaxf(max[0], max[l]);
+    return nan ? NAN : max[0];
+}
+
 nb_status nb_sampler_draw(nb_sampler *p, float *logits, int32_t *token, nb_error *err) {
     apply_penalties(p, logits);
-    int32_t best = 0;
-    for (int32_t i = 0; i < p->vocab_size; i++) {
-        if (isnan(logits[i]))
-            return err_set(err, NB_ERR_INTERNAL,
-                           "the logit of token %d is not a number: the weights or a kernel are broken", i);
-        if (logits[i] > logits[best]) best = i;
+    const float max = largest(logits, p->vocab_size);
+    if (!isfinite(max)) {
+        int64_t i = 0;
+        while (i < p->vocab_size && isfinite(logits[i])) i++;
+        return err_set(err, NB_ERR_INTERNAL, "the logit of token %lld is %g: the weights or a kernel are broken",
+                       (long long)i, (double)logits[i]);
     }
-    if (isinf(logits[best]))
-        return err_set(err, NB_ERR_INTERNAL, "the largest logit is infinite: the weights or a kernel are broken");
-    *token = p->s.temperature > 0 ? draw(p, logits, logits[best]) : best;
+    *token = 0;
+    if (p->s.temperature > 0)
+        *token = draw(p, logits, max);
+    else
+        while (logits[*token] != max) ++*token;
     return nb_sampler_accept(p, token, 1, err);
 }
