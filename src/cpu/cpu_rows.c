@@ -26,6 +26,7 @@ static const krow_table *const tables[] = {
     &attention_neon_rows,
     &matmul_affine_neon_rows,
     &matmul_affine_dotprod_rows,
+    &matmul_affine_i8mm_rows,
     &matmul_plain_neon_rows,
 #endif
 };

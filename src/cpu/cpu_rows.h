@@ -22,6 +22,7 @@ extern const krow_table activations_avx2_rows, matmul_affine_avx2_rows, matmul_a
 extern const krow_table matmul_plain_avx2_rows, matmul_plain_avx512_rows;
 /* src/cpu/arm/ */
 extern const krow_table ops_neon_rows, activations_neon_rows, attention_neon_rows;
-extern const krow_table matmul_affine_neon_rows, matmul_affine_dotprod_rows, matmul_plain_neon_rows;
+extern const krow_table matmul_affine_neon_rows, matmul_affine_dotprod_rows, matmul_affine_i8mm_rows;
+extern const krow_table matmul_plain_neon_rows;
 
 #endif

@@ -7,7 +7,8 @@
  * element's value depends on the order of its groups only, so a token gives the same bits in every batch.
  *
  * The including file defines dot_step(sum, codes, x, step): each lane of sum plus the dot product of its 4 signed bytes
- * of codes with the 4 bytes of lane `step` of x; and the macro INSTRUCTIONS, ITS_RANK, ITS_NEEDS of its rows. */
+ * of codes with the 4 bytes of lane `step` of x; the macros INSTRUCTIONS, ITS_RANK, ITS_NEEDS of its rows; and, where
+ * there is an instruction for it, dot_pairs(sum, a, b): sum[i][j] + the dot product of half i of a and half j of b. */
 #include <string.h>
 
 #include "cpu/arm/affine_layout.h"
@@ -80,6 +81,42 @@ ALWAYS_INLINE void group_dot(const job *j, const uint8_t *const w[TILES], const 
         vaddq_s32(vshlq_n_s32(planes[0][v][t], 8), planes[1][v][t]);
 }
 
+#ifdef dot_pairs
+/* The same integers for pairs of tokens: an instruction multiplies 8 columns of 2 outputs with those of 2 tokens. Of
+ * the sums [output, token] of outputs 0 and 1, and 2 and 3, each token's 4 are picked at the end. */
+ALWAYS_INLINE void group_dot_pairs(const job *j, const uint8_t *const w[TILES], const int8_t *const x[TOKENS], int bits,
+                                   int32x4_t dots[TILES][TOKENS]) {
+    int32x4_t sums[PLANES][TILES][TOKENS / 2][2];
+    UNROLL for (int p = 0; p < PLANES; p++) UNROLL for (int v = 0; v < TILES; v++)
+        UNROLL for (int t = 0; t < TOKENS / 2; t++) sums[p][v][t][0] = sums[p][v][t][1] = vdupq_n_s32(0);
+    for (int b = 0; b < j->n_blocks; b++) {
+        int8x16_t codes[TILES][BLOCK_STEPS];
+        UNROLL for (int v = 0; v < TILES; v++) unpack_block(w[v] + b * bits * 16, bits, codes[v]);
+        UNROLL for (int i = 0; i < BLOCK_STEPS; i += 2) UNROLL for (int t = 0; t < TOKENS / 2; t++) {
+            int32x4_t even = vreinterpretq_s32_s8(vld1q_s8(x[2 * t] + (b * BLOCK_STEPS + i) * 4 * PLANES));
+            int32x4_t odd = vreinterpretq_s32_s8(vld1q_s8(x[2 * t + 1] + (b * BLOCK_STEPS + i) * 4 * PLANES));
+            int8x16_t q[PLANES] = {vreinterpretq_s8_s32(vuzp1q_s32(even, odd)),
+                                   vreinterpretq_s8_s32(vuzp2q_s32(even, odd))};
+            UNROLL for (int v = 0; v < TILES; v++) {
+                int32x4_t first = vreinterpretq_s32_s8(codes[v][i]), second = vreinterpretq_s32_s8(codes[v][i + 1]);
+                int8x16_t low = vreinterpretq_s8_s32(vzip1q_s32(first, second));
+                int8x16_t high = vreinterpretq_s8_s32(vzip2q_s32(first, second));
+                UNROLL for (int p = 0; p < PLANES; p++) {
+                    sums[p][v][t][0] = dot_pairs(sums[p][v][t][0], low, q[p]);
+                    sums[p][v][t][1] = dot_pairs(sums[p][v][t][1], high, q[p]);
+                }
+            }
+        }
+    }
+    UNROLL for (int v = 0; v < TILES; v++) UNROLL for (int t = 0; t < TOKENS / 2; t++) {
+        int32x4_t low = vaddq_s32(vshlq_n_s32(sums[0][v][t][0], 8), sums[1][v][t][0]);
+        int32x4_t high = vaddq_s32(vshlq_n_s32(sums[0][v][t][1], 8), sums[1][v][t][1]);
+        dots[v][2 * t] = vuzp1q_s32(low, high);
+        dots[v][2 * t + 1] = vuzp2q_s32(low, high);
+    }
+}
+#endif
+
 ALWAYS_INLINE void store_sums(const kcall *c, int64_t output, int64_t token, float32x4_t sums) {
     float values[TILE_ROWS];
     vst1q_f32(values, sums);
@@ -106,7 +143,14 @@ ALWAYS_INLINE void multiply(const job *j, int64_t tile, int64_t token, int token
     for (int64_t g = 0; g < j->n_groups; g++) {
         int32x4_t dots[TILES][TOKENS];
         UNROLL for (int v = 0; v < TILES; v++) codes[v] = w[v] + 2 * TILE_ROWS * element;
+#ifdef dot_pairs
+        if (tokens == TOKENS)
+            group_dot_pairs(j, codes, x, bits, dots);
+        else
+            group_dot(j, codes, x, tokens, bits, dots);
+#else
         group_dot(j, codes, x, tokens, bits, dots);
+#endif
         UNROLL for (int v = 0; v < TILES; v++) {
             float32x4_t scale = load_stored(w[v], c->w->type, 0), bias = load_stored(w[v], c->w->type, TILE_ROWS);
             UNROLL for (int t = 0; t < tokens; t++) {
