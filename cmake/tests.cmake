@@ -29,7 +29,7 @@ list(TRANSFORM nb_oom_wrap PREPEND "-Wl,--wrap=")
 
 # Gives a test its environment, and the model's fixture if it (a source file) asks for the model.
 function(nb_test_properties name source)
-  set_tests_properties(${name} PROPERTIES ENVIRONMENT "${nb_test_env}" TIMEOUT 900 SKIP_RETURN_CODE 77)
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT "${nb_test_env}" TIMEOUT 1500 SKIP_RETURN_CODE 77)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
   file(STRINGS ${source} wants_model REGEX "NB_TEST_MODEL" LIMIT_COUNT 1)
   if(wants_model)
