@@ -44,7 +44,7 @@ typedef struct model_recipe {
 } model_recipe;
 void build_model(gguf_builder *b, const model_recipe *recipe);
 
-/* A new empty directory below $TMPDIR (or /tmp); free() the path after remove_temp_dir. */
+/* A new empty directory below $TMPDIR (or /tmp); remove_temp_dir frees the path too. */
 char *make_temp_dir(void);
 void remove_temp_dir(char *path);
 
