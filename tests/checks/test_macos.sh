@@ -14,10 +14,9 @@ ln -sf /usr/include/pcre2.h /usr/include/utf8proc.h include/
 export ZIG_GLOBAL_CACHE_DIR=$build/cache ZIG_LOCAL_CACHE_DIR=$build/cache zig build NB_SOURCE_DIR
 compile() {
     flags=
+    # Zig names processors, not architectures: the first that has the instructions (dot products every Mac has).
     case $1 in
-    *_dotprod.c) flags=-march=armv8.2-a+dotprod ;;
-    *_i8mm.c) flags=-march=armv8.2-a+dotprod+i8mm ;;
-    *_bf16.c) flags=-march=armv8.2-a+dotprod+bf16 ;;
+    *_i8mm.c | *_bf16.c) flags=-mcpu=apple_m2 ;;
     esac
     object=$build/$(tr / _ <<<"${1#"$NB_SOURCE_DIR"/}").o
     "$zig" cc -target aarch64-macos -O1 -std=gnu11 -Wall -Wextra -ffp-contract=off $flags \
