@@ -160,23 +160,34 @@ void answer_stats(const answer_args *a, const nb_generate_result *result) {
 
 /* ---- Templates and text ---------------------------------------------------------------------------------------- */
 
-nb_status template_load(template_args *a, nb_error *err) {
+nb_status objects_read(const char *path, const char *what, buf *out, nb_error *err) {
     cJSON *json = NULL;
+    const char *name = strcmp(path, "-") ? path : "standard input";
+    nb_status status = input_read(path, MAX_JSON_FILE, out, err);
+    if (!status) status = json_parse(out->data, out->len, name, &json, err);
+    if (!status && !cJSON_IsArray(json)) status = err_set(err, NB_ERR_FORMAT, "%s: not a JSON array of %s", name, what);
+    int number = 0;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, json) {
+        if (!status && !cJSON_IsObject(item))
+            status = err_set(err, NB_ERR_FORMAT, "%s: element %d is no JSON object, expected an array of %s", name,
+                             number, what);
+        number++;
+    }
+    cJSON_Delete(json);
+    return status;
+}
+
+nb_status template_load(template_args *a, nb_error *err) {
     nb_status status = NB_OK;
     if (a->extra) {
+        cJSON *json = NULL;
         status = json_parse(a->extra, strlen(a->extra), "--template-args", &json, err);
         if (!status && !cJSON_IsObject(json))
             status = err_set(err, NB_ERR_FORMAT, "--template-args: not a JSON object");
         cJSON_Delete(json);
     }
-    if (status || !a->tools_file) return status;
-    status = input_read(a->tools_file, MAX_JSON_FILE, &a->tools, err);
-    if (status) return status;
-    json = NULL;
-    status = json_parse(a->tools.data, a->tools.len, a->tools_file, &json, err);
-    if (!status && !cJSON_IsArray(json))
-        status = err_set(err, NB_ERR_FORMAT, "%s: not a JSON array of tools", a->tools_file);
-    cJSON_Delete(json);
+    if (!status && a->tools_file) status = objects_read(a->tools_file, "tools", &a->tools, err);
     return status;
 }
 

@@ -114,6 +114,8 @@ typedef struct template_args {
 
 /* clang-format on */
 
+/* Reads a file that must hold a JSON array of objects; `what` is what they are: "messages". */
+nb_status objects_read(const char *path, const char *what, buf *out, nb_error *err);
 /* Reads and checks what the options name. */
 nb_status template_load(template_args *a, nb_error *err);
 const char *template_tools(const template_args *a); /* NULL: none */

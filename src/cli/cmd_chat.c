@@ -137,7 +137,8 @@ static void do_save(chat *s, const char *text) {
         return;
     }
     char *json = cJSON_Print(s->c.messages);
-    nb_status status = json ? file_write(text, json, strlen(json), &err) : err_no_memory(&err, "messages", 0);
+    nb_status status = json ? output_check(text, &err) : err_no_memory(&err, "messages", 0);
+    if (!status) status = file_write(text, json, strlen(json), &err);
     cJSON_free(json);
     if (status)
         turn_failed(s, &err);
@@ -262,10 +263,9 @@ static void welcome(const chat *s) {
     nb_context_stats stats;
     nb_model_get_info(s->model, &info);
     nb_context_get_stats(s->context, &stats);
-    fprintf(
-        stderr,
-        "%s (%s, %s) on %s; context of %lld tokens\n/help lists commands, Ctrl-C stops an answer, Ctrl-D leaves\n\n",
-        path_base(info.path), info.model_type, info.quantization, stats.device, (long long)stats.context_length);
+    fprintf(stderr, "%s (%s), context of %lld tokens, on %s\n", path_base(info.path), info.model_type,
+            (long long)stats.context_length, stats.device);
+    fprintf(stderr, "/help lists commands, Ctrl-C stops an answer, Ctrl-D leaves\n\n");
 }
 
 static nb_status prepare(chat *s, nb_error *err) {

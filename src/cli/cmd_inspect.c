@@ -56,7 +56,9 @@ static void print_json(const nb_model_info *m, int64_t kv) {
 static void print_info(const nb_model_info *m, int64_t kv) {
     out_printf("path            %s\n", m->path);
     out_printf("family          %s\n", m->model_type);
-    out_printf("parameters      %.1f million\n", (double)m->n_parameters / 1e6);
+    bool small = m->n_parameters < 1000000;
+    out_printf("parameters      %.1f %s\n", (double)m->n_parameters / (small ? 1e3 : 1e6),
+               small ? "thousand" : "million");
     out_printf("weights         %.1f MB, %.2f bits per weight\n", (double)m->weight_bytes / MB, m->bits_per_weight);
     out_printf("quantization    %s\n", m->quantization);
     out_printf("layers          %lld, hidden size %lld, feed-forward %lld\n", (long long)m->n_layers,
@@ -65,7 +67,10 @@ static void print_info(const nb_model_info *m, int64_t kv) {
                (long long)m->head_dim, (long long)m->n_kv_heads);
     out_printf("vocabulary      %lld tokens, %s embeddings\n", (long long)m->vocab_size,
                m->tied_embeddings ? "tied" : "untied");
-    out_printf("context         %lld tokens\n", (long long)m->context_length);
+    if (m->context_length > 0)
+        out_printf("context         %lld tokens\n", (long long)m->context_length);
+    else
+        out_printf("context         not stated\n");
     out_printf("text            %s, %s\n", m->has_tokenizer ? "tokenizer" : "no tokenizer",
                m->has_chat_template ? "chat template" : "no chat template");
     out_printf("KV cache        %.1f KB per token (half of it with --kv-type f16)\n", (double)kv / 1e3);

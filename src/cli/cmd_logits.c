@@ -64,7 +64,8 @@ static nb_status write_logits(nb_model *model, const context_args *a, const char
     st_writer *w = NULL;
     int32_t *ids = NULL;
     int64_t n = 0;
-    nb_status status = parse_tokens(tokens, info.vocab_size, &ids, &n, err);
+    nb_status status = output_check(path, err);
+    if (!status) status = parse_tokens(tokens, info.vocab_size, &ids, &n, err);
     if (!status) status = context_open(model, a, n, &context, err);
     if (!status) status = st_writer_new(path, &w, err);
     int64_t shape[2] = {n, info.vocab_size};

@@ -36,7 +36,8 @@ static nb_status prompt_tokens(const run_args *a, const nb_model *model, const b
     nb_model_info info;
     nb_model_get_info(model, &info);
     if (a->raw || (!info.has_chat_template && !a->system)) {
-        if (!a->raw) cli_note("the model has no chat template: the prompt is continued as it is (--raw)");
+        if (!a->raw && info.has_tokenizer)
+            cli_note("the model has no chat template: the prompt is continued as it is (--raw)");
         return nb_tokenize(model, prompt->data, prompt->len, true, ids, n, err);
     }
     nb_status status = NB_OK;
@@ -50,16 +51,16 @@ static nb_status prompt_tokens(const run_args *a, const nb_model *model, const b
 }
 
 static int finish_run(const run_args *a, const nb_context *context, const nb_generate_result *result) {
+    nb_context_stats stats;
+    nb_context_get_stats(context, &stats);
     out_write("\n", 1);
     if (a->answer.stats) {
-        nb_context_stats stats;
-        nb_context_get_stats(context, &stats);
         answer_stats(&a->answer, result);
         fprintf(stderr, "%-11s %s, loaded in %.3f s\n", "device:", stats.device, stats.load_seconds);
     }
     if (result->finish == NB_FINISH_CONTEXT)
         cli_note("the context of %lld tokens is full; the answer is cut off (--ctx-size sets its size)",
-                 (long long)(result->n_prompt + result->n_generated));
+                 (long long)stats.context_length);
     if (result->finish == NB_FINISH_CANCELLED) return interrupted() ? CLI_INTERRUPTED : CLI_FAILURE;
     return CLI_OK;
 }

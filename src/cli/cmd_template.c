@@ -3,20 +3,7 @@
  * `nibble template`: what a conversation looks like to the model. */
 #include <string.h>
 
-#include "base/json.h"
 #include "cli/args.h"
-
-enum { MAX_MESSAGES = 64 << 20 };
-
-/* The file's text, which must be a JSON array; the template checks the rest. */
-static nb_status read_messages(const char *path, buf *out, nb_error *err) {
-    cJSON *json = NULL;
-    nb_status status = input_read(path, MAX_MESSAGES, out, err);
-    if (!status) status = json_parse(out->data, out->len, path, &json, err);
-    if (!status && !cJSON_IsArray(json)) status = err_set(err, NB_ERR_FORMAT, "%s: not a JSON array of messages", path);
-    cJSON_Delete(json);
-    return status;
-}
 
 static int template_main(const command *self, int argc, char **argv) {
     const char *file = NULL;
@@ -38,7 +25,7 @@ static int template_main(const command *self, int argc, char **argv) {
     char *text = NULL;
     code = model_open(words[0], &model);
     if (code == CLI_OK) {
-        nb_status status = read_messages(file, &messages, &err);
+        nb_status status = objects_read(file, "messages", &messages, &err);
         if (!status) status = template_load(&t, &err);
         if (!status)
             status = nb_template_render(model, messages.data, template_tools(&t), t.extra, !no_generation_prompt, &text,
