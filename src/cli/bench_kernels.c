@@ -115,7 +115,9 @@ static nb_status bench_rows(kernel_bench *k, nb_error *err) {
         if (kreg_is_aside(k->registry, row)) continue;
         static const int64_t tokens[] = {1, MANY_TOKENS};
         for (int j = 0; j < 2 && !status; j++) {
-            if (interrupted()) return err_set(err, NB_ERR_CANCELLED, "interrupted");
+            if (interrupted() ||
+                (k->json && !progress_show(NULL, "kernels", (double)i, (double)kreg_count(k->registry))))
+                return err_set(err, NB_ERR_CANCELLED, "interrupted");
             status = bench_row(k, row, tokens[j], err);
         }
     }

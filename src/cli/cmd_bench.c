@@ -54,11 +54,12 @@ static nb_status run_prompt(bench_run *r, int64_t n, nb_error *err) {
 }
 
 /* n tokens one after the other from an empty sequence on, each drawn from the logits as in a real answer. */
-static nb_status run_generation(bench_run *r, int64_t n, nb_error *err) {
+static nb_status run_generation(bench_run *r, int64_t n, double round, double n_rounds, nb_error *err) {
     nb_status status = nb_sequence_truncate(r->sequence, 0, err);
     int32_t token = r->tokens[0];
     for (int64_t i = 0; i < n && !status; i++) {
-        if (interrupted()) return err_set(err, NB_ERR_CANCELLED, "interrupted");
+        if (!progress_show(NULL, "bench", round + 0.5 + 0.5 * (double)i / (double)n, n_rounds))
+            return err_set(err, NB_ERR_CANCELLED, "interrupted");
         nb_batch_item item = {r->sequence, &token, 1, r->logits, 1};
         status = nb_forward(r->context, &item, 1, err);
         if (!status) status = nb_sampler_draw(r->sampler, r->logits, &token, err);
@@ -69,14 +70,14 @@ static nb_status run_generation(bench_run *r, int64_t n, nb_error *err) {
 static nb_status measure_rounds(bench_run *r, const bench_args *a, bench_result *result, nb_error *err) {
     /* Once without the clock: pages come into memory, threads wake up. */
     nb_status status = run_prompt(r, min_i64(a->n_prompt, 32), err);
-    if (!status) status = run_generation(r, 2, err);
+    if (!status) status = run_generation(r, 2, 0, (double)a->rounds, err);
     for (int64_t i = 0; i < a->rounds && !status; i++) {
         if (!progress_show(NULL, "bench", (double)i, (double)a->rounds))
             return err_set(err, NB_ERR_CANCELLED, "interrupted");
         double start = clock_now();
         status = run_prompt(r, a->n_prompt, err);
         double middle = clock_now();
-        if (!status) status = run_generation(r, a->n_generate, err);
+        if (!status) status = run_generation(r, a->n_generate, (double)i, (double)a->rounds, err);
         result->prompt[i] = (double)a->n_prompt / (middle - start);
         result->generation[i] = (double)a->n_generate / (clock_now() - middle);
     }

@@ -30,14 +30,15 @@ static double loss_of(const float *logits, int64_t vocab_size, int32_t token) {
     return log(sum) + (double)best - (double)logits[token];
 }
 
-/* One sequence of n tokens, in parts whose logits fit into `rows`. */
+/* One sequence of n tokens, in parts whose logits fit into `rows`. total: losses that there will be in all. */
 static nb_status run_sequence(nb_sequence *sequence, nb_context *context, const int32_t *ids, int64_t n, float *rows,
-                              int64_t max_rows, int64_t vocab_size, losses *l, nb_error *err) {
+                              int64_t max_rows, int64_t vocab_size, double total, losses *l, nb_error *err) {
     nb_status status = nb_sequence_truncate(sequence, 0, err);
     for (int64_t i = 0; i + 1 < n && !status; i += max_rows) {
         int64_t count = min_i64(max_rows, n - 1 - i);
         nb_batch_item item = {sequence, ids + i, count, rows, count};
-        if (interrupted()) return err_set(err, NB_ERR_CANCELLED, "interrupted");
+        if (!progress_show(NULL, "perplexity", (double)l->n, total))
+            return err_set(err, NB_ERR_CANCELLED, "interrupted");
         status = nb_forward(context, &item, 1, err);
         for (int64_t j = 0; j < count && !status; j++) {
             double loss = loss_of(rows + j * vocab_size, vocab_size, ids[i + j + 1]);
@@ -59,8 +60,8 @@ static nb_status run_text(nb_context *context, const perplexity_args *a, const i
     nb_sequence *sequence = NULL;
     nb_status status = nb_sequence_new(context, &sequence, err);
     for (int64_t i = 0; i < n_sequences && !status; i++) {
-        progress_show(NULL, "perplexity", (double)i, (double)n_sequences);
-        status = run_sequence(sequence, context, ids + i * length, length, rows, max_rows, vocab_size, l, err);
+        status = run_sequence(sequence, context, ids + i * length, length, rows, max_rows, vocab_size,
+                              (double)(n_sequences * (length - 1)), l, err);
     }
     progress_clear();
     nb_sequence_free(sequence);

@@ -45,9 +45,9 @@ static void print_help(FILE *to) {
 }
 
 static int unknown_command(const char *name) {
-    const char *names[N_COMMANDS];
-    for (size_t i = 0; i < N_COMMANDS; i++) names[i] = commands[i]->name;
-    const char *near = cli_nearest(name, names, N_COMMANDS);
+    const char *names[N_COMMANDS + 2] = {"--help", "--version"};
+    for (size_t i = 0; i < N_COMMANDS; i++) names[i + 2] = commands[i]->name;
+    const char *near = cli_nearest(name, names, N_COMMANDS + 2);
     const char *what = name[0] == '-' ? "option" : "command";
     if (near) return cli_usage(NULL, "unknown %s \"%s\"; did you mean \"%s\"?", what, name, near);
     return cli_usage(NULL, "unknown %s \"%s\"", what, name);
