@@ -9,7 +9,7 @@ set(nb_test_env "NB_TEST_DATA=${CMAKE_SOURCE_DIR}/tests/data" "NB_TEST_MODEL=${N
 list(APPEND nb_test_env "NB_BIN=${CMAKE_BINARY_DIR}/nibble" "NB_SOURCE_DIR=${CMAKE_SOURCE_DIR}")
 if(CMAKE_CROSSCOMPILING_EMULATOR)
   list(JOIN CMAKE_CROSSCOMPILING_EMULATOR " " nb_emulator)
-  list(APPEND nb_test_env "NB_EMULATOR=${nb_emulator}")
+  list(APPEND nb_test_env "NB_EMULATOR=${nb_emulator}" "NB_WALK=quick")
 endif()
 if(NB_SANITIZE)
   list(APPEND nb_test_env "ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=1"
