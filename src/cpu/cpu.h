@@ -15,7 +15,7 @@
 typedef struct cpu_step {
     const krow *row;
     kcall call;
-    int64_t n_tasks, chunk; /* threads take `chunk` tasks at a time */
+    int64_t n_tasks, chunk; /* of the current run: threads take `chunk` tasks at a time */
     bool barrier;           /* wait for all threads first: it reads or overwrites what an earlier step touched */
     int plan_step;
 } cpu_step;

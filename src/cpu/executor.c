@@ -74,6 +74,14 @@ static nb_status find_program(cpu_executor *e, int64_t n_tokens, int64_t n_outpu
     return NB_OK;
 }
 
+/* Into how many tasks a call falls may depend on the batch: attention looks at its sequences. */
+static void deal_tasks(const cpu_executor *e, cpu_step *s, cpu_counter *counter) {
+    const int n_threads = pool_size(e->threads);
+    s->n_tasks = s->row->tasks(s->row, &s->call);
+    s->chunk = n_threads == 1 ? s->n_tasks : max_i64(1, s->n_tasks / (n_threads * 4));
+    atomic_store_explicit(&counter->next, 0, memory_order_relaxed);
+}
+
 static nb_status run(executor *base, const batch *b, const float **logits, nb_error *err) {
     cpu_executor *e = (cpu_executor *)base;
     if (b->n_tokens < 1 || b->n_tokens > e->n_batch || b->n_outputs < 0 || b->n_outputs > b->n_tokens)
@@ -87,7 +95,7 @@ static nb_status run(executor *base, const batch *b, const float **logits, nb_er
     memcpy(e->positions, b->positions, n * sizeof *e->positions);
     memcpy(e->tables, b->tables, n * sizeof *e->tables);
     if (b->n_outputs) memcpy(e->outputs, b->outputs, (size_t)b->n_outputs * sizeof *e->outputs);
-    for (int i = 0; i < p->n_steps; i++) atomic_store_explicit(&p->counters[i].next, 0, memory_order_relaxed);
+    for (int i = 0; i < p->n_steps; i++) deal_tasks(e, &p->steps[i], &p->counters[i]);
     run_job job = {e, p};
     pool_run(e->threads, walk, &job);
     *logits = (const float *)(e->work + p->logits_offset);

@@ -300,7 +300,6 @@ static void place_barriers(lowering *l) {
 static void finish_steps(lowering *l) {
     cpu_program *p = l->program;
     uint8_t *work = l->e->work;
-    const int n_threads = pool_size(l->e->threads);
     for (int i = 0; i < p->n_steps; i++) {
         cpu_step *s = &p->steps[i];
         const struct step_slots *u = &l->uses[i];
@@ -308,8 +307,6 @@ static void finish_steps(lowering *l) {
         if (u->z >= 0) s->call.z.data = work + l->slots[u->z].offset;
         if (u->residual >= 0) s->call.residual.data = work + l->slots[u->residual].offset;
         if (u->y >= 0) s->call.y.data = work + l->slots[u->y].offset;
-        s->n_tasks = s->row->tasks(s->row, &s->call);
-        s->chunk = n_threads == 1 ? s->n_tasks : max_i64(1, s->n_tasks / (n_threads * 4));
         size_t scratch = s->row->scratch ? s->row->scratch(s->row, &s->call) : 0;
         if (scratch > p->scratch_bytes) p->scratch_bytes = scratch;
     }

@@ -123,8 +123,9 @@ typedef struct krow {
     int param[4];          /* the row's own: bits, group, ... for functions that several rows share */
     /* Whether it can compute this call. The registry has checked op, layout, x_type and needs before. */
     bool (*takes)(const struct krow *row, const kcall *c);
-    /* Into how many independent tasks the call falls (>= 1), and how much scratch each running thread needs. What is
-     * computed must not depend on how the tasks are spread. */
+    /* Into how many independent tasks the call falls (>= 1; asked for each call anew, with its operands in place), and
+     * how much scratch each running thread needs (asked once for a shape, before there are operands). What is computed
+     * must not depend on how the tasks are spread. */
     int64_t (*tasks)(const struct krow *row, const kcall *c);
     size_t (*scratch)(const struct krow *row, const kcall *c); /* NULL: none */
     /* Computes tasks [begin, end). scratch is 64-byte aligned and the thread's own. */
