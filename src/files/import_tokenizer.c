@@ -285,12 +285,18 @@ static void put_post_processor(buf *out, const vocab *v, int64_t bos, int64_t eo
     buf_puts(out, "}}]}");
 }
 
-static void put_model(buf *out, const vocab *v, const pre_tokenizer *pre) {
-    buf_printf(out,
-               "{\n    \"type\": \"BPE\", \"dropout\": null, \"unk_token\": null, \"continuing_subword_prefix\": null, "
-               "\"end_of_word_suffix\": null,\n    \"fuse_unk\": false, \"byte_fallback\": false, "
-               "\"ignore_merges\": %s,\n    \"vocab\": {",
-               pre->ignore_merges ? "true" : "false");
+/* unk: the token for bytes that the vocabulary lacks (SmolLM2's has no control characters); -1 leaves them out. */
+static void put_model(buf *out, const vocab *v, const pre_tokenizer *pre, int64_t unk) {
+    buf_puts(out, "{\n    \"type\": \"BPE\", \"dropout\": null, \"unk_token\": ");
+    if (unk >= 0)
+        put_token(out, v, unk);
+    else
+        buf_puts(out, "null");
+    buf_printf(
+        out,
+        ", \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null,\n    \"fuse_unk\": false, \"byte_fallback\": false, "
+        "\"ignore_merges\": %s,\n    \"vocab\": {",
+        pre->ignore_merges ? "true" : "false");
     const char *separator = "\n";
     for (size_t i = 0; i < v->n; i++) {
         if (v->tokens[i].kind == KIND_UNUSED) continue;
@@ -311,7 +317,8 @@ static void put_model(buf *out, const vocab *v, const pre_tokenizer *pre) {
     buf_puts(out, "\n    ]\n  }");
 }
 
-static void put_tokenizer(buf *out, const vocab *v, const pre_tokenizer *pre, int64_t bos, int64_t eos) {
+static void put_tokenizer(buf *out, const import_model *m, const vocab *v, const pre_tokenizer *pre, int64_t bos,
+                          int64_t eos) {
     buf_puts(out, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [");
     put_added_tokens(out, v);
     buf_printf(out, "\n  ],\n  \"normalizer\": %s,\n  \"pre_tokenizer\": ", pre->nfc ? "{\"type\": \"NFC\"}" : "null");
@@ -320,7 +327,7 @@ static void put_tokenizer(buf *out, const vocab *v, const pre_tokenizer *pre, in
     put_post_processor(out, v, bos, eos);
     buf_puts(out, ",\n  \"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": true, "
                   "\"use_regex\": true},\n  \"model\": ");
-    put_model(out, v, pre);
+    put_model(out, v, pre, m->unk_id);
     buf_puts(out, "\n}\n");
 }
 
