@@ -378,7 +378,7 @@ nb_status import_tokenizer(import_model *m, buf *tokenizer, buf *config, nb_erro
     if (status) return status;
     bos = bos && m->bos_id >= 0;
     eos = eos && m->n_eos > 0;
-    put_tokenizer(tokenizer, &v, pre, bos ? m->bos_id : -1, eos ? m->eos_ids[0] : -1);
+    put_tokenizer(tokenizer, m, &v, pre, bos ? m->bos_id : -1, eos ? m->eos_ids[0] : -1);
     put_tokenizer_config(config, m, &v, bos, eos, chat_template);
     return tokenizer->failed || config->failed ? err_no_memory(err, "tokenizer.json", 0) : NB_OK;
 }
