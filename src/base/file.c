@@ -95,11 +95,19 @@ nb_status file_read(const char *path, size_t max_bytes, buf *out, nb_error *err)
     return status;
 }
 
+nb_status file_check_target(const char *path, nb_error *err) {
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return err_set(err, NB_ERR_ARGUMENT, "%s: not a regular file, so it cannot be replaced", path);
+    return NB_OK;
+}
+
 nb_status file_write(const char *path, const void *data, size_t size, nb_error *err) {
+    nb_status status = file_check_target(path, err);
+    if (status) return status;
     buf temp = {0};
     buf_printf(&temp, "%s.tmp-%ld", path, (long)getpid());
     if (temp.failed) return err_no_memory(err, path, 0);
-    nb_status status = NB_OK;
     FILE *f = fopen(temp.data, "wbe");
     if (!f) {
         status = fail_errno(err, temp.data, "create");

@@ -11,7 +11,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/utf8.h"
@@ -189,13 +188,6 @@ nb_status input_read(const char *path, size_t max_bytes, buf *out, nb_error *err
     buf_put(out, "", 0);
     if (!status && out->failed) status = err_no_memory(err, name, out->len);
     return status;
-}
-
-nb_status output_check(const char *path, nb_error *err) {
-    struct stat st;
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
-        return err_set(err, NB_ERR_ARGUMENT, "%s: not a regular file, so it cannot be replaced", path);
-    return NB_OK;
 }
 
 /* ---- Signals --------------------------------------------------------------------------------------------------- */

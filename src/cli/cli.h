@@ -45,10 +45,6 @@ int out_finish(int code);
 /* All of a file, a pipe or (for "-") stdin; NUL-terminated. `what` stands in errors: "--text-file". */
 nb_status input_read(const char *path, size_t max_bytes, buf *out, nb_error *err);
 
-/* NB_ERR_ARGUMENT when something that is no regular file has this name: files are written beside their place and moved
- * there, which would replace a device or a pipe. */
-nb_status output_check(const char *path, nb_error *err);
-
 /* ---- Ctrl-C ---------------------------------------------------------------------------------------------------- */
 
 /* From now on SIGINT, SIGTERM and SIGHUP only set a flag; a second signal ends the program. */

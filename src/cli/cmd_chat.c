@@ -137,8 +137,7 @@ static void do_save(chat *s, const char *text) {
         return;
     }
     char *json = cJSON_Print(s->c.messages);
-    nb_status status = json ? output_check(text, &err) : err_no_memory(&err, "messages", 0);
-    if (!status) status = file_write(text, json, strlen(json), &err);
+    nb_status status = json ? file_write(text, json, strlen(json), &err) : err_no_memory(&err, "messages", 0);
     cJSON_free(json);
     if (status)
         turn_failed(s, &err);

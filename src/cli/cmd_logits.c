@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "base/num.h"
 #include "cli/args.h"
 #include "files/safetensors.h"
@@ -64,7 +65,7 @@ static nb_status write_logits(nb_model *model, const context_args *a, const char
     st_writer *w = NULL;
     int32_t *ids = NULL;
     int64_t n = 0;
-    nb_status status = output_check(path, err);
+    nb_status status = file_check_target(path, err);
     if (!status) status = parse_tokens(tokens, info.vocab_size, &ids, &n, err);
     if (!status) status = context_open(model, a, n, &context, err);
     if (!status) status = st_writer_new(path, &w, err);

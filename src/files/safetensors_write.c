@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/num.h"
 #include "files/safetensors.h"
@@ -51,6 +52,8 @@ void st_writer_abort(st_writer *w) {
 
 nb_status st_writer_new(const char *path, st_writer **out, nb_error *err) {
     *out = NULL;
+    nb_status status = file_check_target(path, err);
+    if (status) return status;
     st_writer *w = calloc(1, sizeof *w);
     if (!w) return err_no_memory(err, path, 0);
     w->fd = -1;
@@ -59,7 +62,6 @@ nb_status st_writer_new(const char *path, st_writer **out, nb_error *err) {
     w->temp = buf_take(&temp, NULL);
     w->path = strdup(path);
     w->metadata = cJSON_CreateObject();
-    nb_status status = NB_OK;
     if (!w->temp || !w->path || !w->metadata) {
         status = err_no_memory(err, path, 0);
     } else {
