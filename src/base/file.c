@@ -98,7 +98,7 @@ nb_status file_read(const char *path, size_t max_bytes, buf *out, nb_error *err)
 nb_status file_check_target(const char *path, nb_error *err) {
     struct stat st;
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
-        return err_set(err, NB_ERR_ARGUMENT, "%s: not a regular file, so it cannot be replaced", path);
+        return err_set(err, NB_ERR_IO, "%s: not a regular file, so it cannot be replaced", path);
     return NB_OK;
 }
 

@@ -26,7 +26,7 @@ void file_map_release(const file_map *map, const void *from, size_t bytes);
 /* Reads a whole file into *out (owned by the caller; NUL-terminated). Refuses more than max_bytes. */
 nb_status file_read(const char *path, size_t max_bytes, buf *out, nb_error *err);
 
-/* NB_ERR_ARGUMENT when `path` is something that writing must not replace: a device, a directory, a pipe. */
+/* NB_ERR_IO when `path` is something that writing must not replace: a device, a directory, a pipe. */
 nb_status file_check_target(const char *path, nb_error *err);
 
 /* Writes a file under a temporary name beside `path`, flushes it and renames it into place. */
