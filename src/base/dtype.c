@@ -7,12 +7,11 @@ static const struct {
     const char *name, *safetensors;
     size_t size;
 } types[DT_COUNT] = {
-    [DT_NONE] = {"none", NULL, 0},   [DT_F64] = {"f64", "F64", 8},    [DT_F32] = {"f32", "F32", 4},
-    [DT_F16] = {"f16", "F16", 2},    [DT_BF16] = {"bf16", "BF16", 2}, [DT_I64] = {"i64", "I64", 8},
-    [DT_I32] = {"i32", "I32", 4},    [DT_I16] = {"i16", "I16", 2},    [DT_I8] = {"i8", "I8", 1},
-    [DT_U64] = {"u64", "U64", 8},    [DT_U32] = {"u32", "U32", 4},    [DT_U16] = {"u16", "U16", 2},
-    [DT_U8] = {"u8", "U8", 1},       [DT_BOOL] = {"bool", "BOOL", 1}, [DT_XI16] = {"xi16", NULL, 0},
-    [DT_XI8X2] = {"xi8x2", NULL, 0},
+    [DT_NONE] = {"none", NULL, 0}, [DT_F64] = {"f64", "F64", 8},    [DT_F32] = {"f32", "F32", 4},
+    [DT_F16] = {"f16", "F16", 2},  [DT_BF16] = {"bf16", "BF16", 2}, [DT_I64] = {"i64", "I64", 8},
+    [DT_I32] = {"i32", "I32", 4},  [DT_I16] = {"i16", "I16", 2},    [DT_I8] = {"i8", "I8", 1},
+    [DT_U64] = {"u64", "U64", 8},  [DT_U32] = {"u32", "U32", 4},    [DT_U16] = {"u16", "U16", 2},
+    [DT_U8] = {"u8", "U8", 1},     [DT_BOOL] = {"bool", "BOOL", 1}, [DT_XI8X3] = {"xi8x3", NULL, 0},
 };
 
 size_t dtype_size(dtype type) {

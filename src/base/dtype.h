@@ -22,9 +22,7 @@ typedef enum dtype {
     DT_U16,
     DT_U8,
     DT_BOOL,
-    /* Activations quantized to 16 bits a group; the layouts are the kernels' own business (src/cpu/xform.h). */
-    DT_XI16,
-    DT_XI8X2,
+    DT_XI8X3, /* activations as 24-bit integers with a scale a group: an opaque layout (src/quant/xform.h) */
     DT_COUNT
 } dtype;
 

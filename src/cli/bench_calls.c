@@ -68,14 +68,14 @@ static kmat take_matrix(bench_call *b, int64_t rows, int64_t cols) {
     return (kmat){take_floats(b, DT_F32, rows * cols, 1), DT_F32, rows, cols, cols, 0};
 }
 
-/* A matrix of an activation form: any codes, scales that keep sums near 1. */
-static kmat take_form(bench_call *b, dtype form, int64_t rows, int64_t cols, int64_t group) {
-    kmat m = {take(b, xform_bytes(form, rows, cols, group)), form, rows, cols, cols, group};
+/* A matrix of the activation form: any codes, scales that keep sums near 1. */
+static kmat take_form(bench_call *b, int64_t rows, int64_t cols, int64_t group) {
+    kmat m = {take(b, xform_bytes(rows, cols, group)), DT_XI8X3, rows, cols, cols, group};
     uint32_t state = 1;
     for (int64_t i = 0; i < rows && m.data; i++) {
-        uint8_t *codes = xform_codes(&m, i);
-        for (int64_t j = 0; j < 2 * cols; j++) codes[j] = (uint8_t)(next_random(&state) & 0x7f);
-        for (int64_t g = 0; g < cols / group; g++) xform_scales(&m)[i * (cols / group) + g] = 0x1p-15f;
+        int8_t *codes = xform_codes(&m, i);
+        for (int64_t j = 0; j < XFORM_PLANES * cols; j++) codes[j] = (int8_t)(next_random(&state) & 0x7f);
+        for (int64_t g = 0; g < cols / group; g++) xform_scales(&m)[i * (cols / group) + g] = 0x1p-23f;
     }
     return m;
 }
@@ -165,7 +165,7 @@ static void init_matmul(bench_call *b, const krow *row, int variant, int64_t n_t
     kcall *c = &b->call;
     c->w = w;
     c->x = row->x_type == DT_F32 ? take_matrix(b, n_tokens, w->k)
-                                 : take_form(b, row->x_type, n_tokens, w->k, w->mode == W_AFFINE ? w->group_size : 64);
+                                 : take_form(b, n_tokens, w->k, w->mode == W_AFFINE ? w->group_size : 64);
     c->y = take_matrix(b, n_tokens, w->n);
     b->bytes = weight_bytes(w);
     b->flops = 2.0 * (double)n_tokens * (double)w->n * (double)w->k;
@@ -231,13 +231,11 @@ static void init_attention(bench_call *b, int variant, int64_t n_tokens) {
 /* ---- The other operations -------------------------------------------------------------------------------------- */
 
 static void init_quantize(bench_call *b, int variant, int64_t n_tokens) {
-    static const dtype forms[] = {DT_XI16, DT_XI8X2};
-    dtype form = forms[variant / 3];
-    int group = group_sizes[variant % 3];
+    int group = group_sizes[variant];
     b->call.x = take_matrix(b, n_tokens, HIDDEN);
-    b->call.y = take_form(b, form, n_tokens, HIDDEN, group);
-    b->bytes = (double)(n_tokens * HIDDEN) * 6;
-    snprintf(b->what, sizeof b->what, "%lldx%d %s g%d", (long long)n_tokens, HIDDEN, dtype_name(form), group);
+    b->call.y = take_form(b, n_tokens, HIDDEN, group);
+    b->bytes = (double)(n_tokens * HIDDEN) * (4 + XFORM_PLANES);
+    snprintf(b->what, sizeof b->what, "%lldx%d g%d", (long long)n_tokens, HIDDEN, group);
 }
 
 static void init_rows(bench_call *b, int64_t n_tokens) {
@@ -278,7 +276,7 @@ int bench_call_variants(const krow *row) {
     case KOP_KV_STORE:
         return 3;
     case KOP_QUANTIZE:
-        return 6;
+        return 3;
     default:
         return 1;
     }

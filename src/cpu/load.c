@@ -47,7 +47,7 @@ static nb_status check_scales(cpu_executor *e, nb_error *err) {
 
 /* The best rank among rows that multiply one token with w in the layout that it names; -1 for none. */
 static int best_rank(const cpu_executor *e, const kweight *w) {
-    static const dtype forms[] = {DT_F32, DT_XI16, DT_XI8X2};
+    static const dtype forms[] = {DT_F32, DT_XI8X3};
     int best = -1;
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         kcall c = {.op = KOP_MATMUL, .w = w};

@@ -67,7 +67,7 @@ static kmat probe(dtype type, int64_t rows, int64_t cols, int64_t group) {
 
 /* The best row for y = x W^T with `rows` rows of x, whatever form of x it reads. */
 static const krow *matmul_row(const cpu_executor *e, const plan_step *s, int64_t rows) {
-    static const dtype forms[] = {DT_F32, DT_XI16, DT_XI8X2};
+    static const dtype forms[] = {DT_F32, DT_XI8X3};
     const kweight *w = &e->weights[s->weight];
     const krow *best = NULL;
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
@@ -120,7 +120,7 @@ static int new_slot(lowering *l, dtype type, int64_t rows, int64_t cols, int64_t
         l->slots = slots;
         l->cap_slots = cap;
     }
-    size_t bytes = type == DT_F32 ? (size_t)rows * (size_t)cols * 4 : xform_bytes(type, rows, cols, group);
+    size_t bytes = type == DT_F32 ? (size_t)rows * (size_t)cols * 4 : xform_bytes(rows, cols, group);
     l->slots[l->n_slots] = (slot){type, rows, cols, group, round_up(bytes, 64), 0, l->program->n_steps, -1};
     return l->n_slots++;
 }

@@ -18,17 +18,13 @@ const char *wmode_name(wmode m) {
     return m >= 0 && m < W_MODE_COUNT ? names[m] : "?";
 }
 
-static bool is_form(dtype t) {
-    return t == DT_XI16 || t == DT_XI8X2;
-}
-
 static bool is_stored_float(dtype t) {
     return t == DT_F16 || t == DT_BF16 || t == DT_F32;
 }
 
 static bool mat_ok(const kmat *m) {
     if (!m->data || m->rows < 0 || m->cols < 1) return false;
-    if (is_form(m->type)) return m->group >= 4 && m->group % 4 == 0 && m->cols % m->group == 0;
+    if (m->type == DT_XI8X3) return m->group >= 32 && m->group % 32 == 0 && m->cols % m->group == 0;
     return m->stride >= m->cols || m->rows <= 1;
 }
 
@@ -69,7 +65,7 @@ bool kcall_ok(const kcall *c) {
         return mat_ok(x) && mat_ok(y) && same_shape(x, y) && c->n_parts > 0 && x->cols % c->n_parts == 0 &&
                vec_ok(&c->weight);
     case KOP_QUANTIZE:
-        return mat_ok(x) && mat_ok(y) && same_shape(x, y) && is_form(y->type);
+        return mat_ok(x) && mat_ok(y) && same_shape(x, y) && y->type == DT_XI8X3;
     case KOP_MATMUL:
         return mat_ok(x) && mat_ok(y) && weight_ok(c->w) && x->cols == c->w->k && y->cols == c->w->n &&
                x->rows == y->rows && vec_ok(&c->weight) &&

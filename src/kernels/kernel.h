@@ -15,14 +15,14 @@
 
 /* ---- Operands ------------------------------------------------------------------------------------------------ */
 
-/* A row-major matrix: element (i, j) at data[i * stride + j], in elements of `type`. For the quantized activation forms
- * (DT_XI16, DT_XI8X2) data is a buffer of xform_bytes(type, rows, cols, group) (src/quant/xform.h), stride is unused.
+/* A row-major matrix: element (i, j) at data[i * stride + j], in elements of `type`. For the quantized activation form
+ * (DT_XI8X3) data is a buffer of xform_bytes(rows, cols, group) (src/quant/xform.h), stride is unused.
  */
 typedef struct kmat {
     void *data; /* NULL: absent, for operands that may be */
     dtype type;
     int64_t rows, cols, stride;
-    int64_t group; /* of the quantized forms: this many columns share a scale; else 0 */
+    int64_t group; /* of the quantized form: this many columns share a scale; else 0 */
 } kmat;
 
 /* A read-only vector as a file stores it: f16, bf16 or f32, at any address (files pad nothing). */

@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The memory layout of the quantized activation forms: scales, sums, then (64-byte aligned) the codes of each row; and
- * the portable encoder. */
+ * The memory layout of the activation form: scales, sums, then (64-byte aligned) the codes of each row; and the
+ * portable encoder. */
 #include "quant/xform.h"
 
-#include <float.h>
 #include <math.h>
 
-#include "base/half.h"
 #include "base/num.h"
 
 static size_t codes_offset(int64_t rows, int64_t cols, int64_t group) {
     return round_up((size_t)(2 * rows * (cols / group)) * sizeof(float), 64);
 }
 
-size_t xform_bytes(dtype form, int64_t rows, int64_t cols, int64_t group) {
-    (void)form; /* both take two bytes an element */
-    return round_up(codes_offset(rows, cols, group) + (size_t)(rows * cols) * 2, 64);
+size_t xform_bytes(int64_t rows, int64_t cols, int64_t group) {
+    return round_up(codes_offset(rows, cols, group) + (size_t)(rows * cols) * XFORM_PLANES, 64);
 }
 
 float *xform_scales(const kmat *m) {
@@ -27,41 +24,42 @@ float *xform_sums(const kmat *m) {
     return (float *)m->data + m->rows * (m->cols / m->group);
 }
 
-void *xform_codes(const kmat *m, int64_t row) {
-    return (char *)m->data + codes_offset(m->rows, m->cols, m->group) + row * m->cols * 2;
+int8_t *xform_codes(const kmat *m, int64_t row) {
+    return (int8_t *)m->data + codes_offset(m->rows, m->cols, m->group) + row * m->cols * XFORM_PLANES;
+}
+
+/* The high byte of column j. */
+static int8_t *place(const kmat *m, int64_t i, int64_t j) {
+    return xform_codes(m, i) + j / XFORM_BLOCK * XFORM_BLOCK * XFORM_PLANES + j % XFORM_BLOCK;
 }
 
 double xform_get(const kmat *m, int64_t i, int64_t j) {
     double scale = (double)xform_scales(m)[i * (m->cols / m->group) + j / m->group];
-    if (m->type == DT_XI16) return scale * ((const int16_t *)xform_codes(m, i))[j];
-    const int8_t *high = (const int8_t *)xform_codes(m, i) + j / 4 * 8 + j % 4;
-    return scale * (256 * high[0] + high[4]);
+    const int8_t *high = place(m, i, j);
+    return scale * (65536 * high[0] + 256 * high[XFORM_BLOCK] + high[2 * XFORM_BLOCK]);
 }
 
-/* The largest |x| is found among the bit patterns, where NaN > infinity > every number. */
+/* The largest |x| is found among the bit patterns, where NaN > infinity > every number. q + 0x8080 has the high byte as
+ * it is, and the two others with 128 added. */
 void xform_encode(const kmat *m, int64_t i, int64_t g, const float *x) {
     int64_t n = m->group, n_groups = m->cols / n;
-    char *codes = (char *)xform_codes(m, i) + 2 * g * n;
     uint32_t largest = 0;
     for (int64_t j = 0; j < n; j++) {
         uint32_t a = f32_bits(x[j]) & 0x7fffffffu;
         if (a > largest) largest = a;
     }
-    float step = f32_from_bits(largest) / (float)XFORM_MAX, inverse = 1.0f / step;
-    bool finite = largest < 0x7f800000u, tiny = finite && step < FLT_MIN;
+    bool finite = largest < 0x7f800000u;
+    float scale = finite ? xform_scale(largest) : NAN, inverse = xform_inverse(scale);
     int32_t total = 0;
     for (int64_t j = 0; j < n; j++) {
-        int32_t q = finite && !tiny ? (int32_t)lrintf(x[j] * inverse) : 0;
+        int32_t q = finite ? (int32_t)lrintf(x[j] * inverse) : 0;
+        uint32_t bytes = (uint32_t)q + 0x8080u;
+        int8_t *high = place(m, i, g * n + j);
+        high[0] = (int8_t)(uint8_t)(bytes >> 16);
+        high[XFORM_BLOCK] = (int8_t)(uint8_t)(bytes >> 8 ^ 0x80);
+        high[2 * XFORM_BLOCK] = (int8_t)(uint8_t)(bytes ^ 0x80);
         total += q;
-        if (m->type == DT_XI16) {
-            ((int16_t *)codes)[j] = (int16_t)q;
-        } else {
-            int8_t *high = (int8_t *)codes + j / 4 * 8 + j % 4;
-            high[4] = (int8_t)(uint8_t)(q & 0xff);
-            high[0] = (int8_t)((q - high[4]) / 256);
-        }
     }
-    float scale = !finite ? NAN : tiny ? 0.0f : step;
     xform_scales(m)[i * n_groups + g] = scale;
     xform_sums(m)[i * n_groups + g] = scale * (float)total;
 }

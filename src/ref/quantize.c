@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * QUANTIZE: the form stands for x itself, rounded to the nearest of the steps that its group's largest element allows
- * (src/quant/xform.h). So y is x, and the magnitude is the step: an element is right within half of it. */
+ * (src/quant/xform.h). So y is x, and the magnitude is what half a step is at most. */
 #include "ref/ref_ops.h"
 
 #include <math.h>

@@ -7,7 +7,7 @@
 #include "quant/xform.h"
 
 double ref_at(const kmat *m, int64_t i, int64_t j) {
-    if (m->type == DT_XI16 || m->type == DT_XI8X2) return xform_get(m, i, j);
+    if (m->type == DT_XI8X3) return xform_get(m, i, j);
     return float_at(m->data, m->type, i * m->stride + j);
 }
 

@@ -29,8 +29,8 @@ static double depth_of(const kcall *c) {
         /* The root halves the sum's error; mean, + eps, root, 1 / root, twice a product. */
         return (sum_depth(c->x.cols / c->n_parts) + 3) / 2 + 4;
     case KOP_MATMUL:
-        /* Dequantizing 2, the product 1, + bias, + residual; in an activation form the integer sum's conversion,
-         * scale * scale, the group's sum: 8 in all at most. */
+        /* Dequantizing 2, the product 1, + bias, + residual; in the activation form the integer sum's conversion in
+         * two parts, scale * scale, the group's sum: 8 in all at most. */
         return sum_depth(c->w->k) + 8;
     case KOP_ROPE_TABLE:
         return 2; /* the angle is a double's; cos or sin to fp32, * scale */
@@ -58,9 +58,8 @@ double check_bound(const kcall *c, double y, double mag) {
     return unit * fabs(y) + unit * depth * mag + (depth + 1) * (double)FLT_MIN;
 }
 
-/* x / step is computed with three roundings and then rounded to an integer of at most XFORM_MAX: 3 u XFORM_MAX = 0.006
- * steps; the step itself is rounded once more (0.002). A group may be flushed to zero when its step is subnormal. */
+/* The step is a power of two below 2 largest / XFORM_MAX, or the smallest normal number; dividing by it is exact.
+ * `largest` may be a kernel's own, a few roundings off (0.001). */
 double check_half_step(double largest) {
-    double step = largest / XFORM_MAX;
-    return 0.51 * step + (step <= (double)FLT_MIN * 1.01 ? largest : 0.0);
+    return 1.001 * fmax(largest / XFORM_MAX, (double)FLT_MIN / 2);
 }

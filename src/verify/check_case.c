@@ -95,7 +95,7 @@ static bool matrix(check *c, int slot, kmat *m, int64_t rows, int64_t cols, chec
 /* x as an activation form of the numbers that are in call.x. */
 static bool encode_x(check *c) {
     kmat from = c->call.x, to = from;
-    size_t bytes = xform_bytes(c->spec.x_type, from.rows, from.cols, c->spec.group);
+    size_t bytes = xform_bytes(from.rows, from.cols, c->spec.group);
     to.type = c->spec.x_type;
     to.group = c->spec.group;
     to.stride = 0;
@@ -322,7 +322,7 @@ nb_status check_load(check *c, const check_spec *spec, nb_error *err) {
     if (!load_operands(c) || !reserve_ref(c, (size_t)(spec->rows * spec->cols))) return check_no_memory(err);
     dtype y_type = spec->y_type == DT_NONE ? DT_F32 : spec->y_type;
     if (spec->op != KOP_KV_STORE) {
-        bool form = y_type == DT_XI16 || y_type == DT_XI8X2;
+        bool form = y_type == DT_XI8X3;
         c->call.y = (kmat){.type = y_type, .rows = spec->rows, .cols = spec->cols};
         c->call.y.stride = form ? 0 : spec->cols + (spec->strided ? 3 : 0);
         c->call.y.group = form ? spec->group : 0;

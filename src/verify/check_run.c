@@ -25,7 +25,7 @@ typedef struct trial {
 } trial;
 
 static bool is_form(const kmat *m) {
-    return m->type == DT_XI16 || m->type == DT_XI8X2;
+    return m->type == DT_XI8X3;
 }
 
 static nb_status fail(const check *c, const krow *row, nb_error *err, const char *format, ...) NB_PRINTF(4, 5);
@@ -45,14 +45,14 @@ static nb_status fail(const check *c, const krow *row, nb_error *err, const char
 static bool slice_form(check *c, kmat *x, int64_t from, int64_t n) {
     kmat whole = *x;
     int64_t n_groups = x->cols / x->group;
-    size_t bytes = xform_bytes(x->type, n, x->cols, x->group);
+    size_t bytes = xform_bytes(n, x->cols, x->group);
     x->rows = n;
     x->data = guard_input(&c->slots[SLOT_X_SLICE], bytes);
     if (!x->data) return false;
     memset(x->data, 0xff, bytes);
     memcpy(xform_scales(x), xform_scales(&whole) + from * n_groups, (size_t)(n * n_groups) * sizeof(float));
     memcpy(xform_sums(x), xform_sums(&whole) + from * n_groups, (size_t)(n * n_groups) * sizeof(float));
-    memcpy(xform_codes(x, 0), xform_codes(&whole, from), (size_t)(n * x->cols) * 2);
+    memcpy(xform_codes(x, 0), xform_codes(&whole, from), (size_t)(n * x->cols) * XFORM_PLANES);
     return true;
 }
 
@@ -93,7 +93,7 @@ static bool prepare(check *c, trial *t, int64_t from, int64_t n, int slot) {
     if (t->call.op == KOP_KV_STORE)
         t->out_bytes = check_pages_bytes(&t->call.keys);
     else if (is_form(y))
-        t->out_bytes = xform_bytes(y->type, y->rows, y->cols, y->group);
+        t->out_bytes = xform_bytes(y->rows, y->cols, y->group);
     else
         t->out_bytes = (size_t)(y->rows * y->stride) * sizeof(float);
     t->out = guard_output(&c->slots[slot], t->out_bytes, t->poison);
@@ -243,7 +243,7 @@ static bool same_row(const kmat *m, int64_t a, const kmat *o, int64_t b) {
                       (size_t)m->cols * sizeof(float)) == 0;
     int64_t n_groups = m->cols / m->group;
     size_t bytes = (size_t)n_groups * sizeof(float);
-    return memcmp(xform_codes(m, a), xform_codes(o, b), (size_t)m->cols * 2) == 0 &&
+    return memcmp(xform_codes(m, a), xform_codes(o, b), (size_t)m->cols * XFORM_PLANES) == 0 &&
            memcmp(xform_scales(m) + a * n_groups, xform_scales(o) + b * n_groups, bytes) == 0 &&
            memcmp(xform_sums(m) + a * n_groups, xform_sums(o) + b * n_groups, bytes) == 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * NEON rows of the operations that make activations for a matmul: QUANTIZE, and RMSNORM and SILU_MUL to fp32 or
- * straight into the form DT_XI8X2, which spares a step. A task is a token. */
+ * straight into the activation form, which spares a step. A task is a token. */
 #include <math.h>
 
 #include "base/num.h"
@@ -19,7 +19,7 @@ static int64_t tasks_of_tokens(const krow *row, const kcall *c) {
 
 static bool y_is_known(const kmat *y) {
     bool group = y->group == 32 || y->group == 64 || y->group == 128;
-    return y->type == DT_F32 || (y->type == DT_XI8X2 && group && y->cols % y->group == 0);
+    return y->type == DT_F32 || (y->type == DT_XI8X3 && group && y->cols % y->group == 0);
 }
 
 static const float *row_of(const kmat *m, int64_t t) {
@@ -28,40 +28,49 @@ static const float *row_of(const kmat *m, int64_t t) {
 
 /* ---- QUANTIZE ------------------------------------------------------------------------------------------------ */
 
-/* 4 columns as 4 high bytes, 4 low ones: q + 128 = 256 high + (low + 128). */
-static int8x8_t byte_planes(int32x4_t q) {
-    static const uint8_t gather[8] = {1, 5, 9, 13, 0, 4, 8, 12};
-    uint8x16_t bytes = vreinterpretq_u8_s32(vaddq_s32(q, vdupq_n_s32(128)));
-    uint8x8_t planes = vqtbl1_u8(bytes, vld1_u8(gather));
-    return vreinterpret_s8_u8(veor_u8(planes, vcreate_u8(0x8080808000000000u)));
+/* 16 columns of a block as three planes of bytes, see xform_encode. Returns the sums of q in 4 lanes. */
+static int32x4_t quantize_half(const float *x, float inverse, int8_t *to) {
+    uint8x16x4_t bytes;
+    int32x4_t total = vdupq_n_s32(0);
+    for (int i = 0; i < 4; i++) {
+        int32x4_t q = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(x + 4 * i), inverse));
+        total = vaddq_s32(total, q);
+        bytes.val[i] = vreinterpretq_u8_s32(vaddq_s32(q, vdupq_n_s32(0x8080)));
+    }
+    const uint8x16_t every_4th = {0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60};
+    for (int plane = 0; plane < XFORM_PLANES; plane++) {
+        uint8x16_t p = vqtbl4q_u8(bytes, vaddq_u8(every_4th, vdupq_n_u8((uint8_t)(2 - plane))));
+        if (plane > 0) p = veorq_u8(p, vdupq_n_u8(0x80));
+        vst1q_s8(to + plane * XFORM_BLOCK, vreinterpretq_s8_u8(p));
+    }
+    return total;
 }
 
-/* As xform_encode, bit for bit; groups that are zero, tiny or not finite are left to it. */
+/* As xform_encode, bit for bit; what is not finite is left to it. */
 static void quantize_group(const kmat *y, int64_t row, int64_t g, const float *x) {
     uint32x4_t most = vdupq_n_u32(0);
     for (int64_t j = 0; j < y->group; j += 4)
         most = vmaxq_u32(most, vreinterpretq_u32_f32(vabsq_f32(vld1q_f32(x + j))));
     uint32_t largest = vmaxvq_u32(most);
-    float step = f32_from_bits(largest) / (float)XFORM_MAX;
-    if (largest >= 0x7f800000u || step < 0x1p-126f) {
+    if (largest >= 0x7f800000u) {
         xform_encode(y, row, g, x);
         return;
     }
-    int8_t *codes = (int8_t *)xform_codes(y, row) + 2 * g * y->group;
+    float scale = xform_scale(largest), inverse = xform_inverse(scale);
+    int8_t *codes = xform_codes(y, row) + g * y->group * XFORM_PLANES;
     int32x4_t total = vdupq_n_s32(0);
-    for (int64_t j = 0; j < y->group; j += 4) {
-        int32x4_t q = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(x + j), 1.0f / step));
-        total = vaddq_s32(total, q);
-        vst1_s8(codes + 2 * j, byte_planes(q));
+    for (int64_t j = 0; j < y->group; j += XFORM_BLOCK, codes += XFORM_BLOCK * XFORM_PLANES) {
+        total = vaddq_s32(total, quantize_half(x + j, inverse, codes));
+        total = vaddq_s32(total, quantize_half(x + j + XFORM_BLOCK / 2, inverse, codes + XFORM_BLOCK / 2));
     }
     int64_t at = row * (y->cols / y->group) + g;
-    xform_scales(y)[at] = step;
-    xform_sums(y)[at] = step * (float)vaddvq_s32(total);
+    xform_scales(y)[at] = scale;
+    xform_sums(y)[at] = scale * (float)vaddvq_s32(total);
 }
 
 static bool quantize_takes(const krow *row, const kcall *c) {
     (void)row;
-    return c->x.type == DT_F32 && c->y.type == DT_XI8X2 && y_is_known(&c->y);
+    return c->x.type == DT_F32 && c->y.type == DT_XI8X3 && y_is_known(&c->y);
 }
 
 static void quantize_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The body of the NEON matmuls of affine weights: y = x W^T, x in the form DT_XI8X2, W in the tiles of affine_layout.h.
- * A step multiplies TILES tiles of 4 outputs by up to TOKENS tokens, whose sums stay in registers.
+ * The body of the NEON matmuls of affine weights: y = x W^T, x in the activation form, W in the tiles of
+ * affine_layout.h. A step multiplies TILES tiles of 4 outputs by up to TOKENS tokens, whose sums stay in registers.
  *
- * For a group, y += (scale * x_scale) * dot(codes, q) + bias * x_sum, the dot product being an exact integer. An
- * element's value depends on the order of its groups only, so a token gives the same bits in every batch.
+ * For a group, y += (scale * x_scale) * dot(codes, q) + bias * x_sum, the dot product being an exact integer in two
+ * parts. An element's value depends on the order of its groups only, so a token gives the same bits in every batch.
  *
  * The including file defines dot_step(sum, codes, x, step): each lane of sum plus the dot product of its 4 signed bytes
  * of codes with the 4 bytes of lane `step` of x; the macros INSTRUCTIONS, ITS_RANK, ITS_NEEDS of its rows; and, where
@@ -21,7 +21,6 @@
 enum {
     TILES = 2,
     TOKENS = 4,
-    PLANES = 2, /* bytes of a column of x, the high one first */
 };
 
 typedef struct job {
@@ -31,7 +30,7 @@ typedef struct job {
     int64_t n_tiles, n_groups;
     int n_blocks; /* of 32 columns, in a group */
     const float *scales, *sums;
-    const int32_t *totals; /* 8 bits: the sum of q of each token and group */
+    const int32_t *totals; /* 8 bits: the sums of 256 * high + middle and of low of each token and group */
 } job;
 
 /* A block's codes as 8 vectors of a step each. 8-bit codes are less 128, so that they are signed bytes. */
@@ -58,52 +57,57 @@ ALWAYS_INLINE void unpack_block(const uint8_t *p, int bits, int8x16_t codes[BLOC
     }
 }
 
-/* The exact dot products of a group. At most 255 * 32512 * 128 < 2^31. */
+/* The exact dot products of a group with 256 * high + middle, at most 255 * 128 * (XFORM_MAX / 256 + 1) < 2^31, and
+ * with low. */
 ALWAYS_INLINE void group_dot(const job *j, const uint8_t *const w[TILES], const int8_t *const x[TOKENS], int tokens,
-                             int bits, int32x4_t dots[TILES][TOKENS]) {
-    int32x4_t planes[PLANES][TILES][TOKENS];
-    UNROLL for (int p = 0; p < PLANES; p++) UNROLL for (int v = 0; v < TILES; v++)
+                             int bits, int32x4_t upper[TILES][TOKENS], int32x4_t lower[TILES][TOKENS]) {
+    int32x4_t planes[XFORM_PLANES][TILES][TOKENS];
+    UNROLL for (int p = 0; p < XFORM_PLANES; p++) UNROLL for (int v = 0; v < TILES; v++)
         UNROLL for (int t = 0; t < tokens; t++) planes[p][v][t] = vdupq_n_s32(0);
     for (int b = 0; b < j->n_blocks; b++) {
         int8x16_t codes[TILES][BLOCK_STEPS];
         UNROLL for (int v = 0; v < TILES; v++) unpack_block(w[v] + b * bits * 16, bits, codes[v]);
-        UNROLL for (int i = 0; i < BLOCK_STEPS; i += 2) UNROLL for (int t = 0; t < tokens; t++) {
-            int8x16_t q = vld1q_s8(x[t] + (b * BLOCK_STEPS + i) * 4 * PLANES); /* two steps: high, low, high, low */
+        UNROLL for (int i = 0; i < BLOCK_STEPS; i += 4) UNROLL for (int t = 0; t < tokens; t++)
+            UNROLL for (int p = 0; p < XFORM_PLANES; p++) {
+            int8x16_t q = vld1q_s8(x[t] + (b * XFORM_PLANES + p) * XFORM_BLOCK + 4 * i); /* of 4 steps */
             UNROLL for (int v = 0; v < TILES; v++) {
-                planes[0][v][t] = dot_step(planes[0][v][t], codes[v][i], q, 0);
-                planes[1][v][t] = dot_step(planes[1][v][t], codes[v][i], q, 1);
-                planes[0][v][t] = dot_step(planes[0][v][t], codes[v][i + 1], q, 2);
-                planes[1][v][t] = dot_step(planes[1][v][t], codes[v][i + 1], q, 3);
+                planes[p][v][t] = dot_step(planes[p][v][t], codes[v][i], q, 0);
+                planes[p][v][t] = dot_step(planes[p][v][t], codes[v][i + 1], q, 1);
+                planes[p][v][t] = dot_step(planes[p][v][t], codes[v][i + 2], q, 2);
+                planes[p][v][t] = dot_step(planes[p][v][t], codes[v][i + 3], q, 3);
             }
         }
     }
-    UNROLL for (int v = 0; v < TILES; v++) UNROLL for (int t = 0; t < tokens; t++) dots[v][t] =
-        vaddq_s32(vshlq_n_s32(planes[0][v][t], 8), planes[1][v][t]);
+    UNROLL for (int v = 0; v < TILES; v++) UNROLL for (int t = 0; t < tokens; t++) {
+        upper[v][t] = vaddq_s32(vshlq_n_s32(planes[0][v][t], 8), planes[1][v][t]);
+        lower[v][t] = planes[2][v][t];
+    }
 }
 
 #ifdef dot_pairs
 /* The same integers for pairs of tokens: an instruction multiplies 8 columns of 2 outputs with those of 2 tokens. Of
  * the sums [output, token] of outputs 0 and 1, and 2 and 3, each token's 4 are picked at the end. */
 ALWAYS_INLINE void group_dot_pairs(const job *j, const uint8_t *const w[TILES], const int8_t *const x[TOKENS], int bits,
-                                   int32x4_t dots[TILES][TOKENS]) {
-    int32x4_t sums[PLANES][TILES][TOKENS / 2][2];
-    UNROLL for (int p = 0; p < PLANES; p++) UNROLL for (int v = 0; v < TILES; v++)
+                                   int32x4_t upper[TILES][TOKENS], int32x4_t lower[TILES][TOKENS]) {
+    int32x4_t sums[XFORM_PLANES][TILES][TOKENS / 2][2];
+    UNROLL for (int p = 0; p < XFORM_PLANES; p++) UNROLL for (int v = 0; v < TILES; v++)
         UNROLL for (int t = 0; t < TOKENS / 2; t++) sums[p][v][t][0] = sums[p][v][t][1] = vdupq_n_s32(0);
     for (int b = 0; b < j->n_blocks; b++) {
         int8x16_t codes[TILES][BLOCK_STEPS];
         UNROLL for (int v = 0; v < TILES; v++) unpack_block(w[v] + b * bits * 16, bits, codes[v]);
-        UNROLL for (int i = 0; i < BLOCK_STEPS; i += 2) UNROLL for (int t = 0; t < TOKENS / 2; t++) {
-            int32x4_t even = vreinterpretq_s32_s8(vld1q_s8(x[2 * t] + (b * BLOCK_STEPS + i) * 4 * PLANES));
-            int32x4_t odd = vreinterpretq_s32_s8(vld1q_s8(x[2 * t + 1] + (b * BLOCK_STEPS + i) * 4 * PLANES));
-            int8x16_t q[PLANES] = {vreinterpretq_s8_s32(vuzp1q_s32(even, odd)),
-                                   vreinterpretq_s8_s32(vuzp2q_s32(even, odd))};
+        UNROLL for (int i = 0; i < BLOCK_STEPS; i += 2) {
+            int8x16_t low[TILES], high[TILES];
             UNROLL for (int v = 0; v < TILES; v++) {
                 int32x4_t first = vreinterpretq_s32_s8(codes[v][i]), second = vreinterpretq_s32_s8(codes[v][i + 1]);
-                int8x16_t low = vreinterpretq_s8_s32(vzip1q_s32(first, second));
-                int8x16_t high = vreinterpretq_s8_s32(vzip2q_s32(first, second));
-                UNROLL for (int p = 0; p < PLANES; p++) {
-                    sums[p][v][t][0] = dot_pairs(sums[p][v][t][0], low, q[p]);
-                    sums[p][v][t][1] = dot_pairs(sums[p][v][t][1], high, q[p]);
+                low[v] = vreinterpretq_s8_s32(vzip1q_s32(first, second));
+                high[v] = vreinterpretq_s8_s32(vzip2q_s32(first, second));
+            }
+            UNROLL for (int t = 0; t < TOKENS / 2; t++) UNROLL for (int p = 0; p < XFORM_PLANES; p++) {
+                int64_t at = (b * XFORM_PLANES + p) * XFORM_BLOCK + 4 * i;
+                int8x16_t q = vcombine_s8(vld1_s8(x[2 * t] + at), vld1_s8(x[2 * t + 1] + at));
+                UNROLL for (int v = 0; v < TILES; v++) {
+                    sums[p][v][t][0] = dot_pairs(sums[p][v][t][0], low[v], q);
+                    sums[p][v][t][1] = dot_pairs(sums[p][v][t][1], high[v], q);
                 }
             }
         }
@@ -111,8 +115,10 @@ ALWAYS_INLINE void group_dot_pairs(const job *j, const uint8_t *const w[TILES], 
     UNROLL for (int v = 0; v < TILES; v++) UNROLL for (int t = 0; t < TOKENS / 2; t++) {
         int32x4_t low = vaddq_s32(vshlq_n_s32(sums[0][v][t][0], 8), sums[1][v][t][0]);
         int32x4_t high = vaddq_s32(vshlq_n_s32(sums[0][v][t][1], 8), sums[1][v][t][1]);
-        dots[v][2 * t] = vuzp1q_s32(low, high);
-        dots[v][2 * t + 1] = vuzp2q_s32(low, high);
+        upper[v][2 * t] = vuzp1q_s32(low, high);
+        upper[v][2 * t + 1] = vuzp2q_s32(low, high);
+        lower[v][2 * t] = vuzp1q_s32(sums[2][v][t][0], sums[2][v][t][1]);
+        lower[v][2 * t + 1] = vuzp2q_s32(sums[2][v][t][0], sums[2][v][t][1]);
     }
 }
 #endif
@@ -141,29 +147,32 @@ ALWAYS_INLINE void multiply(const job *j, int64_t tile, int64_t token, int token
     UNROLL for (int t = 0; t < tokens; t++) x[t] = xform_codes(&c->x, token + t);
     UNROLL for (int v = 0; v < TILES; v++) UNROLL for (int t = 0; t < tokens; t++) sums[v][t] = vdupq_n_f32(0);
     for (int64_t g = 0; g < j->n_groups; g++) {
-        int32x4_t dots[TILES][TOKENS];
+        int32x4_t upper[TILES][TOKENS], lower[TILES][TOKENS];
         UNROLL for (int v = 0; v < TILES; v++) codes[v] = w[v] + 2 * TILE_ROWS * element;
 #ifdef dot_pairs
         if (tokens == TOKENS)
-            group_dot_pairs(j, codes, x, bits, dots);
+            group_dot_pairs(j, codes, x, bits, upper, lower);
         else
-            group_dot(j, codes, x, tokens, bits, dots);
+            group_dot(j, codes, x, tokens, bits, upper, lower);
 #else
-        group_dot(j, codes, x, tokens, bits, dots);
+        group_dot(j, codes, x, tokens, bits, upper, lower);
 #endif
         UNROLL for (int v = 0; v < TILES; v++) {
             float32x4_t scale = load_stored(w[v], c->w->type, 0), bias = load_stored(w[v], c->w->type, TILE_ROWS);
             UNROLL for (int t = 0; t < tokens; t++) {
                 int64_t at = (token + t) * j->n_groups + g;
-                int32x4_t dot = dots[v][t];
-                if (bits == 8) dot = vaddq_s32(dot, vdupq_n_s32(128 * j->totals[at]));
+                if (bits == 8) {
+                    upper[v][t] = vaddq_s32(upper[v][t], vdupq_n_s32(128 * j->totals[2 * at]));
+                    lower[v][t] = vaddq_s32(lower[v][t], vdupq_n_s32(128 * j->totals[2 * at + 1]));
+                }
+                float32x4_t dot = vfmaq_n_f32(vcvtq_f32_s32(lower[v][t]), vcvtq_f32_s32(upper[v][t]), 256);
                 float32x4_t both = vmulq_n_f32(scale, j->scales[at]);
-                sums[v][t] = vfmaq_f32(sums[v][t], vcvtq_f32_s32(dot), both);
+                sums[v][t] = vfmaq_f32(sums[v][t], dot, both);
                 sums[v][t] = vfmaq_n_f32(sums[v][t], bias, j->sums[at]);
             }
             w[v] += j->group_bytes;
         }
-        UNROLL for (int t = 0; t < tokens; t++) x[t] += c->w->group_size * PLANES;
+        UNROLL for (int t = 0; t < tokens; t++) x[t] += c->w->group_size * XFORM_PLANES;
     }
     UNROLL for (int v = 0; v < TILES; v++) for (int t = 0; t < tokens && tile + v < j->n_tiles; t++)
         store_sums(c, (tile + v) * TILE_ROWS, token + t, sums[v][t]);
@@ -189,17 +198,19 @@ static int64_t matmul_tasks(const krow *row, const kcall *c) {
 
 static size_t matmul_scratch(const krow *row, const kcall *c) {
     size_t n = (size_t)(c->x.rows * (c->w->k / c->w->group_size));
-    return row->param[0] == 8 ? n * sizeof(int32_t) : 0;
+    return row->param[0] == 8 ? 2 * n * sizeof(int32_t) : 0;
 }
 
-/* The sum of the codes of each token and group. */
 static void add_up(const kcall *c, int32_t *totals) {
-    int64_t n_groups = c->x.cols / c->x.group;
-    for (int64_t i = 0; i < c->x.rows * n_groups; i++) {
-        const int8_t *q = (const int8_t *)xform_codes(&c->x, i / n_groups) + i % n_groups * c->x.group * PLANES;
-        int32_t planes[PLANES] = {0};
-        for (int64_t b = 0; b < c->x.group * PLANES; b++) planes[b / 4 % PLANES] += q[b];
-        totals[i] = 256 * planes[0] + planes[1];
+    const int8_t *q = xform_codes(&c->x, 0);
+    int64_t n_groups = c->x.rows * (c->x.cols / c->x.group), n_blocks = c->x.group / XFORM_BLOCK;
+    for (int64_t g = 0; g < n_groups; g++) {
+        int32_t planes[XFORM_PLANES] = {0};
+        for (int64_t b = 0; b < n_blocks; b++)
+            for (int p = 0; p < XFORM_PLANES; p++, q += XFORM_BLOCK)
+                planes[p] += vaddlvq_s8(vld1q_s8(q)) + vaddlvq_s8(vld1q_s8(q + XFORM_BLOCK / 2));
+        totals[2 * g] = 256 * planes[0] + planes[1];
+        totals[2 * g + 1] = planes[2];
     }
 }
 
@@ -239,7 +250,7 @@ static void matmul_run(const krow *row, const kcall *c, int64_t begin, int64_t e
 #define MATMUL_ROW(its_bits)                                                                                           \
     {                                                                                                                  \
         .name = "matmul.affine" #its_bits "." INSTRUCTIONS, .backend = "cpu", .op = KOP_MATMUL, .rank = ITS_RANK,      \
-        .needs = ITS_NEEDS, .layout = &affine_r4, .x_type = DT_XI8X2, .param = {its_bits}, .takes = matmul_takes,      \
+        .needs = ITS_NEEDS, .layout = &affine_r4, .x_type = DT_XI8X3, .param = {its_bits}, .takes = matmul_takes,      \
         .tasks = matmul_tasks, .scratch = matmul_scratch, .run = matmul_run,                                           \
     }
 

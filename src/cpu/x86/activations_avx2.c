@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Rows of the operations that make activations for a matmul: QUANTIZE, and RMSNORM and SILU_MUL either to fp32 or
- * straight into an activation form, which spares a step and a trip through memory. A task is a token. */
+ * straight into the activation form, which spares a step and a trip through memory. A task is a token. */
 #include <immintrin.h>
 #include <math.h>
 
@@ -11,15 +11,11 @@
 #include "cpu/cpu_rows.h"
 #include "quant/xform.h"
 
-enum { CHUNK = 128 }; /* columns worked out at a time; a form's group is never larger */
-
-static bool is_form(dtype type) {
-    return type == DT_XI16 || type == DT_XI8X2;
-}
+enum { CHUNK = 128 }; /* columns worked out at a time; the form's groups are never larger */
 
 static bool y_is_known(const kmat *y) {
     return y->type == DT_F32 ||
-           (is_form(y->type) && (y->group == 32 || y->group == 64 || y->group == 128) && y->cols % y->group == 0);
+           (y->type == DT_XI8X3 && (y->group == 32 || y->group == 64 || y->group == 128) && y->cols % y->group == 0);
 }
 
 static int64_t tasks_of_tokens(const krow *row, const kcall *c) {
@@ -43,7 +39,7 @@ static int32_t horizontal_sum_int(__m256i a) {
     return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 1)));
 }
 
-/* ---- Into a form --------------------------------------------------------------------------------------------- */
+/* ---- Into the form ------------------------------------------------------------------------------------------- */
 
 static uint32_t largest_bits(const float *x, int64_t n) {
     const __m256i absolute = _mm256_set1_epi32(0x7fffffff);
@@ -55,45 +51,53 @@ static uint32_t largest_bits(const float *x, int64_t n) {
     return (uint32_t)_mm_cvtsi128_si32(_mm_max_epu32(m, _mm_shuffle_epi32(m, 1)));
 }
 
-/* 8 columns as 4 high bytes, 4 low ones, twice. q + 128 = 256 * high + (low + 128). */
-static __m128i byte_planes(__m256i q) {
-    const __m256i gather =
-        _mm256_broadcastsi128_si256(_mm_setr_epi8(1, 5, 9, 13, 0, 4, 8, 12, 1, 5, 9, 13, 0, 4, 8, 12));
-    const __m128i sign = _mm_set1_epi64x((int64_t)0x8080808000000000u);
-    __m256i bytes = _mm256_shuffle_epi8(_mm256_add_epi32(q, _mm256_set1_epi32(128)), gather);
-    __m128i both = _mm_unpacklo_epi64(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
-    return _mm_xor_si128(both, sign);
+/* The lowest bytes of 32 integers, in their order. The packs keep values that fit, and weave the halves of vectors. */
+static __m256i low_bytes(const __m256i q[4]) {
+    const __m256i mask = _mm256_set1_epi32(0xff);
+    __m256i a = _mm256_packus_epi32(_mm256_and_si256(q[0], mask), _mm256_and_si256(q[1], mask));
+    __m256i b = _mm256_packus_epi32(_mm256_and_si256(q[2], mask), _mm256_and_si256(q[3], mask));
+    return _mm256_permutevar8x32_epi32(_mm256_packus_epi16(a, b), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
-static __m128i words(__m256i q) {
-    return _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
+/* 32 columns as three planes of bytes, see xform_encode. Returns the sums of q in 8 lanes. */
+static __m256i quantize_block(const float *x, __m256 inverse, int8_t *to) {
+    const __m256i flip = _mm256_set1_epi8((char)0x80);
+    __m256i q[4], total = _mm256_setzero_si256();
+    for (int i = 0; i < 4; i++) {
+        q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), inverse));
+        total = _mm256_add_epi32(total, q[i]);
+        q[i] = _mm256_add_epi32(q[i], _mm256_set1_epi32(0x8080));
+    }
+    for (int plane = XFORM_PLANES - 1; plane >= 0; plane--) {
+        __m256i bytes = low_bytes(q);
+        if (plane > 0) bytes = _mm256_xor_si256(bytes, flip);
+        _mm256_storeu_si256((__m256i *)(to + plane * XFORM_BLOCK), bytes);
+        for (int i = 0; i < 4; i++) q[i] = _mm256_srli_epi32(q[i], 8);
+    }
+    return total;
 }
 
-/* xform_encode of the group that starts at column `at`, bit for bit; odd groups (all zero, tiny, not finite) are left
- * to it. */
+/* xform_encode of the group that starts at column `at`, bit for bit; what is not finite is left to it. */
 static void quantize_group(const kmat *y, int64_t row, int64_t at, const float *x) {
     int64_t g = at / y->group, n_groups = y->cols / y->group;
     uint32_t largest = largest_bits(x, y->group);
-    float step = f32_from_bits(largest) / (float)XFORM_MAX;
-    if (largest >= 0x7f800000u || step < 0x1p-126f) {
+    if (largest >= 0x7f800000u) {
         xform_encode(y, row, g, x);
         return;
     }
-    char *codes = (char *)xform_codes(y, row) + 2 * at;
-    const __m256 inverse = _mm256_set1_ps(1.0f / step);
+    float scale = xform_scale(largest);
+    const __m256 inverse = _mm256_set1_ps(xform_inverse(scale));
+    int8_t *codes = xform_codes(y, row) + at * XFORM_PLANES;
     __m256i total = _mm256_setzero_si256();
-    for (int64_t j = 0; j < y->group; j += 8) {
-        __m256i q = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + j), inverse));
-        total = _mm256_add_epi32(total, q);
-        _mm_storeu_si128((__m128i *)(codes + 2 * j), y->type == DT_XI16 ? words(q) : byte_planes(q));
-    }
-    xform_scales(y)[row * n_groups + g] = step;
-    xform_sums(y)[row * n_groups + g] = step * (float)horizontal_sum_int(total);
+    for (int64_t j = 0; j < y->group; j += XFORM_BLOCK)
+        total = _mm256_add_epi32(total, quantize_block(x + j, inverse, codes + j * XFORM_PLANES));
+    xform_scales(y)[row * n_groups + g] = scale;
+    xform_sums(y)[row * n_groups + g] = scale * (float)horizontal_sum_int(total);
 }
 
 static bool quantize_takes(const krow *row, const kcall *c) {
     (void)row;
-    return c->x.type == DT_F32 && is_form(c->y.type) && y_is_known(&c->y);
+    return c->x.type == DT_F32 && c->y.type == DT_XI8X3 && y_is_known(&c->y);
 }
 
 static void quantize_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {

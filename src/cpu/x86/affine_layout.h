@@ -9,15 +9,18 @@
  *   block  = `bits` vectors of R lanes of 4 bytes, made of bit planes: 2 = 2, 3 = 2 + 1, 4 = 4, 5 = 4 + 1, 6 = 4 + 2, 8
  * = 8 (low bits first). With step i = columns 4 i to 4 i + 3, one byte b of a lane for each: a plane of 4 bits holds
  * steps 2 v and 2 v + 1 in vector v (low, high half of byte b), a plane of 2 bits steps 4 v to 4 v + 3, a plane of 1
- * bit all 8 steps. 8 bits in r8 have the bytes in the order 0, 2, 1, 3, so that the even and the odd bytes of a lane
- * are pairs of consecutive columns. */
+ * bit all 8 steps. */
 #ifndef NB_CPU_X86_AFFINE_LAYOUT_H
 #define NB_CPU_X86_AFFINE_LAYOUT_H
 
 #include "base/num.h"
 #include "kernels/kernel.h"
 
-enum { AFFINE_BLOCK = 32 }; /* columns of a block */
+enum {
+    AFFINE_BLOCK = 32, /* columns of a block */
+    X_PLANE = 8,       /* 32-bit words of a plane of as many columns of x, in the activation form */
+    X_BLOCK = 24,      /* of its three planes */
+};
 
 extern const klayout affine_r8, affine_r16;
 

@@ -64,12 +64,7 @@ ALWAYS_INLINE void put_block(const __m256i rows[8], int bits, uint8_t *to, int l
     size_t vector_bytes = 4 * (size_t)lanes;
     turn_rows(rows, steps);
     if (bits == 8) {
-        const __m256i pairs = _mm256_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15, /* both halves */
-                                               0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
-        for (int i = 0; i < 8; i++) {
-            __m256i out = lanes == 8 ? _mm256_shuffle_epi8(steps[i], pairs) : steps[i];
-            _mm256_storeu_si256((__m256i *)(to + (size_t)i * vector_bytes), out);
-        }
+        for (int i = 0; i < 8; i++) _mm256_storeu_si256((__m256i *)(to + (size_t)i * vector_bytes), steps[i]);
         return;
     }
     int from = 0;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Matmul of affine weights with AVX2: 8 rows a tile. Codes of up to 6 bits are bytes that vpmaddubsw multiplies by the
- * two byte planes of the activations (DT_XI8X2), as many products adding up in 16 bits as never overflow; codes of 8
- * bits become 16-bit integers and meet 16-bit activations (DT_XI16) in vpmaddwd. */
+ * Matmul of affine weights with AVX2: 8 rows a tile. Codes are bytes that vpmaddubsw multiplies by the three byte
+ * planes of the activations, as many products adding up in 16 bits as never overflow. */
 #include <immintrin.h>
 
 #include "base/half.h"
 #include "cpu/caps.h"
 #include "cpu/cpu_rows.h"
 #include "cpu/unroll.h"
+#include "cpu/x86/affine_layout.h"
+#include "quant/xform.h"
 
 enum { LANES = 8, TILES = 2, MAX_TOKENS = 4, PREFETCH = 2560 }; /* bytes of weights ahead */
 typedef __m256 vfloat;
@@ -76,70 +77,72 @@ ALWAYS_INLINE vint step_codes(const uint8_t *block, int i, int bits) {
     return low;
 }
 
-/* One byte plane (0: high, 1: low) of a block added to dots, times 256 or 1. A 16-bit lane takes `chain` products of
- * two codes: 2 * 128 * (2^bits - 1) * chain < 2^15. */
-ALWAYS_INLINE void add_plane(int tiles, int tokens, int bits, const uint8_t *const *w, const int32_t *const *x, int b,
-                             int plane, vint dots[TILES][MAX_TOKENS]) {
-    const int chain = bits <= 4 ? 8 : bits == 5 ? 4 : 2;
-    const vint weight = _mm256_set1_epi16(plane == 0 ? 256 : 1);
-    vint part[TILES][MAX_TOKENS];
-    const uint8_t *block[TILES];
-    UNROLL for (int v = 0; v < tiles; v++) {
-        block[v] = w[v] + b * bits * 32;
-        if (tokens > 2) __asm__("" : "+r"(block[v])); /* read the codes again rather than keep 8 vectors of them */
-    }
+/* Adds planes [first, first + n) of a block to the dot products. A 16-bit lane takes `chain` products of two codes:
+ * 2 * 128 * (2^bits - 1) * chain < 2^15. Codes of 8 bits come as their low (half 0) or high (half 1) 4 bits. */
+ALWAYS_INLINE void add_planes(int tiles, int tokens, int bits, int half, const uint8_t *const *block,
+                              const int32_t *const *x, int first, int n, vint upper[TILES][MAX_TOKENS],
+                              vint lower[TILES][MAX_TOKENS]) {
+    const int chain = bits <= 4 || bits == 8 ? 8 : bits == 5 ? 4 : 2, unit = half == 1 ? 16 : 1;
+    vint part[XFORM_PLANES][TILES][MAX_TOKENS];
     UNROLL for (int i = 0; i < 8; i++) {
         vint codes[TILES];
-        UNROLL for (int v = 0; v < tiles; v++) codes[v] = step_codes(block[v], i, bits);
-        UNROLL for (int t = 0; t < tokens; t++) {
-            vint q = _mm256_set1_epi32(x[t][b * 16 + 2 * i + plane]);
+        UNROLL for (int v = 0; v < tiles; v++) {
+            codes[v] = step_codes(block[v], i, bits);
+            if (bits == 8) codes[v] = field(codes[v], 4 * half, 4, 0);
+        }
+        UNROLL for (int t = 0; t < tokens; t++) UNROLL for (int p = first; p < first + n; p++) {
+            vint q = _mm256_set1_epi32(x[t][p * X_PLANE + i]);
             UNROLL for (int v = 0; v < tiles; v++) {
                 vint products = _mm256_maddubs_epi16(codes[v], q);
-                part[v][t] = i % chain == 0 ? products : _mm256_add_epi16(part[v][t], products);
-                SETTLE(part[v][t]);
+                part[p][v][t] = i % chain == 0 ? products : _mm256_add_epi16(part[p][v][t], products);
+                SETTLE(part[p][v][t]);
             }
         }
-        if (i % chain == chain - 1)
-            UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) dots[v][t] =
-                _mm256_add_epi32(dots[v][t], _mm256_madd_epi16(part[v][t], weight));
+        if (i % chain < chain - 1) continue;
+        UNROLL for (int p = first; p < first + n; p++) {
+            const vint weight = _mm256_set1_epi16((short)(p == 0 ? 256 * unit : unit));
+            UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) {
+                vint *to = p < 2 ? &upper[v][t] : &lower[v][t];
+                *to = _mm256_add_epi32(*to, _mm256_madd_epi16(part[p][v][t], weight));
+            }
+        }
     }
 }
 
-ALWAYS_INLINE void add_block_8(int tiles, int tokens, const uint8_t *const *w, const int32_t *const *x, int b,
-                               vint dots[TILES][MAX_TOKENS]) {
-    UNROLL for (int i = 0; i < 8; i++) {
-        vint first[TILES], second[TILES];
-        UNROLL for (int v = 0; v < tiles; v++) {
-            vint codes = load_vector(w[v] + b * 256, i);
-            first[v] = _mm256_and_si256(codes, _mm256_set1_epi16(0xff)), second[v] = _mm256_srli_epi16(codes, 8);
-        }
-        UNROLL for (int t = 0; t < tokens; t++) {
-            vint q = _mm256_set1_epi32(x[t][b * 16 + 2 * i]), r = _mm256_set1_epi32(x[t][b * 16 + 2 * i + 1]);
-            UNROLL for (int v = 0; v < tiles; v++) {
-                dots[v][t] = _mm256_add_epi32(dots[v][t], _mm256_madd_epi16(first[v], q));
-                dots[v][t] = _mm256_add_epi32(dots[v][t], _mm256_madd_epi16(second[v], r));
-            }
-        }
+/* One token's code is multiplied by all planes at once; for many tokens there are registers for one plane's sums. */
+ALWAYS_INLINE void add_block(int tiles, int tokens, int bits, int half, const uint8_t *const *w,
+                             const int32_t *const *x, vint upper[TILES][MAX_TOKENS], vint lower[TILES][MAX_TOKENS]) {
+    if (tokens == 1) {
+        add_planes(tiles, tokens, bits, half, w, x, 0, XFORM_PLANES, upper, lower);
+        return;
+    }
+    const uint8_t *block[TILES];
+    UNROLL for (int v = 0; v < tiles; v++) block[v] = w[v];
+    UNROLL for (int p = 0; p < XFORM_PLANES; p++) {
+        /* Read the codes again rather than keep 8 vectors of them. */
+        UNROLL for (int v = 0; v < tiles; v++) __asm__("" : "+r"(block[v]));
+        add_planes(tiles, tokens, bits, half, block, x, p, 1, upper, lower);
     }
 }
 
 ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *const *w, const int32_t *const *x,
-                             int n_blocks, vint dots[TILES][MAX_TOKENS]) {
-    UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) dots[v][t] = _mm256_setzero_si256();
+                             int n_blocks, vint upper[TILES][MAX_TOKENS], vint lower[TILES][MAX_TOKENS]) {
+    UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) upper[v][t] = lower[v][t] =
+        _mm256_setzero_si256();
     for (int b = 0; b < n_blocks; b++) {
+        const uint8_t *block[TILES];
+        const int32_t *q[MAX_TOKENS];
+        UNROLL for (int v = 0; v < tiles; v++) block[v] = w[v] + b * bits * 32;
+        UNROLL for (int t = 0; t < tokens; t++) q[t] = x[t] + b * X_BLOCK;
         if (tokens == 1)
             UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int i = 0; i < bits; i += 2)
-                _mm_prefetch((const char *)(w[v] + b * bits * 32 + 32 * i + PREFETCH), _MM_HINT_T0);
-        if (bits == 8) {
-            add_block_8(tiles, tokens, w, x, b, dots);
-        } else {
-            add_plane(tiles, tokens, bits, w, x, b, 0, dots);
-            add_plane(tiles, tokens, bits, w, x, b, 1, dots);
-        }
+                _mm_prefetch((const char *)(block[v] + 32 * i + PREFETCH), _MM_HINT_T0);
+        add_block(tiles, tokens, bits, 0, block, q, upper, lower);
+        if (bits == 8) add_block(tiles, tokens, bits, 1, block, q, upper, lower);
     }
 }
 
-#include "cpu/x86/matmul_affine_block_avx2.h"
+#include "cpu/x86/matmul_affine_tmpl.h"
 
 #define STEP(bits, tokens)                                                                                             \
     static void step_##bits##_##tokens(const job *j, int64_t tile, int64_t token) {                                    \
@@ -150,14 +153,11 @@ ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *con
     STEP(bits, 2)                                                                                                      \
     STEP(bits, 3)                                                                                                      \
     STEP(bits, 4)                                                                                                      \
-    static void block_##bits(job *j, int64_t tile, int64_t token, int64_t tokens, void *scratch) {                     \
-        multiply_block(j, tile, token, tokens, bits, scratch);                                                         \
-    }                                                                                                                  \
     static void run_##bits(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {               \
         (void)row;                                                                                                     \
         static step_fn *const steps[MAX_TOKENS] = {step_##bits##_1, step_##bits##_2, step_##bits##_3,                  \
                                                    step_##bits##_4};                                                   \
-        run_tasks(c, begin, end, steps, block_##bits, scratch);                                                        \
+        run_tasks(c, begin, end, steps, NULL, scratch);                                                                \
     }
 RUN(2)
 RUN(3)
@@ -169,9 +169,8 @@ RUN(8)
 #define ROW(bits, group, scales, suffix)                                                                               \
     {                                                                                                                  \
         .name = "matmul.affine" #bits ".g" #group "." suffix ".avx2", .backend = "cpu", .op = KOP_MATMUL, .rank = 20,  \
-        .needs = CPU_AVX2, .layout = &affine_r8, .x_type = (bits) == 8 ? DT_XI16 : DT_XI8X2,                           \
-        .param = {bits, group, scales}, .takes = affine_row_takes, .tasks = affine_tasks, .scratch = block_scratch,    \
-        .run = run_##bits,                                                                                             \
+        .needs = CPU_AVX2, .layout = &affine_r8, .x_type = DT_XI8X3, .param = {bits, group, scales},                   \
+        .takes = affine_row_takes, .tasks = affine_tasks, .run = run_##bits,                                           \
     }
 #define ROWS_OF_GROUP(bits, group)                                                                                     \
     ROW(bits, group, DT_F16, "f16"), ROW(bits, group, DT_BF16, "bf16"), ROW(bits, group, DT_F32, "f32")

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Matmul of affine weights with AVX-512 VNNI: 16 rows a tile, codes as unsigned bytes, activations as two planes of
- * signed bytes (DT_XI8X2), so that vpdpbusd multiplies 64 of either plane at once. */
+ * Matmul of affine weights with AVX-512 VNNI: 16 rows a tile, codes as unsigned bytes, activations as three planes
+ * of signed bytes, so that vpdpbusd multiplies 64 of any plane at once. */
 #include <immintrin.h>
 
 #include "base/half.h"
 #include "cpu/caps.h"
 #include "cpu/cpu_rows.h"
 #include "cpu/unroll.h"
+#include "cpu/x86/affine_layout.h"
 
 enum { LANES = 16, TILES = 2, MAX_TOKENS = 6, PREFETCH = 2560 }; /* bytes of weights ahead */
 typedef __m512 vfloat;
@@ -66,7 +67,14 @@ ALWAYS_INLINE vint step_codes(const uint8_t *block, int i, int bits) {
     return low;
 }
 
-/* One byte plane (0: high, 1: low) of a group added to dots. */
+ALWAYS_INLINE void set_zero(int tiles, int tokens, vint dots[TILES][MAX_TOKENS]) {
+    UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) dots[v][t] = _mm512_setzero_si512();
+}
+ALWAYS_INLINE vint times_256(vint a) {
+    return _mm512_slli_epi32(a, 8);
+}
+
+/* One plane of a group added to dots. */
 ALWAYS_INLINE void add_plane(int tiles, int tokens, int bits, const uint8_t *const *w, const int32_t *const *x,
                              int n_blocks, int plane, vint dots[TILES][MAX_TOKENS]) {
     for (int b = 0; b < n_blocks; b++) {
@@ -74,27 +82,28 @@ ALWAYS_INLINE void add_plane(int tiles, int tokens, int bits, const uint8_t *con
             vint codes[TILES];
             UNROLL for (int v = 0; v < tiles; v++) codes[v] = step_codes(w[v] + b * bits * 64, i, bits);
             UNROLL for (int t = 0; t < tokens; t++) {
-                vint q = _mm512_set1_epi32(x[t][b * 16 + 2 * i + plane]);
+                vint q = _mm512_set1_epi32(x[t][b * X_BLOCK + plane * X_PLANE + i]);
                 UNROLL for (int v = 0; v < tiles; v++) dots[v][t] = _mm512_dpbusd_epi32(dots[v][t], codes[v], q);
             }
         }
     }
 }
 
-/* 256 * high + low. With few tokens both planes are summed at once; with many there are registers for one sum each, so
- * the high plane goes first. */
+/* With few tokens all planes are summed at once; with many there are registers for one sum each, so the high plane goes
+ * first and the middle one on top of it. */
 ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *const *w, const int32_t *const *x,
-                             int n_blocks, vint dots[TILES][MAX_TOKENS]) {
-    UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) dots[v][t] = _mm512_setzero_si512();
-    if (tiles * tokens > 8) {
-        add_plane(tiles, tokens, bits, w, x, n_blocks, 0, dots);
-        UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) dots[v][t] =
-            _mm512_slli_epi32(dots[v][t], 8);
-        add_plane(tiles, tokens, bits, w, x, n_blocks, 1, dots);
+                             int n_blocks, vint upper[TILES][MAX_TOKENS], vint lower[TILES][MAX_TOKENS]) {
+    set_zero(tiles, tokens, upper), set_zero(tiles, tokens, lower);
+    if (tokens > 3) {
+        add_plane(tiles, tokens, bits, w, x, n_blocks, 0, upper);
+        UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) upper[v][t] =
+            times_256(upper[v][t]);
+        add_plane(tiles, tokens, bits, w, x, n_blocks, 1, upper);
+        add_plane(tiles, tokens, bits, w, x, n_blocks, 2, lower);
         return;
     }
     vint high[TILES][MAX_TOKENS];
-    UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) high[v][t] = _mm512_setzero_si512();
+    set_zero(tiles, tokens, high);
     for (int b = 0; b < n_blocks; b++) {
         UNROLL for (int i = 0; i < 8; i++) {
             UNROLL for (int v = 0; v < tiles; v++) {
@@ -102,15 +111,16 @@ ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *con
                 if (tokens == 1 && i < bits) _mm_prefetch((const char *)(block + 64 * i + PREFETCH), _MM_HINT_T0);
                 vint codes = step_codes(block, i, bits);
                 UNROLL for (int t = 0; t < tokens; t++) {
-                    const int32_t *q = x[t] + b * 16 + 2 * i;
+                    const int32_t *q = x[t] + b * X_BLOCK + i;
                     high[v][t] = _mm512_dpbusd_epi32(high[v][t], codes, _mm512_set1_epi32(q[0]));
-                    dots[v][t] = _mm512_dpbusd_epi32(dots[v][t], codes, _mm512_set1_epi32(q[1]));
+                    upper[v][t] = _mm512_dpbusd_epi32(upper[v][t], codes, _mm512_set1_epi32(q[X_PLANE]));
+                    lower[v][t] = _mm512_dpbusd_epi32(lower[v][t], codes, _mm512_set1_epi32(q[2 * X_PLANE]));
                 }
             }
         }
     }
-    UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) dots[v][t] =
-        _mm512_add_epi32(dots[v][t], _mm512_slli_epi32(high[v][t], 8));
+    UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) upper[v][t] =
+        _mm512_add_epi32(upper[v][t], times_256(high[v][t]));
 }
 
 #include "cpu/x86/matmul_affine_tmpl.h"
@@ -142,7 +152,7 @@ RUN(8)
 #define ROW(bits, group, scales, suffix)                                                                               \
     {                                                                                                                  \
         .name = "matmul.affine" #bits ".g" #group "." suffix ".avx512", .backend = "cpu", .op = KOP_MATMUL,            \
-        .rank = 30, .needs = CPU_AVX512 | CPU_VNNI, .layout = &affine_r16, .x_type = DT_XI8X2,                         \
+        .rank = 30, .needs = CPU_AVX512 | CPU_VNNI, .layout = &affine_r16, .x_type = DT_XI8X3,                         \
         .param = {bits, group, scales}, .takes = affine_row_takes, .tasks = affine_tasks, .run = run_##bits,           \
     }
 #define ROWS_OF_GROUP(bits, group)                                                                                     \

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The body that the AVX2 and AVX-512 matmuls of affine weights share: y = x W^T for x in an activation form, W in the
+ * The body that the AVX2 and AVX-512 matmuls of affine weights share: y = x W^T for x in the activation form, W in the
  * tiles of affine_layout.h. A step multiplies TILES tiles by up to MAX_TOKENS tokens, whose sums stay in registers.
  *
- * For a group, y += (scale * x_scale) * dot(codes, q) + bias * x_sum, the dot product being an exact integer. So an
- * element's value depends only on the order of its groups, which is always the same, and not on how many tokens are
- * computed at once or on which thread: the results of a batch equal those of its rows alone, bit for bit.
+ * For a group, y += (scale * x_scale) * dot(codes, q) + bias * x_sum, the dot product being an exact integer in two
+ * parts, 256 * upper + lower. So an element's value depends only on the order of its groups, which is always the same,
+ * and not on how many tokens are computed at once or on which thread: the results of a batch equal those of its rows
+ * alone, bit for bit.
  *
  * The including file defines LANES, TILES, MAX_TOKENS, vfloat, vint and
  *   vfloat load_scales(const uint8_t *p, dtype type), f_zero(), f_set1(float), f_mul, f_add, f_fma(a, b, c) = a b + c,
  *   f_from_int(vint), f_load_part / f_store_part(float *, int n, ..) for the first n lanes,
- *   group_dot(tiles, tokens, bits, w, x, n_blocks, vint dots[][]): the dot products of one group. */
+ *   group_dot(tiles, tokens, bits, w, x, n_blocks, upper[][], lower[][]): the dot products of one group; upper those
+ *   of the high plane * 256 and the middle plane, at most 255 * 128 * (XFORM_MAX / 256 + 1) < 2^31. */
 #include <string.h>
 
 #include "cpu/x86/affine_layout.h"
@@ -30,10 +32,15 @@ typedef struct job {
     int64_t n_tiles, n_groups, n, m;
     int n_blocks; /* of 32 columns, in a group */
     const int32_t *codes;
-    int64_t codes_stride; /* in int32: a token's 2 bytes per column */
+    int64_t codes_stride; /* in int32: a token's 3 bytes per column */
     const float *scales, *sums;
-    int64_t joined; /* a block function's own: the block of tokens that its scratch holds; at first -1 */
 } job;
+
+ALWAYS_INLINE vfloat add_group(vfloat sum, vint upper, vint lower, vfloat scale, vfloat bias, float x_scale,
+                               float x_sum) {
+    vfloat dot = f_fma(f_from_int(upper), f_set1(256), f_from_int(lower));
+    return f_fma(bias, f_set1(x_sum), f_fma(dot, f_mul(scale, f_set1(x_scale)), sum));
+}
 
 /* Sums of `tiles` tiles and `tokens` tokens. */
 ALWAYS_INLINE void sum_groups(const job *j, int64_t tile, int64_t token, int tiles, int tokens, int bits,
@@ -51,20 +58,19 @@ ALWAYS_INLINE void sum_groups(const job *j, int64_t tile, int64_t token, int til
     const dtype type = j->call->w->type;
     const size_t scale_bytes = LANES * (type == DT_F32 ? 4 : 2);
     for (int64_t g = 0; g < j->n_groups; g++) {
-        vint dots[TILES][MAX_TOKENS];
+        vint upper[TILES][MAX_TOKENS], lower[TILES][MAX_TOKENS];
         const uint8_t *codes[TILES];
         UNROLL for (int v = 0; v < tiles; v++) codes[v] = w[v] + 2 * scale_bytes;
-        group_dot(tiles, tokens, bits, codes, x, j->n_blocks, dots);
+        group_dot(tiles, tokens, bits, codes, x, j->n_blocks, upper, lower);
         UNROLL for (int v = 0; v < tiles; v++) {
             vfloat scale = load_scales(w[v], type), bias = load_scales(w[v] + scale_bytes, type);
             UNROLL for (int t = 0; t < tokens; t++) {
-                vfloat both = f_mul(scale, f_set1(x_scale[t * j->n_groups + g]));
-                sums[v][t] = f_fma(f_from_int(dots[v][t]), both, sums[v][t]);
-                sums[v][t] = f_fma(bias, f_set1(x_sum[t * j->n_groups + g]), sums[v][t]);
+                int64_t at = t * j->n_groups + g;
+                sums[v][t] = add_group(sums[v][t], upper[v][t], lower[v][t], scale, bias, x_scale[at], x_sum[at]);
             }
             w[v] += j->group_bytes;
         }
-        UNROLL for (int t = 0; t < tokens; t++) x[t] += j->n_blocks * (AFFINE_BLOCK / 2);
+        UNROLL for (int t = 0; t < tokens; t++) x[t] += j->n_blocks * X_BLOCK;
     }
 }
 
@@ -118,7 +124,7 @@ static bool affine_row_takes(const krow *row, const kcall *c) {
 typedef void step_fn(const job *j, int64_t tile, int64_t token);
 
 /* Computes two tiles for a multiple of MAX_TOKENS tokens. */
-typedef void block_fn(job *j, int64_t tile, int64_t token, int64_t tokens, void *scratch);
+typedef void block_fn(const job *j, int64_t tile, int64_t token, int64_t tokens, void *scratch);
 
 /* Tasks are blocks of tokens times pairs of tiles, the tiles of one block side by side. `block` (may be NULL) takes
  * what it can of many tokens. */
@@ -135,11 +141,10 @@ static void run_tasks(const kcall *c, int64_t begin, int64_t end, step_fn *const
         .n = w->n,
         .m = c->y.rows,
         .n_blocks = w->group_size / AFFINE_BLOCK,
-        .codes = xform_codes(&c->x, 0),
-        .codes_stride = w->k / 2,
+        .codes = (const int32_t *)(const void *)xform_codes(&c->x, 0),
+        .codes_stride = w->k * XFORM_PLANES / 4,
         .scales = xform_scales(&c->x),
         .sums = xform_sums(&c->x),
-        .joined = -1,
     };
     int64_t pairs = div_up(j.n_tiles, TILES);
     for (int64_t task = begin; task < end; task++) {

@@ -75,7 +75,7 @@ static void free_weight(kweight *w) {
 
 static kmat new_matrix(dtype type, int64_t rows, int64_t cols, int64_t group) {
     kmat m = {.type = type, .rows = rows, .cols = cols, .stride = cols, .group = type == DT_F32 ? 0 : group};
-    m.data = room(type == DT_F32 ? (size_t)(rows * cols) * 4 : xform_bytes(type, rows, cols, group));
+    m.data = room(type == DT_F32 ? (size_t)(rows * cols) * 4 : xform_bytes(rows, cols, group));
     return m;
 }
 
@@ -163,16 +163,13 @@ static void quantize_equals_scalar(void **user) {
     const kregistry *r = *user;
     const krow *row = kreg_named(r, "quantize.avx2");
     if (!row) return;
-    static const dtype forms[] = {DT_XI16, DT_XI8X2};
-    for (int64_t group = 32; group <= 128; group *= 2)
-        for (int f = 0; f < 2; f++) {
-            kmat x = odd_values(3, 640), a = new_matrix(forms[f], 3, 640, group),
-                 b = new_matrix(forms[f], 3, 640, group);
-            run_row(row, &(kcall){.op = KOP_QUANTIZE, .x = x, .y = a}, true);
-            run_row(row_named(r, "quantize.scalar"), &(kcall){.op = KOP_QUANTIZE, .x = x, .y = b}, false);
-            assert_memory_equal(a.data, b.data, xform_bytes(forms[f], 3, 640, group));
-            free(x.data), free(a.data), free(b.data);
-        }
+    for (int64_t group = 32; group <= 128; group *= 2) {
+        kmat x = odd_values(3, 640), a = new_matrix(DT_XI8X3, 3, 640, group), b = new_matrix(DT_XI8X3, 3, 640, group);
+        run_row(row, &(kcall){.op = KOP_QUANTIZE, .x = x, .y = a}, true);
+        run_row(row_named(r, "quantize.scalar"), &(kcall){.op = KOP_QUANTIZE, .x = x, .y = b}, false);
+        assert_memory_equal(a.data, b.data, xform_bytes(3, 640, group));
+        free(x.data), free(a.data), free(b.data);
+    }
 }
 
 static void forms_equal_separate_steps(void **user) {
@@ -185,14 +182,14 @@ static void forms_equal_separate_steps(void **user) {
                       {.op = KOP_SILU_MUL, .z = z}};
     for (int i = 0; i < 2; i++) {
         const krow *row = row_named(r, i == 0 ? "rmsnorm.avx2" : "silu_mul.avx2");
-        kmat fused = new_matrix(DT_XI8X2, 3, 640, 64), apart = new_matrix(DT_XI8X2, 3, 640, 64);
+        kmat fused = new_matrix(DT_XI8X3, 3, 640, 64), apart = new_matrix(DT_XI8X3, 3, 640, 64);
         calls[i].x = x, calls[i].y = y;
         run_row(row, &calls[i], false);
         run_row(row_named(r, "quantize.avx2"), &(kcall){.op = KOP_QUANTIZE, .x = y, .y = apart}, false);
         calls[i].y = fused;
         assert_true(kreg_takes(row, &calls[i]));
         run_row(row, &calls[i], true);
-        assert_memory_equal(fused.data, apart.data, xform_bytes(DT_XI8X2, 3, 640, 64));
+        assert_memory_equal(fused.data, apart.data, xform_bytes(3, 640, 64));
         free(fused.data), free(apart.data);
     }
     free(x.data), free(z.data), free(y.data), free(weight);
