@@ -96,8 +96,14 @@ static void pack_some(void *user, int thread) {
         job->w->layout->pack(job->w, job->to, t, min_i64(t + job->chunk, job->n_tasks));
 }
 
-static void release(const cpu_executor *e, const tensor *t) {
-    if (t) weights_release(e->files, t);
+/* What remains to be read of the file's form once a copy is packed: nothing, or single rows of a table. */
+static void release(const cpu_executor *e, const plan_weight *source) {
+    const tensor *parts[] = {source->codes, source->scales, source->biases};
+    for (int i = 0; i < 3; i++) {
+        if (!parts[i]) continue;
+        weights_release(e->files, parts[i]);
+        if (source->is_table) weights_scattered(e->files, parts[i]);
+    }
 }
 
 static void pack_weight(cpu_executor *e, int i, uint8_t *to) {
@@ -106,10 +112,7 @@ static void pack_weight(cpu_executor *e, int i, uint8_t *to) {
     job.chunk = max_i64(1, job.n_tasks / (4 * pool_size(e->threads)));
     pool_run(e->threads, pack_some, &job);
     w->packed = to;
-    const plan_weight *source = &e->base.plan->weights[i];
-    release(e, source->codes);
-    release(e, source->scales);
-    release(e, source->biases);
+    release(e, &e->base.plan->weights[i]);
 }
 
 nb_status cpu_load_weights(cpu_executor *e, const executor_options *options, nb_error *err) {
