@@ -11,7 +11,7 @@ static const krow_table *const tables[] = {
     &scalar_attention_rows,
     &scalar_matmul_rows,
 #if defined(__x86_64__)
-    &ops_avx2_rows,
+    &ops_avx2_rows, &embed_affine_rows,
     &activations_avx2_rows,
     &attention_avx2_rows,
     &attention_avx512_rows,

@@ -18,7 +18,7 @@ typedef struct krow_table {
 extern const krow_table scalar_ops_rows, scalar_attention_rows, scalar_matmul_rows;
 /* src/cpu/x86/ */
 extern const krow_table attention_avx2_rows, attention_avx512_rows, ops_avx2_rows;
-extern const krow_table activations_avx2_rows, matmul_affine_avx2_rows, matmul_affine_avx512_rows;
+extern const krow_table embed_affine_rows, activations_avx2_rows, matmul_affine_avx2_rows, matmul_affine_avx512_rows;
 extern const krow_table matmul_plain_avx2_rows, matmul_plain_avx512_rows;
 /* src/cpu/arm/ */
 extern const krow_table ops_neon_rows, activations_neon_rows, attention_neon_rows;

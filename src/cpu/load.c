@@ -96,7 +96,7 @@ static void pack_some(void *user, int thread) {
         job->w->layout->pack(job->w, job->to, t, min_i64(t + job->chunk, job->n_tasks));
 }
 
-/* What remains to be read of the file's form once a copy is packed: nothing, or single rows of a table. */
+/* For a weight of whose stored form nothing will be read any more, or single rows of a table. */
 static void release(const cpu_executor *e, const plan_weight *source) {
     const tensor *parts[] = {source->codes, source->scales, source->biases};
     for (int i = 0; i < 3; i++) {
@@ -141,6 +141,7 @@ nb_status cpu_load_weights(cpu_executor *e, const executor_options *options, nb_
     }
     for (int i = 0; i < p->n_weights && !status; i++) {
         if (e->weights[i].layout) pack_weight(e, i, e->packed + offsets[i]);
+        else if (!p->weights[i].is_matrix) release(e, &p->weights[i]);
         if (options->progress && !options->progress(options->progress_user, "load", i + 1, p->n_weights))
             status = err_set(err, NB_ERR_CANCELLED, "loading was cancelled");
     }
