@@ -96,14 +96,11 @@ static void pack_some(void *user, int thread) {
         job->w->layout->pack(job->w, job->to, t, min_i64(t + job->chunk, job->n_tasks));
 }
 
-/* For a weight of whose stored form nothing will be read any more, or single rows of a table. */
+/* Gives the pages back of a weight of whose stored form nothing, or only single rows, will be read any more. */
 static void release(const cpu_executor *e, const plan_weight *source) {
     const tensor *parts[] = {source->codes, source->scales, source->biases};
-    for (int i = 0; i < 3; i++) {
-        if (!parts[i]) continue;
-        weights_release(e->files, parts[i]);
-        if (source->is_table) weights_scattered(e->files, parts[i]);
-    }
+    for (int i = 0; i < 3; i++)
+        if (parts[i]) weights_release(e->files, parts[i]);
 }
 
 static void pack_weight(cpu_executor *e, int i, uint8_t *to) {
@@ -112,7 +109,10 @@ static void pack_weight(cpu_executor *e, int i, uint8_t *to) {
     job.chunk = max_i64(1, job.n_tasks / (4 * pool_size(e->threads)));
     pool_run(e->threads, pack_some, &job);
     w->packed = to;
-    release(e, &e->base.plan->weights[i]);
+    const plan_weight *source = &e->base.plan->weights[i];
+    release(e, source->codes);
+    release(e, source->scales);
+    release(e, source->biases);
 }
 
 nb_status cpu_load_weights(cpu_executor *e, const executor_options *options, nb_error *err) {
@@ -140,8 +140,10 @@ nb_status cpu_load_weights(cpu_executor *e, const executor_options *options, nb_
 #endif
     }
     for (int i = 0; i < p->n_weights && !status; i++) {
-        if (e->weights[i].layout) pack_weight(e, i, e->packed + offsets[i]);
-        else if (!p->weights[i].is_matrix) release(e, &p->weights[i]);
+        if (e->weights[i].layout)
+            pack_weight(e, i, e->packed + offsets[i]);
+        else if (!p->weights[i].is_matrix)
+            release(e, &p->weights[i]);
         if (options->progress && !options->progress(options->progress_user, "load", i + 1, p->n_weights))
             status = err_set(err, NB_ERR_CANCELLED, "loading was cancelled");
     }

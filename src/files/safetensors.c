@@ -436,13 +436,9 @@ const char *weights_metadata(const weights *w, const char *key) {
     return cJSON_GetStringValue(json_get(w->metadata, key));
 }
 
-/* Each call ignores ranges outside of its own mapping. */
 void weights_release(const weights *w, const tensor *t) {
+    /* Each call ignores ranges outside of its own mapping. */
     for (size_t i = 0; i < w->n_files; i++) file_map_release(&w->maps[i], t->data, t->bytes);
-}
-
-void weights_scattered(const weights *w, const tensor *t) {
-    for (size_t i = 0; i < w->n_files; i++) file_map_scattered(&w->maps[i], t->data, t->bytes);
 }
 
 /* Whether any of n elements has all bits of its exponent set, as NaN and infinity have. Plain loops: compilers make
