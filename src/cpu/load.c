@@ -109,10 +109,7 @@ static void pack_weight(cpu_executor *e, int i, uint8_t *to) {
     job.chunk = max_i64(1, job.n_tasks / (4 * pool_size(e->threads)));
     pool_run(e->threads, pack_some, &job);
     w->packed = to;
-    const plan_weight *source = &e->base.plan->weights[i];
-    release(e, source->codes);
-    release(e, source->scales);
-    release(e, source->biases);
+    release(e, &e->base.plan->weights[i]);
 }
 
 nb_status cpu_load_weights(cpu_executor *e, const executor_options *options, nb_error *err) {
