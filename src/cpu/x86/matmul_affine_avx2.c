@@ -11,7 +11,7 @@
 #include "cpu/x86/affine_layout.h"
 #include "quant/xform.h"
 
-enum { LANES = 8, TILES = 2, MAX_TOKENS = 4, PREFETCH = 2560 }; /* bytes of weights ahead */
+enum { LANES = 8, TILES = 2, MAX_TOKENS = 2, PREFETCH = 2560 }; /* bytes of weights ahead */
 typedef __m256 vfloat;
 typedef __m256i vint;
 
@@ -55,6 +55,9 @@ static inline void f_store_part(float *p, int n, vfloat a) {
 /* A value that the compiler must have here: otherwise it gathers the terms of a sum in memory and adds them at last. */
 #define SETTLE(v) __asm__("" : "+x"(v))
 
+/* Pointers that the compiler must not know: otherwise it keeps what it read through them, on the stack. */
+#define RELOAD(n, pointers) UNROLL for (int i_ = 0; i_ < (n); i_++) __asm__("" : "+r"((pointers)[i_]))
+
 ALWAYS_INLINE vint load_vector(const uint8_t *p, int i) {
     return _mm256_loadu_si256((const __m256i *)(p + 32 * i));
 }
@@ -64,9 +67,9 @@ ALWAYS_INLINE vint field(vint a, int from, int width, int to) {
     if (from < to) a = _mm256_slli_epi16(a, to - from);
     return _mm256_and_si256(a, _mm256_set1_epi8((char)(((1 << width) - 1) << to)));
 }
-/* The codes of step i (4 columns) of a block, as bytes. */
-ALWAYS_INLINE vint step_codes(const uint8_t *block, int i, int bits) {
-    if (bits == 8) return load_vector(block, i);
+/* The codes of step i (4 columns) of a block, as bytes; of 8 bits their low (half 0) or high (half 1) 4 bits. */
+ALWAYS_INLINE vint step_codes(const uint8_t *block, int i, int bits, int half) {
+    if (bits == 8) return field(load_vector(block, i), 4 * half, 4, 0);
     if (bits < 4) {
         vint low = field(load_vector(block, i / 4), 2 * (i % 4), 2, 0);
         return bits == 2 ? low : _mm256_or_si256(low, field(load_vector(block, 2), i, 1, 2));
@@ -77,20 +80,20 @@ ALWAYS_INLINE vint step_codes(const uint8_t *block, int i, int bits) {
     return low;
 }
 
-/* Adds planes [first, first + n) of a block to the dot products. A 16-bit lane takes `chain` products of two codes:
- * 2 * 128 * (2^bits - 1) * chain < 2^15. Codes of 8 bits come as their low (half 0) or high (half 1) 4 bits. */
-ALWAYS_INLINE void add_planes(int tiles, int tokens, int bits, int half, const uint8_t *const *block,
-                              const int32_t *const *x, int first, int n, vint upper[TILES][MAX_TOKENS],
-                              vint lower[TILES][MAX_TOKENS]) {
-    const int chain = bits <= 4 || bits == 8 ? 8 : bits == 5 ? 4 : 2, unit = half == 1 ? 16 : 1;
+ALWAYS_INLINE void set_zero(int tiles, int tokens, vint dots[TILES][MAX_TOKENS]) {
+    UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) dots[v][t] = _mm256_setzero_si256();
+}
+
+/* Adds a block to the dot products. A 16-bit lane takes `chain` products of two codes: 2 * 128 * (2^bits - 1) * chain <
+ * 2^15; so codes of 8 bits are multiplied in halves. */
+ALWAYS_INLINE void add_block(int tiles, int tokens, int bits, int half, const uint8_t *const *w,
+                             const int32_t *const *x, vint upper[TILES][MAX_TOKENS], vint lower[TILES][MAX_TOKENS]) {
+    const int chain = bits <= 4 || bits == 8 ? 8 : bits == 5 ? 4 : 2, unit = half ? 16 : 1;
     vint part[XFORM_PLANES][TILES][MAX_TOKENS];
     UNROLL for (int i = 0; i < 8; i++) {
         vint codes[TILES];
-        UNROLL for (int v = 0; v < tiles; v++) {
-            codes[v] = step_codes(block[v], i, bits);
-            if (bits == 8) codes[v] = field(codes[v], 4 * half, 4, 0);
-        }
-        UNROLL for (int t = 0; t < tokens; t++) UNROLL for (int p = first; p < first + n; p++) {
+        UNROLL for (int v = 0; v < tiles; v++) codes[v] = step_codes(w[v], i, bits, half);
+        UNROLL for (int t = 0; t < tokens; t++) UNROLL for (int p = 0; p < XFORM_PLANES; p++) {
             vint q = _mm256_set1_epi32(x[t][p * X_PLANE + i]);
             UNROLL for (int v = 0; v < tiles; v++) {
                 vint products = _mm256_maddubs_epi16(codes[v], q);
@@ -99,7 +102,7 @@ ALWAYS_INLINE void add_planes(int tiles, int tokens, int bits, int half, const u
             }
         }
         if (i % chain < chain - 1) continue;
-        UNROLL for (int p = first; p < first + n; p++) {
+        UNROLL for (int p = 0; p < XFORM_PLANES; p++) {
             const vint weight = _mm256_set1_epi16((short)(p == 0 ? 256 * unit : unit));
             UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) {
                 vint *to = p < 2 ? &upper[v][t] : &lower[v][t];
@@ -109,26 +112,9 @@ ALWAYS_INLINE void add_planes(int tiles, int tokens, int bits, int half, const u
     }
 }
 
-/* One token's code is multiplied by all planes at once; for many tokens there are registers for one plane's sums. */
-ALWAYS_INLINE void add_block(int tiles, int tokens, int bits, int half, const uint8_t *const *w,
-                             const int32_t *const *x, vint upper[TILES][MAX_TOKENS], vint lower[TILES][MAX_TOKENS]) {
-    if (tokens == 1) {
-        add_planes(tiles, tokens, bits, half, w, x, 0, XFORM_PLANES, upper, lower);
-        return;
-    }
-    const uint8_t *block[TILES];
-    UNROLL for (int v = 0; v < tiles; v++) block[v] = w[v];
-    UNROLL for (int p = 0; p < XFORM_PLANES; p++) {
-        /* Read the codes again rather than keep 8 vectors of them. */
-        UNROLL for (int v = 0; v < tiles; v++) __asm__("" : "+r"(block[v]));
-        add_planes(tiles, tokens, bits, half, block, x, p, 1, upper, lower);
-    }
-}
-
 ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *const *w, const int32_t *const *x,
                              int n_blocks, vint upper[TILES][MAX_TOKENS], vint lower[TILES][MAX_TOKENS]) {
-    UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) upper[v][t] = lower[v][t] =
-        _mm256_setzero_si256();
+    set_zero(tiles, tokens, upper), set_zero(tiles, tokens, lower);
     for (int b = 0; b < n_blocks; b++) {
         const uint8_t *block[TILES];
         const int32_t *q[MAX_TOKENS];
@@ -138,6 +124,7 @@ ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *con
             UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int i = 0; i < bits; i += 2)
                 _mm_prefetch((const char *)(block[v] + 32 * i + PREFETCH), _MM_HINT_T0);
         add_block(tiles, tokens, bits, 0, block, q, upper, lower);
+        RELOAD(tokens, q);
         if (bits == 8) add_block(tiles, tokens, bits, 1, block, q, upper, lower);
     }
 }
@@ -151,13 +138,10 @@ ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *con
 #define RUN(bits)                                                                                                      \
     STEP(bits, 1)                                                                                                      \
     STEP(bits, 2)                                                                                                      \
-    STEP(bits, 3)                                                                                                      \
-    STEP(bits, 4)                                                                                                      \
     static void run_##bits(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {               \
-        (void)row;                                                                                                     \
-        static step_fn *const steps[MAX_TOKENS] = {step_##bits##_1, step_##bits##_2, step_##bits##_3,                  \
-                                                   step_##bits##_4};                                                   \
-        run_tasks(c, begin, end, steps, NULL, scratch);                                                                \
+        (void)row, (void)scratch;                                                                                      \
+        static step_fn *const steps[MAX_TOKENS] = {step_##bits##_1, step_##bits##_2};                                  \
+        run_tasks(c, begin, end, steps);                                                                               \
     }
 RUN(2)
 RUN(3)

@@ -137,10 +137,10 @@ ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *con
     STEP(bits, 5)                                                                                                      \
     STEP(bits, 6)                                                                                                      \
     static void run_##bits(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {               \
-        (void)row;                                                                                                     \
+        (void)row, (void)scratch;                                                                                      \
         static step_fn *const steps[MAX_TOKENS] = {step_##bits##_1, step_##bits##_2, step_##bits##_3,                  \
                                                    step_##bits##_4, step_##bits##_5, step_##bits##_6};                 \
-        run_tasks(c, begin, end, steps, NULL, scratch);                                                                \
+        run_tasks(c, begin, end, steps);                                                                               \
     }
 RUN(2)
 RUN(3)

@@ -19,10 +19,7 @@
 #include "cpu/unroll.h"
 #include "quant/xform.h"
 
-enum {
-    BLOCK_MIN = 16,   /* tokens from which a block function pays */
-    TOKEN_BLOCK = 96, /* tokens of a task */
-};
+enum { TOKEN_BLOCK = 96 }; /* tokens of a task */
 
 /* What a run needs of a call, worked out once. */
 typedef struct job {
@@ -123,13 +120,8 @@ static bool affine_row_takes(const krow *row, const kcall *c) {
 
 typedef void step_fn(const job *j, int64_t tile, int64_t token);
 
-/* Computes two tiles for a multiple of MAX_TOKENS tokens. */
-typedef void block_fn(const job *j, int64_t tile, int64_t token, int64_t tokens, void *scratch);
-
-/* Tasks are blocks of tokens times pairs of tiles, the tiles of one block side by side. `block` (may be NULL) takes
- * what it can of many tokens. */
-static void run_tasks(const kcall *c, int64_t begin, int64_t end, step_fn *const steps[MAX_TOKENS], block_fn *block,
-                      void *scratch) {
+/* Tasks are blocks of tokens times pairs of tiles, the tiles of one block side by side. */
+static void run_tasks(const kcall *c, int64_t begin, int64_t end, step_fn *const steps[MAX_TOKENS]) {
     const kweight *w = c->w;
     job j = {
         .call = c,
@@ -150,11 +142,6 @@ static void run_tasks(const kcall *c, int64_t begin, int64_t end, step_fn *const
     for (int64_t task = begin; task < end; task++) {
         int64_t tile = task % pairs * TILES, token = task / pairs * TOKEN_BLOCK;
         int64_t last = min_i64(token + TOKEN_BLOCK, j.m);
-        int64_t whole = (last - token) / MAX_TOKENS * MAX_TOKENS;
-        if (block && whole >= BLOCK_MIN) {
-            block(&j, tile, token, whole, scratch);
-            token += whole;
-        }
         while (token < last) {
             int64_t tokens = min_i64(MAX_TOKENS, last - token);
             steps[tokens - 1](&j, tile, token);
