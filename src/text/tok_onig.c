@@ -138,6 +138,56 @@ static void property(translation *t, char letter) {
     buf_printf(t->out, "\\%c{%s%s}", negate ? 'P' : 'p', prefix, known ? known : name);
 }
 
+/* ---- Escapes -------------------------------------------------------------------------------------------------- */
+
+/* p stands at a backslash: steps behind the letter that follows, and returns it. 0, a problem, when the regex ends
+ * there. */
+static char escaped(translation *t) {
+    char c = t->p[1];
+    if (!c)
+        t->problem = "a backslash at the end";
+    else
+        t->p += 2;
+    return c;
+}
+
+/* What \s, \w and \h take, and \S, \W and \H do not, as members of a class; NULL for other letters. `word` is \w's. */
+static const char *set_of(char c, const char *word) {
+    switch (c) {
+    case 's':
+    case 'S':
+        return SPACE;
+    case 'w':
+    case 'W':
+        return word;
+    case 'h':
+    case 'H':
+        return HEX;
+    default:
+        return NULL;
+    }
+}
+
+/* The escapes that are the same in classes and outside of them; p stands behind the letter c. */
+static void common_escape(translation *t, char c) {
+    switch (c) {
+    case 'v':
+        buf_puts(t->out, "\\x0b");
+        break;
+    case 'u':
+        buf_printf(t->out, "\\x{%.4s}", t->p);
+        t->p += strnlen(t->p, 4);
+        break;
+    case 'p':
+    case 'P':
+        property(t, c);
+        break;
+    default:
+        buf_putc(t->out, '\\');
+        buf_putc(t->out, c);
+    }
+}
+
 /* ---- Classes -------------------------------------------------------------------------------------------------- */
 
 static void class_expression(translation *t, int depth);
@@ -189,50 +239,19 @@ static void class_member(translation *t, buf *nested, int depth) {
         buf_putc(t->out, *t->p++);
         return;
     }
-    char c = t->p[1];
-    if (!c) {
-        t->problem = "a backslash at the end";
-        return;
-    }
-    t->p += 2;
-    bool set = c == 's' || c == 'w' || c == 'h';
-    switch (c) {
-    case 's':
-        buf_puts(t->out, SPACE);
-        break;
-    case 'w':
-        buf_puts(t->out, CLASS_WORD);
-        break;
-    case 'h':
-        buf_puts(t->out, HEX);
-        break;
-    case 'S':
-        buf_puts(nested, "|[^" SPACE "]");
-        break;
-    case 'W':
-        buf_puts(nested, "|[^" CLASS_WORD "]");
-        break;
-    case 'H':
-        buf_puts(nested, "|[^" HEX "]");
-        break;
-    case 'v':
-        buf_puts(t->out, "\\x0b");
-        break;
-    case 'u':
-        buf_printf(t->out, "\\x{%.4s}", t->p);
-        t->p += strnlen(t->p, 4);
-        break;
-    case 'p':
-    case 'P':
-        property(t, c);
-        break;
-    default:
-        buf_putc(t->out, '\\');
-        buf_putc(t->out, c);
-    }
-    if (set && t->p[0] == '-' && t->p[1] != ']') { /* no range can begin with a set */
-        buf_puts(t->out, "\\-");
-        t->p++;
+    char c = escaped(t);
+    if (!c) return;
+    const char *set = set_of(c, CLASS_WORD);
+    if (!set) {
+        common_escape(t, c);
+    } else if (isupper((unsigned char)c)) {
+        buf_printf(nested, "|[^%s]", set);
+    } else {
+        buf_puts(t->out, set);
+        if (t->p[0] == '-' && t->p[1] != ']') { /* no range can begin with a set */
+            buf_puts(t->out, "\\-");
+            t->p++;
+        }
     }
 }
 
@@ -301,52 +320,18 @@ static void class_expression(translation *t, int depth) {
 /* ---- Outside of classes --------------------------------------------------------------------------------------- */
 
 static void escape(translation *t) {
-    char c = t->p[1];
-    if (!c) {
-        t->problem = "a backslash at the end";
-        return;
-    }
-    t->p += 2;
+    char c = escaped(t);
+    if (!c) return;
     t->atom = t->out->len;
-    switch (c) {
-    case 's':
-        buf_puts(t->out, "[" SPACE "]");
-        break;
-    case 'S':
-        buf_puts(t->out, "[^" SPACE "]");
-        break;
-    case 'w':
-        buf_puts(t->out, "[" WORD "]");
-        break;
-    case 'W':
-        buf_puts(t->out, "[^" WORD "]");
-        break;
-    case 'h':
-        buf_puts(t->out, "[" HEX "]");
-        break;
-    case 'H':
-        buf_puts(t->out, "[^" HEX "]");
-        break;
-    case 'b':
+    const char *set = set_of(c, WORD);
+    if (set) {
+        buf_printf(t->out, isupper((unsigned char)c) ? "[^%s]" : "[%s]", set);
+    } else if (c == 'b') {
         buf_puts(t->out, "(?:(?<=[" WORD "])(?![" WORD "])|(?<![" WORD "])(?=[" WORD "]))");
-        break;
-    case 'B':
+    } else if (c == 'B') {
         buf_puts(t->out, "(?:(?<=[" WORD "])(?=[" WORD "])|(?<![" WORD "])(?![" WORD "]))");
-        break;
-    case 'v':
-        buf_puts(t->out, "\\x0b");
-        break;
-    case 'u':
-        buf_printf(t->out, "\\x{%.4s}", t->p);
-        t->p += strnlen(t->p, 4);
-        break;
-    case 'p':
-    case 'P':
-        property(t, c);
-        break;
-    default:
-        buf_putc(t->out, '\\');
-        buf_putc(t->out, c);
+    } else {
+        common_escape(t, c);
         if ((c == 'x' || c == 'o') && *t->p == '{')
             while (*t->p && t->p[-1] != '}') buf_putc(t->out, *t->p++);
     }

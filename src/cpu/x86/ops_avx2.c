@@ -1,40 +1,98 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * AVX2 rows of the small operations on each token: EMBED, ROPE, KV_STORE, ADD. They move a few kilobytes a token, so
- * wider vectors would gain nothing. What is left over after the last 8 columns is done by the same formulas in C, with
- * the same roundings. */
+ * AVX2 rows of the small operations on each token: EMBED here, ROPE, KV_STORE and ADD by ops_tmpl.h with vectors of 8
+ * lanes. They move a few kilobytes a token, so wider vectors would gain nothing. */
 #include <immintrin.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/half.h"
-#include "base/num.h"
-#include "cpu/caps.h"
-#include "cpu/cpu_rows.h"
+#include "kernels/kernel.h"
 
-static const float *row_in(const kmat *m, int64_t t) {
-    return (const float *)m->data + t * m->stride;
+#define INSTRUCTIONS "avx2"
+#define NEEDS        CPU_AVX2
+
+enum { LANES = 8 };
+
+#define v_load  _mm256_loadu_ps
+#define v_store _mm256_storeu_ps
+#define v_add   _mm256_add_ps
+
+/* Pairs (a[i], b[i]), i < half. */
+static void rotate_halves(const float *x, const float *cosine, const float *sine, int64_t half, float *y) {
+    int64_t i = 0;
+    for (; i + 8 <= half; i += 8) {
+        __m256 a = _mm256_loadu_ps(x + i), b = _mm256_loadu_ps(x + half + i);
+        __m256 cs = _mm256_loadu_ps(cosine + i), sn = _mm256_loadu_ps(sine + i);
+        _mm256_storeu_ps(y + i, _mm256_fmsub_ps(a, cs, _mm256_mul_ps(b, sn)));
+        _mm256_storeu_ps(y + half + i, _mm256_fmadd_ps(b, cs, _mm256_mul_ps(a, sn)));
+    }
+    for (; i < half; i++) {
+        float a = x[i], b = x[half + i];
+        y[i] = fmaf(a, cosine[i], -(b * sine[i]));
+        y[half + i] = fmaf(b, cosine[i], a * sine[i]);
+    }
 }
 
-static float *row_out(const kmat *m, int64_t t) {
-    return (float *)m->data + t * m->stride;
+/* Pairs (x[2i], x[2i + 1]): 4 a vector, the angles doubled up; fmaddsub subtracts in the even lanes. */
+static void rotate_pairs(const float *x, const float *cosine, const float *sine, int64_t half, float *y) {
+    const __m256i twice = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
+    int64_t i = 0;
+    for (; i + 4 <= half; i += 4) {
+        __m256 pairs = _mm256_loadu_ps(x + 2 * i), swapped = _mm256_permute_ps(pairs, 0xb1);
+        __m256 cs = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(cosine + i)), twice);
+        __m256 sn = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(sine + i)), twice);
+        _mm256_storeu_ps(y + 2 * i, _mm256_fmaddsub_ps(pairs, cs, _mm256_mul_ps(swapped, sn)));
+    }
+    for (; i < half; i++) {
+        float a = x[2 * i], b = x[2 * i + 1];
+        y[2 * i] = fmaf(a, cosine[i], -(b * sine[i]));
+        y[2 * i + 1] = fmaf(b, cosine[i], a * sine[i]);
+    }
 }
 
-static int64_t tasks_of_tokens(const krow *row, const kcall *c) {
-    (void)row;
-    return max_i64(1, c->op == KOP_EMBED ? c->y.rows : c->x.rows);
+static void rotate(const kcall *c, const float *x, const float *cosine, const float *sine, int64_t half, float *y) {
+    if (c->interleaved)
+        rotate_pairs(x, cosine, sine, half, y);
+    else
+        rotate_halves(x, cosine, sine, half, y);
 }
 
-static bool takes_f32(const krow *row, const kcall *c) {
-    (void)row;
-    return c->x.type == DT_F32 && c->y.type == DT_F32 && c->z.type == DT_F32;
+static void store_f16(const float *x, int64_t n, uint16_t *y) {
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) _mm_storeu_si128((__m128i *)(y + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), 0));
+    for (; i < n; i++) y[i] = f32_to_f16(x[i]);
 }
+
+/* A NaN keeps its high bits and becomes quiet. */
+static void store_bf16(const float *x, int64_t n, uint16_t *y) {
+    const __m256i one = _mm256_set1_epi32(1), below_half = _mm256_set1_epi32(0x7fff);
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256 f = _mm256_loadu_ps(x + i);
+        __m256i u = _mm256_castps_si256(f), odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), one);
+        __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(u, _mm256_add_epi32(below_half, odd)), 16);
+        __m256i quiet = _mm256_or_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(0x40));
+        __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(f, f, _CMP_UNORD_Q));
+        __m256i h = _mm256_blendv_epi8(rounded, quiet, is_nan);
+        __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
+        _mm_storeu_si128((__m128i *)(y + i), packed);
+    }
+    for (; i < n; i++) y[i] = f32_to_bf16(x[i]);
+}
+
+#include "cpu/ops_tmpl.h"
 
 /* ---- EMBED --------------------------------------------------------------------------------------------------- */
 
 static bool embed_takes(const krow *row, const kcall *c) {
     (void)row;
     return c->y.type == DT_F32 && c->w->mode == W_AFFINE;
+}
+
+static int64_t embed_tasks(const krow *row, const kcall *c) {
+    (void)row;
+    return max_i64(1, c->y.rows);
 }
 
 static float stored_float(const void *data, dtype type, int64_t i) {
@@ -73,130 +131,19 @@ static void embed_run(const krow *row, const kcall *c, int64_t begin, int64_t en
         embed_row(c->w, c->tokens[t], c->scale, row_out(&c->y, t));
 }
 
-/* ---- ROPE ---------------------------------------------------------------------------------------------------- */
-
-/* Pairs (a[i], b[i]), i < half; x and y may be the same. */
-static void rotate_halves(const float *x, const float *cosine, const float *sine, int64_t half, float *y) {
-    int64_t i = 0;
-    for (; i + 8 <= half; i += 8) {
-        __m256 a = _mm256_loadu_ps(x + i), b = _mm256_loadu_ps(x + half + i);
-        __m256 cs = _mm256_loadu_ps(cosine + i), sn = _mm256_loadu_ps(sine + i);
-        _mm256_storeu_ps(y + i, _mm256_fmsub_ps(a, cs, _mm256_mul_ps(b, sn)));
-        _mm256_storeu_ps(y + half + i, _mm256_fmadd_ps(b, cs, _mm256_mul_ps(a, sn)));
-    }
-    for (; i < half; i++) {
-        float a = x[i], b = x[half + i];
-        y[i] = fmaf(a, cosine[i], -(b * sine[i]));
-        y[half + i] = fmaf(b, cosine[i], a * sine[i]);
-    }
-}
-
-/* Pairs (x[2i], x[2i + 1]): 4 a vector, the angles doubled up; fmaddsub subtracts in the even lanes. */
-static void rotate_pairs(const float *x, const float *cosine, const float *sine, int64_t half, float *y) {
-    const __m256i twice = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
-    int64_t i = 0;
-    for (; i + 4 <= half; i += 4) {
-        __m256 pairs = _mm256_loadu_ps(x + 2 * i), swapped = _mm256_permute_ps(pairs, 0xb1);
-        __m256 cs = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(cosine + i)), twice);
-        __m256 sn = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(sine + i)), twice);
-        _mm256_storeu_ps(y + 2 * i, _mm256_fmaddsub_ps(pairs, cs, _mm256_mul_ps(swapped, sn)));
-    }
-    for (; i < half; i++) {
-        float a = x[2 * i], b = x[2 * i + 1];
-        y[2 * i] = fmaf(a, cosine[i], -(b * sine[i]));
-        y[2 * i + 1] = fmaf(b, cosine[i], a * sine[i]);
-    }
-}
-
-static void rope_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
-    (void)row, (void)scratch;
-    int64_t head_dim = c->x.cols / c->n_parts, half = c->z.cols / 2;
-    for (int64_t t = begin; t < min_i64(end, c->x.rows); t++) {
-        const float *cosine = row_in(&c->z, t), *sine = cosine + half;
-        for (int64_t head = 0; head < c->n_parts; head++) {
-            const float *x = row_in(&c->x, t) + head * head_dim;
-            float *y = row_out(&c->y, t) + head * head_dim;
-            if (c->interleaved)
-                rotate_pairs(x, cosine, sine, half, y);
-            else
-                rotate_halves(x, cosine, sine, half, y);
-            if (x != y) memcpy(y + 2 * half, x + 2 * half, (size_t)(head_dim - 2 * half) * sizeof *y);
-        }
-    }
-}
-
-/* ---- KV_STORE ------------------------------------------------------------------------------------------------ */
-
-static bool kv_store_takes(const krow *row, const kcall *c) {
-    (void)row;
-    return c->x.type == DT_F32;
-}
-
-static void store_f16(const float *x, int64_t n, uint16_t *y) {
-    int64_t i = 0;
-    for (; i + 8 <= n; i += 8) _mm_storeu_si128((__m128i *)(y + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), 0));
-    for (; i < n; i++) y[i] = f32_to_f16(x[i]);
-}
-
-/* Rounds to nearest even as f32_to_bf16 does; a NaN keeps its high bits and becomes quiet. */
-static void store_bf16(const float *x, int64_t n, uint16_t *y) {
-    const __m256i one = _mm256_set1_epi32(1), below_half = _mm256_set1_epi32(0x7fff);
-    int64_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        __m256 f = _mm256_loadu_ps(x + i);
-        __m256i u = _mm256_castps_si256(f), odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), one);
-        __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(u, _mm256_add_epi32(below_half, odd)), 16);
-        __m256i quiet = _mm256_or_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(0x40));
-        __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(f, f, _CMP_UNORD_Q));
-        __m256i h = _mm256_blendv_epi8(rounded, quiet, is_nan);
-        __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
-        _mm_storeu_si128((__m128i *)(y + i), packed);
-    }
-    for (; i < n; i++) y[i] = f32_to_bf16(x[i]);
-}
-
-static void kv_store_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
-    (void)row, (void)scratch;
-    const kpages *k = &c->keys;
-    for (int64_t t = begin; t < min_i64(end, c->x.rows); t++) {
-        int64_t page = c->tables[t][c->positions[t] / k->page_size], slot = c->positions[t] % k->page_size;
-        for (int64_t head = 0; head < k->n_heads; head++) {
-            int64_t at = ((page * k->n_heads + head) * k->page_size + slot) * k->head_dim;
-            const float *x = row_in(&c->x, t) + head * k->head_dim;
-            if (k->type == DT_F32)
-                memcpy((float *)k->data + at, x, (size_t)k->head_dim * sizeof *x);
-            else if (k->type == DT_F16)
-                store_f16(x, k->head_dim, (uint16_t *)k->data + at);
-            else
-                store_bf16(x, k->head_dim, (uint16_t *)k->data + at);
-        }
-    }
-}
-
-/* ---- ADD ----------------------------------------------------------------------------------------------------- */
-
-static void add_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
-    (void)row, (void)scratch;
-    for (int64_t t = begin; t < min_i64(end, c->x.rows); t++) {
-        const float *x = row_in(&c->x, t), *z = row_in(&c->z, t);
-        float *y = row_out(&c->y, t);
-        int64_t j = 0;
-        for (; j + 8 <= c->x.cols; j += 8)
-            _mm256_storeu_ps(y + j, _mm256_add_ps(_mm256_loadu_ps(x + j), _mm256_loadu_ps(z + j)));
-        for (; j < c->x.cols; j++) y[j] = x[j] + z[j];
-    }
-}
-
-#define ROW(row_name, its_op, takes_it, runs_it)                                                                       \
-    {                                                                                                                  \
-        .name = row_name, .backend = "cpu", .op = its_op, .rank = 20, .needs = CPU_AVX2, .takes = takes_it,            \
-        .tasks = tasks_of_tokens, .run = runs_it,                                                                      \
-    }
-
 static const krow rows[] = {
-    ROW("embed.affine.avx2", KOP_EMBED, embed_takes, embed_run),
-    ROW("rope.avx2", KOP_ROPE, takes_f32, rope_run),
-    ROW("kv_store.avx2", KOP_KV_STORE, kv_store_takes, kv_store_run),
-    ROW("add.avx2", KOP_ADD, takes_f32, add_run),
+    {
+        .name = "embed.affine.avx2",
+        .backend = "cpu",
+        .op = KOP_EMBED,
+        .rank = 20,
+        .needs = CPU_AVX2,
+        .takes = embed_takes,
+        .tasks = embed_tasks,
+        .run = embed_run,
+    },
+    ROW(rope, KOP_ROPE, takes_f32),
+    ROW(kv_store, KOP_KV_STORE, kv_store_takes),
+    ROW(add, KOP_ADD, takes_f32),
 };
 const krow_table ops_avx2_rows = KROW_TABLE(rows);
