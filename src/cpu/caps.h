@@ -8,7 +8,7 @@
 
 enum cpu_caps {
     CPU_AVX2 = 1 << 0,   /* AVX2, FMA, F16C, BMI2 */
-    CPU_AVX512 = 1 << 1, /* AVX-512 F, BW, VL, DQ */
+    CPU_AVX512 = 1 << 1, /* AVX-512 F, BW, VL, DQ: files named *_avx512.c; with VNNI *_avx512vnni.c */
     CPU_VNNI = 1 << 2,   /* AVX-512 VNNI */
     CPU_BF16 = 1 << 3,   /* AVX-512 BF16, or Arm bf16 */
     CPU_VBMI = 1 << 4,   /* AVX-512 VBMI */
