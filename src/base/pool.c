@@ -112,6 +112,13 @@ void pool_run(pool *p, void (*fn)(void *, int), void *user) {
     pool_barrier(p);
 }
 
+void pool_pause(int n) {
+    if (n < SPINS)
+        cpu_relax();
+    else
+        sched_yield();
+}
+
 int pool_size(const pool *p) {
     return p->size;
 }

@@ -20,5 +20,8 @@ int pool_available(void);
 void pool_run(pool *p, void (*fn)(void *user, int index), void *user);
 /* Inside pool_run: waits until all threads came here. What they wrote before is visible after. */
 void pool_barrier(pool *p);
+/* For loops that wait for another thread's word: the n-th turn (0, 1, ...) is a pause of the processor, from some tens
+ * of microseconds on an offer to the scheduler to run someone else. */
+void pool_pause(int n);
 
 #endif

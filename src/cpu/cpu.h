@@ -16,12 +16,14 @@ typedef struct cpu_step {
     const krow *row;
     kcall call;
     int64_t n_tasks, chunk; /* of the current run: threads take `chunk` tasks at a time */
-    bool barrier;           /* wait for all threads first: it reads or overwrites what an earlier step touched */
+    bool barrier;           /* all tasks before it must be done: it reads or overwrites what an earlier step touched */
     int plan_step;
 } cpu_step;
 
+/* How far a step is in the current run. */
 typedef struct cpu_counter {
-    _Alignas(64) _Atomic int64_t next;
+    _Alignas(64) _Atomic int64_t next; /* the first task that nobody has taken */
+    _Atomic int64_t done;              /* tasks that are finished */
 } cpu_counter;
 
 /* The plan, lowered for n_tokens and n_outputs. */

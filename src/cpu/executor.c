@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Runs the plan on the thread pool: all threads walk the same program, take tasks of the current step from a shared
- * counter, and meet at the barriers. Who computes a task never changes its result. */
+ * counter, and wait where a step needs what earlier ones make. Who computes a task never changes its result. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,21 +16,34 @@ typedef struct run_job {
     cpu_program *p;
 } run_job;
 
+/* Takes tasks of a step until there are none. */
+static void work_on(const cpu_step *s, cpu_counter *c, void *scratch) {
+    for (int64_t t; (t = atomic_fetch_add_explicit(&c->next, s->chunk, memory_order_relaxed)) < s->n_tasks;) {
+        const int64_t end = min_i64(t + s->chunk, s->n_tasks);
+        s->row->run(s->row, &s->call, t, end, scratch);
+        atomic_fetch_add_explicit(&c->done, end - t, memory_order_release);
+    }
+}
+
+/* Waits for tasks, not for threads: one that the system has put aside between two tasks holds up nobody, and finds its
+ * share done when it comes back. */
+static void await(const cpu_step *s, cpu_counter *c) {
+    for (int n = 0; atomic_load_explicit(&c->done, memory_order_acquire) < s->n_tasks; n++) pool_pause(n);
+}
+
 static void walk(void *user, int thread) {
     const run_job *job = user;
+    const executor *base = &job->e->base;
     cpu_program *p = job->p;
     void *scratch = job->e->scratch + (size_t)thread * job->e->scratch_stride;
-    for (int i = 0; i < p->n_steps; i++) {
+    for (int i = 0, since = 0; i < p->n_steps; i++) {
         cpu_step *s = &p->steps[i];
-        if (s->barrier) pool_barrier(job->e->threads);
-        _Atomic int64_t *next = &p->counters[i].next;
-        for (int64_t t; (t = atomic_fetch_add_explicit(next, s->chunk, memory_order_relaxed)) < s->n_tasks;)
-            s->row->run(s->row, &s->call, t, min_i64(t + s->chunk, s->n_tasks), scratch);
-        if (job->e->base.observer) {
-            pool_barrier(job->e->threads);
-            if (thread == 0) job->e->base.observer(job->e->base.observer_user, s->plan_step, &s->call);
-            pool_barrier(job->e->threads);
-        }
+        for (; s->barrier && since < i; since++) await(&p->steps[since], &p->counters[since]);
+        work_on(s, &p->counters[i], scratch);
+        if (!base->observer) continue;
+        pool_barrier(job->e->threads);
+        if (thread == 0) base->observer(base->observer_user, s->plan_step, &s->call);
+        pool_barrier(job->e->threads);
     }
 }
 
@@ -80,6 +93,7 @@ static void deal_tasks(const cpu_executor *e, cpu_step *s, cpu_counter *counter)
     s->n_tasks = s->row->tasks(s->row, &s->call);
     s->chunk = n_threads == 1 ? s->n_tasks : max_i64(1, s->n_tasks / (n_threads * 4));
     atomic_store_explicit(&counter->next, 0, memory_order_relaxed);
+    atomic_store_explicit(&counter->done, 0, memory_order_relaxed);
 }
 
 static nb_status run(executor *base, const batch *b, const float **logits, nb_error *err) {
