@@ -3,8 +3,9 @@
  * The packed orders "affine.r8" and "affine.r16" of affine weights: R = 8 or 16 rows stand interleaved in a tile, so
  * that each 32-bit lane of a vector of R lanes belongs to one output and dot products need no horizontal sums.
  *
- *   weight = tiles of R rows (the last one padded with zeros)
- *   tile   = its groups, one behind the other
+ *   weight = pairs of tiles of R rows (what the last pair lacks is zeros)
+ *   pair   = for each group of columns the first tile's, then the second's: rows that are multiplied together are read
+ *            as one stream
  *   group  = scales[R], biases[R] (as stored), then a block for each 32 columns
  *   block  = `bits` vectors of R lanes of 4 bytes, made of bit planes: 2 = 2, 3 = 2 + 1, 4 = 4, 5 = 4 + 1, 6 = 4 + 2, 8
  * = 8 (low bits first). With step i = columns 4 i to 4 i + 3, one byte b of a lane for each: a plane of 4 bits holds
@@ -28,11 +29,15 @@ static inline size_t affine_group_bytes(const kweight *w, int lanes) {
     size_t a_row = 2 * dtype_size(w->type) + (size_t)w->group_size * (size_t)w->bits / 8;
     return (size_t)lanes * a_row;
 }
-static inline size_t affine_tile_bytes(const kweight *w, int lanes) {
-    return (size_t)(w->k / w->group_size) * affine_group_bytes(w, lanes);
+static inline size_t affine_pair_bytes(const kweight *w, int lanes) {
+    return (size_t)(w->k / w->group_size) * 2 * affine_group_bytes(w, lanes);
 }
-static inline int64_t affine_tiles(const kweight *w, int lanes) {
-    return div_up(w->n, lanes);
+/* Of a tile's first group; its next ones follow at distances of two groups. */
+static inline size_t affine_tile_offset(const kweight *w, int lanes, int64_t tile) {
+    return (size_t)(tile / 2) * affine_pair_bytes(w, lanes) + (size_t)(tile % 2) * affine_group_bytes(w, lanes);
+}
+static inline int64_t affine_pairs(const kweight *w, int lanes) {
+    return div_up(w->n, 2 * lanes);
 }
 
 #endif

@@ -87,6 +87,7 @@ ALWAYS_INLINE void pack_8_rows(const kweight *w, const uint8_t *src, int rows, u
                 codes[r] = r < rows ? codes_as_bytes(src + (size_t)r * row_bytes, bits) : _mm256_setzero_si256();
             put_block(codes, bits, to, lanes);
         }
+        to += affine_group_bytes(w, lanes); /* the other tile's */
     }
 }
 
@@ -104,7 +105,7 @@ ALWAYS_INLINE void pack_codes(const kweight *w, int64_t row, uint8_t *to, int bi
 
 ALWAYS_INLINE void pack_scales(const kweight *w, int64_t row, uint8_t *to, size_t size, int lanes) {
     int64_t n_groups = w->k / w->group_size, rows = min_i64(lanes, w->n - row);
-    size_t step = affine_group_bytes(w, lanes);
+    size_t step = 2 * affine_group_bytes(w, lanes);
     const void *from[2] = {w->scales, w->biases};
     for (int which = 0; which < 2; which++)
         for (int lane = 0; lane < lanes; lane++) {
@@ -119,11 +120,10 @@ ALWAYS_INLINE void pack_scales(const kweight *w, int64_t row, uint8_t *to, size_
         }
 }
 
-ALWAYS_INLINE void pack_tiles(const kweight *w, void *to, int64_t begin, int64_t end, int lanes) {
-    size_t tile_bytes = affine_tile_bytes(w, lanes);
-    for (int64_t tile = begin; tile < end; tile++) {
+ALWAYS_INLINE void pack_pairs(const kweight *w, void *to, int64_t begin, int64_t end, int lanes) {
+    for (int64_t tile = 2 * begin; tile < 2 * end; tile++) {
         int64_t row = tile * lanes;
-        uint8_t *out = (uint8_t *)to + (size_t)tile * tile_bytes;
+        uint8_t *out = (uint8_t *)to + affine_tile_offset(w, lanes, tile);
         if (w->type == DT_F32)
             pack_scales(w, row, out, 4, lanes);
         else
@@ -160,13 +160,13 @@ static bool affine_takes(const kweight *w) {
 
 #define LAYOUT(lanes)                                                                                                  \
     static size_t bytes_r##lanes(const kweight *w) {                                                                   \
-        return (size_t)affine_tiles(w, lanes) * affine_tile_bytes(w, lanes);                                           \
+        return (size_t)affine_pairs(w, lanes) * affine_pair_bytes(w, lanes);                                           \
     }                                                                                                                  \
     static int64_t tasks_r##lanes(const kweight *w) {                                                                  \
-        return affine_tiles(w, lanes);                                                                                 \
+        return affine_pairs(w, lanes);                                                                                 \
     }                                                                                                                  \
     static void pack_r##lanes(const kweight *w, void *to, int64_t begin, int64_t end) {                                \
-        pack_tiles(w, to, begin, end, lanes);                                                                          \
+        pack_pairs(w, to, begin, end, lanes);                                                                          \
     }                                                                                                                  \
     const klayout affine_r##lanes = {"affine.r" #lanes, affine_takes, bytes_r##lanes, tasks_r##lanes, pack_r##lanes};
 

@@ -11,7 +11,7 @@
 #include "cpu/x86/affine_layout.h"
 #include "quant/xform.h"
 
-enum { LANES = 8, TILES = 2, MAX_TOKENS = 2, PREFETCH = 2560 }; /* bytes of weights ahead */
+enum { LANES = 8, TILES = 2, MAX_TOKENS = 2, PREFETCH = 6144 }; /* bytes of weights ahead */
 typedef __m256 vfloat;
 typedef __m256i vint;
 
@@ -132,8 +132,8 @@ ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *con
 #include "cpu/x86/matmul_affine_tmpl.h"
 
 #define STEP(bits, tokens)                                                                                             \
-    static void step_##bits##_##tokens(const job *j, int64_t tile, int64_t token) {                                    \
-        step(j, tile, token, tokens, bits);                                                                            \
+    static void step_##bits##_##tokens(const job *j, int64_t pair, int64_t token) {                                    \
+        step(j, pair, token, tokens, bits);                                                                            \
     }
 #define RUN(bits)                                                                                                      \
     STEP(bits, 1)                                                                                                      \

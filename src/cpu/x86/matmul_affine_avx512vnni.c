@@ -10,7 +10,7 @@
 #include "cpu/unroll.h"
 #include "cpu/x86/affine_layout.h"
 
-enum { LANES = 16, TILES = 2, MAX_TOKENS = 6, PREFETCH = 2560 }; /* bytes of weights ahead */
+enum { LANES = 16, TILES = 2, MAX_TOKENS = 6, PREFETCH = 4096 }; /* bytes of weights ahead */
 typedef __m512 vfloat;
 typedef __m512i vint;
 
@@ -126,8 +126,8 @@ ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *con
 #include "cpu/x86/matmul_affine_tmpl.h"
 
 #define STEP(bits, tokens)                                                                                             \
-    static void step_##bits##_##tokens(const job *j, int64_t tile, int64_t token) {                                    \
-        step(j, tile, token, tokens, bits);                                                                            \
+    static void step_##bits##_##tokens(const job *j, int64_t pair, int64_t token) {                                    \
+        step(j, pair, token, tokens, bits);                                                                            \
     }
 #define RUN(bits)                                                                                                      \
     STEP(bits, 1)                                                                                                      \

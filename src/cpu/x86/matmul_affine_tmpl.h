@@ -25,8 +25,8 @@ enum { TOKEN_BLOCK = 96 }; /* tokens of a task */
 typedef struct job {
     const kcall *call;
     const uint8_t *weights;
-    size_t tile_bytes, group_bytes;
-    int64_t n_tiles, n_groups, n, m;
+    size_t pair_bytes, group_bytes;
+    int64_t n_groups, n, m;
     int n_blocks; /* of 32 columns, in a group */
     const int32_t *codes;
     int64_t codes_stride; /* in int32: a token's 3 bytes per column */
@@ -40,13 +40,11 @@ ALWAYS_INLINE vfloat add_group(vfloat sum, vint upper, vint lower, vfloat scale,
 }
 
 /* Sums of `tiles` tiles and `tokens` tokens. */
-ALWAYS_INLINE void sum_groups(const job *j, int64_t tile, int64_t token, int tiles, int tokens, int bits,
+ALWAYS_INLINE void sum_groups(const job *j, int64_t pair, int64_t token, int tiles, int tokens, int bits,
                               vfloat sums[TILES][MAX_TOKENS]) {
     const uint8_t *w[TILES];
-    UNROLL for (int v = 0; v < tiles; v++) {
-        int64_t t = min_i64(tile + v, j->n_tiles - 1); /* behind an odd last tile: its sums are not stored */
-        w[v] = j->weights + (size_t)t * j->tile_bytes;
-    }
+    UNROLL for (int v = 0; v < tiles; v++) w[v] =
+        j->weights + (size_t)pair * j->pair_bytes + (size_t)v * j->group_bytes;
     const int32_t *x[MAX_TOKENS];
     UNROLL for (int t = 0; t < tokens; t++) x[t] = j->codes + (token + t) * j->codes_stride;
     const float *x_scale = j->scales + token * j->n_groups, *x_sum = j->sums + token * j->n_groups;
@@ -65,17 +63,17 @@ ALWAYS_INLINE void sum_groups(const job *j, int64_t tile, int64_t token, int til
                 int64_t at = t * j->n_groups + g;
                 sums[v][t] = add_group(sums[v][t], upper[v][t], lower[v][t], scale, bias, x_scale[at], x_sum[at]);
             }
-            w[v] += j->group_bytes;
+            w[v] += TILES * j->group_bytes;
         }
         UNROLL for (int t = 0; t < tokens; t++) x[t] += j->n_blocks * X_BLOCK;
     }
 }
 
-ALWAYS_INLINE void store_sums(const job *j, int64_t tile, int64_t token, int tiles, int tokens,
+ALWAYS_INLINE void store_sums(const job *j, int64_t pair, int64_t token, int tiles, int tokens,
                               vfloat sums[TILES][MAX_TOKENS]) {
     const kcall *c = j->call;
     UNROLL for (int v = 0; v < tiles; v++) {
-        int64_t row = (tile + v) * LANES;
+        int64_t row = (pair * TILES + v) * LANES;
         int n = (int)min_i64(LANES, j->n - row);
         if (n <= 0) break;
         vfloat bias = f_zero();
@@ -96,10 +94,10 @@ ALWAYS_INLINE void store_sums(const job *j, int64_t tile, int64_t token, int til
     }
 }
 
-ALWAYS_INLINE void step(const job *j, int64_t tile, int64_t token, int tokens, int bits) {
+ALWAYS_INLINE void step(const job *j, int64_t pair, int64_t token, int tokens, int bits) {
     vfloat sums[TILES][MAX_TOKENS];
-    sum_groups(j, tile, token, TILES, tokens, bits, sums);
-    store_sums(j, tile, token, TILES, tokens, sums);
+    sum_groups(j, pair, token, TILES, tokens, bits, sums);
+    store_sums(j, pair, token, TILES, tokens, sums);
 }
 
 static int64_t token_blocks(const kcall *c) {
@@ -108,7 +106,7 @@ static int64_t token_blocks(const kcall *c) {
 
 static int64_t affine_tasks(const krow *row, const kcall *c) {
     (void)row;
-    return div_up(affine_tiles(c->w, LANES), TILES) * token_blocks(c);
+    return affine_pairs(c->w, LANES) * token_blocks(c);
 }
 
 static bool affine_row_takes(const krow *row, const kcall *c) {
@@ -118,7 +116,7 @@ static bool affine_row_takes(const krow *row, const kcall *c) {
            (!c->residual.data || c->residual.type == DT_F32);
 }
 
-typedef void step_fn(const job *j, int64_t tile, int64_t token);
+typedef void step_fn(const job *j, int64_t pair, int64_t token);
 
 /* Tasks are blocks of tokens times pairs of tiles, the tiles of one block side by side. */
 static void run_tasks(const kcall *c, int64_t begin, int64_t end, step_fn *const steps[MAX_TOKENS]) {
@@ -126,9 +124,8 @@ static void run_tasks(const kcall *c, int64_t begin, int64_t end, step_fn *const
     job j = {
         .call = c,
         .weights = w->packed,
-        .tile_bytes = affine_tile_bytes(w, LANES),
+        .pair_bytes = affine_pair_bytes(w, LANES),
         .group_bytes = affine_group_bytes(w, LANES),
-        .n_tiles = affine_tiles(w, LANES),
         .n_groups = w->k / w->group_size,
         .n = w->n,
         .m = c->y.rows,
@@ -138,13 +135,13 @@ static void run_tasks(const kcall *c, int64_t begin, int64_t end, step_fn *const
         .scales = xform_scales(&c->x),
         .sums = xform_sums(&c->x),
     };
-    int64_t pairs = div_up(j.n_tiles, TILES);
+    int64_t pairs = affine_pairs(w, LANES);
     for (int64_t task = begin; task < end; task++) {
-        int64_t tile = task % pairs * TILES, token = task / pairs * TOKEN_BLOCK;
+        int64_t pair = task % pairs, token = task / pairs * TOKEN_BLOCK;
         int64_t last = min_i64(token + TOKEN_BLOCK, j.m);
         while (token < last) {
             int64_t tokens = min_i64(MAX_TOKENS, last - token);
-            steps[tokens - 1](&j, tile, token);
+            steps[tokens - 1](&j, pair, token);
             token += tokens;
         }
     }
