@@ -11,7 +11,7 @@
 #include "cpu/x86/affine_layout.h"
 #include "quant/xform.h"
 
-enum { LANES = 8, TILES = 2, MAX_TOKENS = 2, PREFETCH = 6144 }; /* bytes of weights ahead */
+enum { LANES = 8, TILES = 2, MAX_TOKENS = 2, PREFETCH = 8192 }; /* bytes of weights ahead */
 typedef __m256 vfloat;
 typedef __m256i vint;
 
@@ -122,7 +122,7 @@ ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *con
         UNROLL for (int t = 0; t < tokens; t++) q[t] = x[t] + b * X_BLOCK;
         if (tokens == 1)
             UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int i = 0; i < bits; i += 2)
-                _mm_prefetch((const char *)(block[v] + 32 * i + PREFETCH), _MM_HINT_T0);
+                _mm_prefetch((const char *)(block[v] + 32 * i + PREFETCH), _MM_HINT_T1);
         add_block(tiles, tokens, bits, 0, block, q, upper, lower);
         RELOAD(tokens, q);
         if (bits == 8) add_block(tiles, tokens, bits, 1, block, q, upper, lower);

@@ -10,7 +10,7 @@
 #include "cpu/unroll.h"
 #include "cpu/x86/affine_layout.h"
 
-enum { LANES = 16, TILES = 2, MAX_TOKENS = 6, PREFETCH = 4096 }; /* bytes of weights ahead */
+enum { LANES = 16, TILES = 2, MAX_TOKENS = 6, PREFETCH = 8192 }; /* bytes of weights ahead */
 typedef __m512 vfloat;
 typedef __m512i vint;
 
@@ -108,7 +108,7 @@ ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *con
         UNROLL for (int i = 0; i < 8; i++) {
             UNROLL for (int v = 0; v < tiles; v++) {
                 const uint8_t *block = w[v] + b * bits * 64;
-                if (tokens == 1 && i < bits) _mm_prefetch((const char *)(block + 64 * i + PREFETCH), _MM_HINT_T0);
+                if (tokens == 1 && i < bits) _mm_prefetch((const char *)(block + 64 * i + PREFETCH), _MM_HINT_T1);
                 vint codes = step_codes(block, i, bits);
                 UNROLL for (int t = 0; t < tokens; t++) {
                     const int32_t *q = x[t] + b * X_BLOCK + i;

@@ -8,11 +8,15 @@
  * and not on how many tokens are computed at once or on which thread: the results of a batch equal those of its rows
  * alone, bit for bit.
  *
- * The including file defines LANES, TILES, MAX_TOKENS, vfloat, vint and
+ * The including file defines LANES, TILES, MAX_TOKENS, PREFETCH, vfloat, vint and
  *   vfloat load_scales(const uint8_t *p, dtype type), f_zero(), f_set1(float), f_mul, f_add, f_fma(a, b, c) = a b + c,
  *   f_from_int(vint), f_load_part / f_store_part(float *, int n, ..) for the first n lanes,
  *   group_dot(tiles, tokens, bits, w, x, n_blocks, upper[][], lower[][]): the dot products of one group; upper those
- *   of the high plane * 256 and the middle plane, at most 255 * 128 * (XFORM_MAX / 256 + 1) < 2^31. */
+ *   of the high plane * 256 and the middle plane, at most 255 * 128 * (XFORM_MAX / 256 + 1) < 2^31.
+ *
+ * A single token's weights are prefetched into the second cache: the first one has too few misses under way at a time
+ * for a core to draw all that memory gives. Every line must be asked for, scales too; one that is left out costs its
+ * whole latency in each group. */
 #include <string.h>
 
 #include "cpu/x86/affine_layout.h"
@@ -55,7 +59,10 @@ ALWAYS_INLINE void sum_groups(const job *j, int64_t pair, int64_t token, int til
     for (int64_t g = 0; g < j->n_groups; g++) {
         vint upper[TILES][MAX_TOKENS], lower[TILES][MAX_TOKENS];
         const uint8_t *codes[TILES];
-        UNROLL for (int v = 0; v < tiles; v++) codes[v] = w[v] + 2 * scale_bytes;
+        UNROLL for (int v = 0; v < tiles; v++) {
+            codes[v] = w[v] + 2 * scale_bytes;
+            if (tokens == 1) _mm_prefetch((const char *)(w[v] + PREFETCH), _MM_HINT_T1);
+        }
         group_dot(tiles, tokens, bits, codes, x, j->n_blocks, upper, lower);
         UNROLL for (int v = 0; v < tiles; v++) {
             vfloat scale = load_scales(w[v], type), bias = load_scales(w[v] + scale_bytes, type);
