@@ -110,10 +110,6 @@ const plan_spec *plan_specs(const plan_builder *b, size_t *n) {
     return b->specs.items;
 }
 
-bool plan_has(const plan_builder *b, const char *module, bool dry) {
-    return b->source.files ? weight_tensor(&b->source, module, "weight") != NULL : dry;
-}
-
 int plan_fail(plan_builder *b, nb_status status, const char *format, ...) {
     if (b->status) return PLAN_NONE;
     char text[sizeof b->error.text];

@@ -27,8 +27,6 @@ nb_status plan_builder_new(const weights *files, const cJSON *quantization, plan
 nb_status plan_finish(plan_builder *b, int logits, plan **out, nb_error *err);
 /* What was asked for so far; lives as long as the builder. */
 const plan_spec *plan_specs(const plan_builder *b, size_t *n);
-/* Whether <module>.weight is in the files (or, in a dry build, what `dry` says). */
-bool plan_has(const plan_builder *b, const char *module, bool dry);
 /* A fault that the family found itself. Returns PLAN_NONE. */
 int plan_fail(plan_builder *b, nb_status status, const char *format, ...) NB_PRINTF(3, 4);
 
