@@ -23,7 +23,7 @@
 enum { MAX_CONFIG = 16 << 20, BLOCK = 1 << 20 };
 
 /* What a tensor is filled with. */
-typedef enum fill { FILL_BITS, FILL_CONSTANT, FILL_UNIFORM } fill;
+typedef enum fill { FILL_BITS, FILL_E4M3, FILL_CONSTANT, FILL_UNIFORM } fill; /* E4M3: bits without a NaN */
 
 typedef struct part {
     dtype type;
@@ -55,7 +55,8 @@ static uint64_t next_random(uint64_t s[2]) {
 
 /* ---- Which tensors --------------------------------------------------------------------------------------------- */
 
-static nb_status declare(maker *m, const char *name, dtype type, int64_t rows, int64_t cols, fill how, double value,
+/* A tensor of up to three dimensions, the outer ones 0 where there are fewer. */
+static nb_status declare(maker *m, const char *name, dtype type, const int64_t shape[3], fill how, double value,
                          nb_error *err) {
     if (m->n_parts == m->cap_parts) {
         size_t cap = 2 * m->cap_parts + 64;
@@ -64,23 +65,42 @@ static nb_status declare(maker *m, const char *name, dtype type, int64_t rows, i
         m->parts = parts;
         m->cap_parts = cap;
     }
-    const int64_t shape[2] = {rows, cols};
-    int64_t count = 0, bytes = 0;
-    if (!i64_mul(rows, cols ? cols : 1, &count) || !i64_mul(count, (int64_t)dtype_size(type), &bytes))
-        return err_set(err, NB_ERR_FORMAT, "%s: too large", name);
+    int first = 0;
+    while (first < 2 && shape[first] == 0) first++;
+    int64_t bytes = (int64_t)dtype_size(type);
+    for (int i = first; i < 3; i++)
+        if (!i64_mul(bytes, shape[i], &bytes)) return err_set(err, NB_ERR_FORMAT, "%s: too large", name);
     m->parts[m->n_parts++] = (part){type, how, value, (size_t)bytes};
-    return st_writer_declare(m->writer, name, type, cols ? 2 : 1, shape, NULL, err);
+    return st_writer_declare(m->writer, name, type, 3 - first, shape + first, NULL, err);
 }
 
 /* How a matrix is quantized: as MLX does it, every one whose columns fill groups, unless config.json names it. */
 static nb_status quant_of(const maker *m, const plan_spec *spec, quant_params *q, nb_error *err) {
     bool named = false;
     *q = (quant_params){0};
-    if (!m->global.quantized) return NB_OK;
+    if (!m->global.quantized || spec->is_conv) return NB_OK;
     nb_status status = quant_for(m->quantization, "", spec->name, q, &named, err);
     if (status || named) return status;
     if (spec->k % m->global.group_size == 0) *q = m->global;
     return NB_OK;
+}
+
+/* The byte that stands for a scale of about `scale` in a mode whose scales are bytes. */
+static double scale_byte(wmode mode, double scale) {
+    const int exponent = (int)floor(log2(scale));
+    return mode == W_NVFP4 ? fmax(0, exponent + 7) * 8 : fmax(0, exponent + 127);
+}
+
+static nb_status declare_scales(maker *m, const plan_spec *spec, const quant_params *q, double largest, nb_error *err) {
+    static const double most[W_MODE_COUNT] = {[W_MXFP4] = 6, [W_MXFP8] = 448, [W_NVFP4] = 6};
+    const int64_t shape[3] = {spec->n_experts, spec->n, spec->k / q->group_size};
+    char name[600];
+    snprintf(name, sizeof name, "%s.scales", spec->name);
+    if (q->mode != W_AFFINE)
+        return declare(m, name, DT_U8, shape, FILL_CONSTANT, scale_byte(q->mode, largest / most[q->mode]), err);
+    nb_status status = declare(m, name, m->type, shape, FILL_CONSTANT, 2 * largest / ((1 << q->bits) - 1), err);
+    snprintf(name, sizeof name, "%s.biases", spec->name);
+    return status ? status : declare(m, name, m->type, shape, FILL_CONSTANT, -largest, err);
 }
 
 /* Weights are about as large as trained ones, 1 / sqrt(k), so that nothing overflows on the way through the layers. */
@@ -89,31 +109,30 @@ static nb_status declare_matrix(maker *m, const plan_spec *spec, nb_error *err) 
     quant_params q;
     nb_status status = quant_of(m, spec, &q, err);
     if (status) return status;
-    double largest = sqrt(3.0 / (double)spec->k);
+    const double largest = sqrt(3.0 / (double)spec->k);
+    int64_t shape[3] = {spec->n_experts, spec->n, spec->k};
+    if (spec->is_conv) memcpy(shape, (int64_t[]){spec->n, spec->k, 1}, sizeof shape);
     snprintf(name, sizeof name, "%s.weight", spec->name);
-    if (!q.quantized) return declare(m, name, m->type, spec->n, spec->k, FILL_UNIFORM, largest, err);
+    if (!q.quantized) return declare(m, name, m->type, shape, FILL_UNIFORM, largest, err);
     if (spec->k % q.group_size != 0)
         return err_set(err, NB_ERR_FORMAT, "config.json: %s has %lld columns, no multiple of its group_size %d",
                        spec->name, (long long)spec->k, q.group_size);
-    int64_t groups = spec->k / q.group_size;
-    status = declare(m, name, DT_U32, spec->n, spec->k * q.bits / 32, FILL_BITS, 0, err);
-    snprintf(name, sizeof name, "%s.scales", spec->name);
-    if (!status)
-        status = declare(m, name, m->type, spec->n, groups, FILL_CONSTANT, 2 * largest / ((1 << q.bits) - 1), err);
-    snprintf(name, sizeof name, "%s.biases", spec->name);
-    if (!status) status = declare(m, name, m->type, spec->n, groups, FILL_CONSTANT, -largest, err);
-    return status;
+    shape[2] = spec->k * q.bits / 32;
+    status = declare(m, name, DT_U32, shape, q.mode == W_MXFP8 ? FILL_E4M3 : FILL_BITS, 0, err);
+    return status ? status : declare_scales(m, spec, &q, largest, err);
 }
 
 static nb_status declare_all(maker *m, const plan_spec *specs, size_t n, nb_error *err) {
     nb_status status = NB_OK;
     for (size_t i = 0; i < n && !status; i++) {
+        const plan_spec *s = &specs[i];
+        const int64_t shape[3] = {0, s->n_experts, s->n};
         char name[600];
-        snprintf(name, sizeof name, "%s.%s", specs[i].name, specs[i].is_bias ? "bias" : "weight");
-        if (specs[i].k > 0)
-            status = declare_matrix(m, &specs[i], err);
+        snprintf(name, sizeof name, "%s%s%s", s->name, *s->suffix ? "." : "", s->suffix);
+        if (s->k > 0)
+            status = declare_matrix(m, s, err);
         else
-            status = declare(m, name, m->type, specs[i].n, 0, FILL_CONSTANT, specs[i].is_bias ? 0 : 1, err);
+            status = declare(m, name, m->type, shape, FILL_CONSTANT, strcmp(s->suffix, "bias") == 0 ? 0 : 1, err);
     }
     return status;
 }
@@ -121,15 +140,18 @@ static nb_status declare_all(maker *m, const plan_spec *specs, size_t n, nb_erro
 /* ---- What they hold -------------------------------------------------------------------------------------------- */
 
 static void fill_block(maker *m, const part *t) {
-    if (t->how == FILL_BITS) {
+    if (t->how == FILL_BITS || t->how == FILL_E4M3) {
+        const uint64_t mask = t->how == FILL_BITS ? UINT64_MAX : 0xf7f7f7f7f7f7f7f7u;
         uint64_t *to = (uint64_t *)(void *)m->block;
-        for (size_t i = 0; i < BLOCK / sizeof *to; i++) to[i] = next_random(m->state);
+        for (size_t i = 0; i < BLOCK / sizeof *to; i++) to[i] = next_random(m->state) & mask;
         return;
     }
     for (size_t i = 0; i < BLOCK / dtype_size(t->type); i++) {
         double x = t->value;
         if (t->how == FILL_UNIFORM) x *= (double)(int64_t)next_random(m->state) * 0x1p-63;
-        if (t->type == DT_F32)
+        if (t->type == DT_U8)
+            m->block[i] = (uint8_t)x;
+        else if (t->type == DT_F32)
             ((float *)(void *)m->block)[i] = (float)x;
         else
             ((uint16_t *)(void *)m->block)[i] = t->type == DT_F16 ? f32_to_f16((float)x) : f32_to_bf16((float)x);

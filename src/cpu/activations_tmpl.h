@@ -70,7 +70,8 @@ static void quantize_run(const krow *row, const kcall *c, int64_t begin, int64_t
 static bool rmsnorm_takes(const krow *row, const kcall *c) {
     (void)row;
     int64_t size = c->x.cols / c->n_parts;
-    return c->x.type == DT_F32 && y_is_known(&c->y) && (c->y.type == DT_F32 || size % c->y.group == 0);
+    return c->x.type == DT_F32 && y_is_known(&c->y) && c->offset == 0 &&
+           (c->y.type == DT_F32 || size % c->y.group == 0);
 }
 
 static float sum_of_squares(const float *x, int64_t n) {
@@ -122,7 +123,8 @@ static void rmsnorm_run(const krow *row, const kcall *c, int64_t begin, int64_t 
 
 static bool silu_mul_takes(const krow *row, const kcall *c) {
     (void)row;
-    return c->x.type == DT_F32 && c->z.type == DT_F32 && y_is_known(&c->y);
+    return c->x.type == DT_F32 && c->z.type == DT_F32 && y_is_known(&c->y) && c->act == ACT_SILU &&
+           c->x.cols == c->y.cols;
 }
 
 static vfloat silu_mul_vector(vfloat x, vfloat z) {
@@ -162,4 +164,4 @@ static void silu_mul_run(const krow *row, const kcall *c, int64_t begin, int64_t
         .takes = what##_takes, .tasks = tasks_of_tokens, .run = what##_run,                                            \
     }
 
-static const krow rows[] = {ROW(quantize, KOP_QUANTIZE), ROW(rmsnorm, KOP_RMSNORM), ROW(silu_mul, KOP_SILU_MUL)};
+static const krow rows[] = {ROW(quantize, KOP_QUANTIZE), ROW(rmsnorm, KOP_RMSNORM), ROW(silu_mul, KOP_ACT_MUL)};

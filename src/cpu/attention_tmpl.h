@@ -48,7 +48,7 @@ typedef struct group {
 
 static bool attention_takes(const krow *row, const kcall *c) {
     (void)row;
-    return c->x.type == DT_F32 && c->y.type == DT_F32 && c->keys.head_dim % LANES == 0;
+    return !c->weight.data && c->x.type == DT_F32 && c->y.type == DT_F32 && c->keys.head_dim % LANES == 0;
 }
 
 static size_t attention_scratch(const krow *row, const kcall *c) {

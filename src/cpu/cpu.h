@@ -46,12 +46,14 @@ typedef struct cpu_executor {
     unsigned caps;
     char device[96];
     int64_t n_batch;
-    kweight *weights; /* [plan.n_weights], with their packed copies */
+    kweight *weights; /* [plan.n_weights], with their packed copies; those of experts in... */
+    kweight *experts; /* ...one array */
     uint8_t *packed;
     size_t packed_size;
     kpages *keys, *values; /* [plan.n_caches] */
+    kstates *states;       /* [plan.n_states] */
     /* The batch of the current run, at fixed addresses so that programs can be kept. */
-    int32_t *tokens, *positions, *outputs;
+    int32_t *tokens, *positions, *slots, *outputs;
     const int32_t **tables;
     uint8_t *work; /* values and forms; reserved for the largest program */
     size_t work_size;
@@ -67,6 +69,10 @@ typedef struct cpu_executor {
 /* load.c: fills e->weights, e->packed. Reports progress as the stage "load". */
 nb_status cpu_load_weights(cpu_executor *e, const executor_options *options, nb_error *err);
 void cpu_free_weights(cpu_executor *e);
+/* Columns that share a scale in the quantized form of activations for w; 0: w is only multiplied with fp32. */
+static inline int64_t cpu_form_group(const kweight *w) {
+    return w->mode == W_PLAIN || w->mode == W_NVFP4 ? 0 : w->group_size;
+}
 /* Anonymous zeroed memory that is only taken as it is touched; NULL when there is no address space. */
 void *cpu_reserve(size_t bytes);
 void cpu_unreserve(void *p, size_t bytes);

@@ -108,6 +108,7 @@ static nb_status run(executor *base, const batch *b, const float **logits, nb_er
     memcpy(e->tokens, b->tokens, n * sizeof *e->tokens);
     memcpy(e->positions, b->positions, n * sizeof *e->positions);
     memcpy(e->tables, b->tables, n * sizeof *e->tables);
+    if (base->plan->n_states) memcpy(e->slots, b->slots, n * sizeof *e->slots);
     if (b->n_outputs) memcpy(e->outputs, b->outputs, (size_t)b->n_outputs * sizeof *e->outputs);
     for (int i = 0; i < p->n_steps; i++) deal_tasks(e, &p->steps[i], &p->counters[i]);
     run_job job = {e, p};
@@ -156,6 +157,37 @@ static void copy_page(executor *base, int32_t from, int32_t to, int64_t n_slots)
     }
 }
 
+/* ---- Recurrent states ------------------------------------------------------------------------------------------- */
+
+static size_t states_bytes(const kstates *s) {
+    return (size_t)s->n_slots * (size_t)s->size * sizeof *s->data;
+}
+
+static nb_status make_states(cpu_executor *e, const executor_options *o, nb_error *err) {
+    const plan *p = e->base.plan;
+    e->states = calloc((size_t)p->n_states + 1, sizeof *e->states);
+    if (!e->states) return err_no_memory(err, "recurrent states", 0);
+    for (int i = 0; i < p->n_states; i++) {
+        e->states[i] = (kstates){NULL, o->n_slots, p->states[i].size};
+        e->states[i].data = cpu_reserve(states_bytes(&e->states[i]));
+        if (!e->states[i].data) return err_no_memory(err, "recurrent states", states_bytes(&e->states[i]));
+        e->base.state_bytes += p->states[i].size * (int64_t)sizeof(float);
+    }
+    return NB_OK;
+}
+
+static void copy_state(executor *base, int32_t from, int32_t to) {
+    cpu_executor *e = (cpu_executor *)base;
+    for (int i = 0; i < base->plan->n_states; i++) {
+        const kstates *s = &e->states[i];
+        const size_t bytes = (size_t)s->size * sizeof *s->data;
+        if (from < 0)
+            memset(s->data + to * s->size, 0, bytes);
+        else
+            memcpy(s->data + to * s->size, s->data + from * s->size, bytes);
+    }
+}
+
 /* ---- Making and freeing ---------------------------------------------------------------------------------------- */
 
 static const char *row_name(executor *base, int step, int64_t n_tokens, const char **before) {
@@ -180,14 +212,18 @@ static void executor_free(executor *base) {
     for (int i = 0; e->keys && i < base->plan->n_caches; i++) cpu_unreserve(e->keys[i].data, pages_bytes(&e->keys[i]));
     for (int i = 0; e->values && i < base->plan->n_caches; i++)
         cpu_unreserve(e->values[i].data, pages_bytes(&e->values[i]));
+    for (int i = 0; e->states && i < base->plan->n_states; i++)
+        cpu_unreserve(e->states[i].data, states_bytes(&e->states[i]));
     cpu_unreserve(e->work, e->work_size);
     cpu_free_weights(e);
     kreg_free(e->registry);
     free(e->keys);
     free(e->values);
+    free(e->states);
     free(e->scratch);
     free(e->tokens);
     free(e->positions);
+    free(e->slots);
     free(e->outputs);
     free(e->tables);
     free(e);
@@ -210,17 +246,24 @@ nb_status cpu_executor_new(const plan *p, const weights *files, const executor_o
     *out = NULL;
     cpu_executor *e = calloc(1, sizeof *e);
     if (!e) return err_no_memory(err, "the CPU executor", sizeof *e);
-    e->base = (executor){.run = run, .copy_page = copy_page, .row_name = row_name, .free = executor_free, .plan = p};
+    e->base = (executor){.run = run,
+                         .copy_page = copy_page,
+                         .copy_state = copy_state,
+                         .row_name = row_name,
+                         .free = executor_free,
+                         .plan = p};
     e->files = files;
     e->n_batch = options->n_batch;
     e->caps = cpu_caps_detect();
     const size_t n = (size_t)options->n_batch;
     e->tokens = calloc(n, sizeof *e->tokens);
     e->positions = calloc(n, sizeof *e->positions);
+    e->slots = calloc(n, sizeof *e->slots);
     e->outputs = calloc(n, sizeof *e->outputs);
     e->tables = calloc(n, sizeof *e->tables);
     nb_status status = NB_OK;
-    if (!e->tokens || !e->positions || !e->outputs || !e->tables) status = err_no_memory(err, "a batch", 0);
+    if (!e->tokens || !e->positions || !e->slots || !e->outputs || !e->tables)
+        status = err_no_memory(err, "a batch", 0);
     if (!status) status = cpu_caps_limit(&e->caps, options->cpu, err);
     if (!status) status = pool_new(options->n_threads, &e->threads, err);
     if (!status) status = kreg_new(&e->registry, err);
@@ -235,6 +278,7 @@ nb_status cpu_executor_new(const plan *p, const weights *files, const executor_o
         status = cpu_load_weights(e, options, err);
     }
     if (!status) status = make_caches(e, options, err);
+    if (!status) status = make_states(e, options, err);
     if (!status) status = make_work(e, err);
     if (status) {
         executor_free(&e->base);

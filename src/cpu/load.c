@@ -4,6 +4,7 @@
  * best row for single tokens, and the mapped pages that the copy replaces are given back. */
 #define _GNU_SOURCE
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/num.h"
@@ -26,8 +27,10 @@ typedef struct check_job {
 } check_job;
 
 static nb_status check_weight(const plan_weight *w, nb_error *err) {
-    nb_status status = w->scales ? tensor_check_finite(w->scales, err) : NB_OK;
-    return status || !w->biases ? status : tensor_check_finite(w->biases, err);
+    nb_status status = NB_OK;
+    for (int i = 0; w->w.mode != W_PLAIN && i < w->n_tensors && !status; i++)
+        if (dtype_is_float(w->tensors[i]->type)) status = tensor_check_finite(w->tensors[i], err);
+    return status;
 }
 
 static void check_some(void *user, int thread) {
@@ -50,34 +53,41 @@ static int best_rank(const cpu_executor *e, const kweight *w) {
     static const dtype forms[] = {DT_F32, DT_XI8X3};
     int best = -1;
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        kcall c = {.op = KOP_MATMUL, .w = w};
+        kcall c = {.op = w->experts ? KOP_MATMUL_EXPERTS : KOP_MATMUL, .w = w, .n_chosen = w->experts ? 1 : 0};
         c.x = (kmat){.data = CPU_SOMEWHERE, .type = forms[i], .rows = 1, .cols = w->k, .stride = w->k};
-        if (forms[i] != DT_F32) c.x.group = w->group_size;
-        if (forms[i] != DT_F32 && w->mode == W_PLAIN) continue;
+        if (forms[i] != DT_F32) c.x.group = cpu_form_group(w);
+        if (forms[i] != DT_F32 && c.x.group == 0) continue;
         c.y = (kmat){.data = CPU_SOMEWHERE, .type = DT_F32, .rows = 1, .cols = w->n, .stride = w->n};
+        if (w->experts) c.z = (kmat){.data = CPU_SOMEWHERE, .type = DT_F32, .rows = 1, .cols = 2, .stride = 2};
         const krow *row = kreg_find(e->registry, &c);
         if (row && row->rank > best && row->layout == w->layout) best = row->rank;
     }
     return best;
 }
 
+/* A layout, as if w were packed in it. */
+static void set_layout(kweight *w, const klayout *layout, const void *packed) {
+    w->layout = layout;
+    w->packed = w->experts ? NULL : packed;
+    for (int64_t i = 0; i < w->n_experts; i++) set_layout((kweight *)&w->experts[i], layout, packed);
+}
+
 static void choose_layout(const cpu_executor *e, kweight *w) {
     const klayout *best_layout = NULL;
-    w->layout = NULL;
+    const kweight *one = w->experts ? w->experts : w;
+    set_layout(w, NULL, NULL);
     int best = best_rank(e, w);
     for (size_t i = 0; i < kreg_count(e->registry); i++) {
         const klayout *layout = kreg_at(e->registry, i)->layout;
-        if (!layout || layout == best_layout || !layout->takes(w)) continue;
-        w->layout = layout;
-        w->packed = CPU_SOMEWHERE;
+        if (!layout || layout == best_layout || !layout->takes(one)) continue;
+        set_layout(w, layout, CPU_SOMEWHERE);
         int rank = best_rank(e, w);
         if (rank > best) {
             best = rank;
             best_layout = layout;
         }
     }
-    w->layout = best_layout;
-    w->packed = NULL;
+    set_layout(w, best_layout, NULL);
 }
 
 /* ---- Packing ---------------------------------------------------------------------------------------------------- */
@@ -98,34 +108,65 @@ static void pack_some(void *user, int thread) {
 
 /* Gives the pages back of a weight of whose stored form nothing, or only single rows, will be read any more. */
 static void release(const cpu_executor *e, const plan_weight *source) {
-    const tensor *parts[] = {source->codes, source->scales, source->biases};
-    for (int i = 0; i < 3; i++)
-        if (parts[i]) weights_release(e->files, parts[i]);
+    for (int i = 0; i < source->n_tensors; i++) weights_release(e->files, source->tensors[i]);
 }
 
-static void pack_weight(cpu_executor *e, int i, uint8_t *to) {
-    kweight *w = &e->weights[i];
+/* Bytes of w in its layout: of one expert after the other, each at a multiple of 64. */
+static size_t packed_bytes(const kweight *w) {
+    const kweight *one = w->experts ? w->experts : w;
+    return round_up(w->layout->bytes(one), 64) * (size_t)max_i64(1, w->n_experts);
+}
+
+static void pack_one(cpu_executor *e, kweight *w, uint8_t *to) {
     pack_job job = {.w = w, .to = to, .n_tasks = w->layout->tasks(w)};
     job.chunk = max_i64(1, job.n_tasks / (4 * pool_size(e->threads)));
     pool_run(e->threads, pack_some, &job);
     w->packed = to;
+}
+
+static void pack_weight(cpu_executor *e, int i, uint8_t *to) {
+    kweight *w = &e->weights[i];
+    if (!w->experts) pack_one(e, w, to);
+    for (int64_t x = 0; x < w->n_experts; x++) {
+        pack_one(e, (kweight *)&w->experts[x], to);
+        to += round_up(w->layout->bytes(&w->experts[x]), 64);
+    }
     release(e, &e->base.plan->weights[i]);
+}
+
+/* The executor's own copies of the plan's weights, to which it adds layouts and packed data. */
+static nb_status copy_weights(cpu_executor *e, nb_error *err) {
+    const plan *p = e->base.plan;
+    size_t n_experts = 0;
+    for (int i = 0; i < p->n_weights; i++) n_experts += (size_t)p->weights[i].w.n_experts;
+    e->weights = calloc((size_t)p->n_weights + 1, sizeof *e->weights);
+    e->experts = calloc(n_experts + 1, sizeof *e->experts);
+    if (!e->weights || !e->experts) return err_no_memory(err, "the table of weights", 0);
+    kweight *next = e->experts;
+    for (int i = 0; i < p->n_weights; i++) {
+        kweight *w = &e->weights[i];
+        *w = p->weights[i].w;
+        if (!w->experts) continue;
+        memcpy(next, w->experts, (size_t)w->n_experts * sizeof *next);
+        w->experts = next;
+        next += w->n_experts;
+    }
+    return NB_OK;
 }
 
 nb_status cpu_load_weights(cpu_executor *e, const executor_options *options, nb_error *err) {
     const plan *p = e->base.plan;
     nb_status status = check_scales(e, err);
+    if (!status) status = copy_weights(e, err);
     if (status) return status;
-    e->weights = calloc((size_t)p->n_weights + 1, sizeof *e->weights);
     size_t *offsets = calloc((size_t)p->n_weights + 1, sizeof *offsets);
-    if (!e->weights || !offsets) status = err_no_memory(err, "the table of weights", 0);
+    if (!offsets) status = err_no_memory(err, "the table of weights", 0);
     size_t total = 0;
     for (int i = 0; i < p->n_weights && !status; i++) {
         kweight *w = &e->weights[i];
-        *w = p->weights[i].w;
         if (p->weights[i].is_matrix) choose_layout(e, w);
         offsets[i] = total;
-        if (w->layout) total += round_up(w->layout->bytes(w), 64);
+        if (w->layout) total += packed_bytes(w);
     }
     if (!status && total > 0) {
         e->packed = cpu_reserve(total);
@@ -152,4 +193,5 @@ nb_status cpu_load_weights(cpu_executor *e, const executor_options *options, nb_
 void cpu_free_weights(cpu_executor *e) {
     cpu_unreserve(e->packed, e->packed_size);
     free(e->weights);
+    free(e->experts);
 }

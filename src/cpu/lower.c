@@ -37,7 +37,7 @@ typedef struct lowering {
     int *f32_slot;     /* [n_values], -1: not there */
     int *form_slot;    /* [n_values]: the form last made of this value */
     want *wants;       /* [n_values] */
-    const krow **rows; /* [p->n_steps]: of MATMUL steps */
+    const krow **rows; /* [p->n_steps]: of products */
     /* For each step: its slots. */
     struct step_slots {
         int x, z, residual, y;
@@ -65,18 +65,20 @@ static kmat probe(dtype type, int64_t rows, int64_t cols, int64_t group) {
                   .group = type == DT_F32 ? 0 : group};
 }
 
-/* The best row for y = x W^T with `rows` rows of x, whatever form of x it reads. */
-static const krow *matmul_row(const cpu_executor *e, const plan_step *s, int64_t rows) {
+/* The best row for a product with `rows` rows of x, whatever form of x it reads. */
+static const krow *product_row(const lowering *l, const plan_step *s, int64_t rows) {
     static const dtype forms[] = {DT_F32, DT_XI8X3};
-    const kweight *w = &e->weights[s->weight];
+    const kweight *w = &l->e->weights[s->weight];
     const krow *best = NULL;
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        if (forms[i] != DT_F32 && w->mode == W_PLAIN) continue;
-        kcall c = {.op = KOP_MATMUL, .w = w, .weight = s->vec};
-        c.x = probe(forms[i], rows, w->k, w->group_size);
-        c.y = probe(DT_F32, rows, w->n, 0);
+        const int64_t group = cpu_form_group(w);
+        if (forms[i] != DT_F32 && group == 0) continue;
+        kcall c = {.op = s->op, .w = w, .weight = s->vec, .n_chosen = s->n_chosen};
+        c.x = probe(forms[i], rows, l->p->values[s->x].cols, group);
+        c.y = probe(DT_F32, rows, l->p->values[s->y].cols, 0);
+        if (s->z != PLAN_NONE) c.z = probe(DT_F32, rows, l->p->values[s->z].cols, 0);
         if (s->residual != PLAN_NONE) c.residual = c.y;
-        const krow *row = kreg_find(e->registry, &c);
+        const krow *row = kreg_find(l->e->registry, &c);
         if (row && (!best || row->rank > best->rank)) best = row;
     }
     return best;
@@ -88,14 +90,14 @@ static nb_status choose_rows(lowering *l, nb_error *err) {
         if (is_idle(l, s)) continue;
         if (s->z != PLAN_NONE) l->wants[s->z].f32 = true;
         if (s->residual != PLAN_NONE) l->wants[s->residual].f32 = true;
-        if (s->op != KOP_MATMUL) {
+        if (!kop_is_product(s->op)) {
             if (s->x != PLAN_NONE) l->wants[s->x].f32 = true;
             continue;
         }
-        const krow *row = l->rows[i] = matmul_row(l->e, s, rows_of(l, s->x));
+        const krow *row = l->rows[i] = product_row(l, s, rows_of(l, s->x));
         if (!row) return err_set(err, NB_ERR_UNSUPPORTED, "no kernel for step %s on %s", s->name, l->e->device);
         want *w = &l->wants[s->x];
-        const int64_t group = l->e->weights[s->weight].group_size;
+        const int64_t group = cpu_form_group(&l->e->weights[s->weight]);
         if (row->x_type == DT_F32)
             w->f32 = true;
         else if (w->form == DT_NONE)
@@ -178,17 +180,27 @@ static kcall base_call(const lowering *l, const plan_step *s) {
     cpu_executor *e = l->e;
     kcall c = {.op = s->op,
                .weight = s->vec,
+               .weight2 = s->vec2,
                .eps = s->eps,
                .scale = s->scale,
+               .offset = s->offset,
+               .act = s->act,
                .n_parts = s->n_parts,
+               .n_keys = s->n_keys,
+               .key_dim = s->key_dim,
+               .n_chosen = s->n_chosen,
+               .normalize = s->normalize,
                .interleaved = s->interleaved,
                .tokens = e->tokens,
                .positions = e->positions,
                .rows = e->outputs,
+               .columns = s->columns,
                .freqs = s->freqs,
+               .slots = e->slots,
                .tables = e->tables,
                .window = s->window};
     if (s->weight != PLAN_NONE) c.w = &e->weights[s->weight];
+    if (s->state != PLAN_NONE) c.states = e->states[s->state];
     if (s->op == KOP_KV_STORE) c.keys = s->is_values ? e->values[s->cache] : e->keys[s->cache];
     if (s->op == KOP_ATTENTION) {
         c.keys = e->keys[s->cache];
@@ -203,9 +215,9 @@ static nb_status lower_step(lowering *l, int i, nb_error *err) {
     nb_status status = NB_OK;
     int x = -1;
     if (s->x != PLAN_NONE) {
-        dtype form = s->op == KOP_MATMUL ? l->rows[i]->x_type : DT_F32;
+        dtype form = kop_is_product(s->op) ? l->rows[i]->x_type : DT_F32;
         x = form == DT_F32 ? l->f32_slot[s->x]
-                           : form_slot(l, s->x, form, l->e->weights[s->weight].group_size, i, &status, err);
+                           : form_slot(l, s->x, form, cpu_form_group(&l->e->weights[s->weight]), i, &status, err);
     }
     cpu_step *step = status || l->failed ? NULL : new_step(l, i);
     if (!step) return status;
@@ -220,11 +232,11 @@ static nb_status lower_step(lowering *l, int i, nb_error *err) {
     if (s->y != PLAN_NONE) {
         const want *w = &l->wants[s->y];
         const int64_t rows = rows_of(l, s->y), cols = l->p->values[s->y].cols;
-        if (w->form != DT_NONE && !w->f32 && !w->many_forms && s->op != KOP_MATMUL) {
+        if (w->form != DT_NONE && !w->f32 && !w->many_forms && !kop_is_product(s->op)) {
             step->call.y = probe(w->form, rows, cols, w->group);
             step->row = kreg_find(l->e->registry, &step->call);
         }
-        const bool direct = s->op != KOP_MATMUL && step->row && step->call.y.type != DT_NONE;
+        const bool direct = !kop_is_product(s->op) && step->row && step->call.y.type != DT_NONE;
         u.y = direct ? new_slot(l, w->form, rows, cols, w->group) : new_slot(l, DT_F32, rows, cols, 0);
         if (u.y < 0) return NB_OK;
         l->slots[u.y].first = l->program->n_steps - 1;

@@ -11,7 +11,7 @@
 
 static bool attention_takes(const krow *row, const kcall *c) {
     (void)row;
-    return c->x.type == DT_F32 && c->y.type == DT_F32;
+    return !c->weight.data && c->x.type == DT_F32 && c->y.type == DT_F32;
 }
 
 static int64_t attention_tasks(const krow *row, const kcall *c) {

@@ -28,6 +28,16 @@ static bool takes_f32(const krow *row, const kcall *c) {
     return all_f32(c);
 }
 
+static bool rmsnorm_takes(const krow *row, const kcall *c) {
+    (void)row;
+    return all_f32(c) && c->offset == 0;
+}
+
+static bool act_mul_takes(const krow *row, const kcall *c) {
+    (void)row;
+    return all_f32(c) && c->act == ACT_SILU && c->x.cols == c->y.cols;
+}
+
 static int64_t tasks_y_rows(const krow *row, const kcall *c) {
     (void)row;
     return c->y.rows > 0 ? c->y.rows : 1;
@@ -192,7 +202,7 @@ static const krow rows[] = {
      .backend = "cpu"},
     {.name = "rmsnorm.scalar",
      .op = KOP_RMSNORM,
-     .takes = takes_f32,
+     .takes = rmsnorm_takes,
      .run = rmsnorm_run,
      .tasks = tasks_x_rows,
      .backend = "cpu"},
@@ -220,9 +230,9 @@ static const krow rows[] = {
      .run = kv_store_run,
      .tasks = tasks_x_rows,
      .backend = "cpu"},
-    {.name = "silu_mul.scalar",
-     .op = KOP_SILU_MUL,
-     .takes = takes_f32,
+    {.name = "act_mul.silu.scalar",
+     .op = KOP_ACT_MUL,
+     .takes = act_mul_takes,
      .run = silu_mul_run,
      .tasks = tasks_x_rows,
      .backend = "cpu"},

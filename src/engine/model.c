@@ -42,9 +42,10 @@ static void log_unused(const nb_model *m) {
     size_t used = 0;
     for (int i = 0; i < m->plan->n_weights; i++) {
         const plan_weight *w = &m->plan->weights[i];
-        used += (w->codes != NULL) + (w->scales != NULL) + (w->biases != NULL);
+        used += (size_t)w->n_tensors;
     }
-    for (int i = 0; i < m->plan->n_steps; i++) used += m->plan->steps[i].vec.data != NULL;
+    for (int i = 0; i < m->plan->n_steps; i++)
+        used += (m->plan->steps[i].vec.data != NULL) + (m->plan->steps[i].vec2.data != NULL);
     size_t all = weights_count(m->files);
     if (all > used) log_msg(NB_LOG_INFO, "%s: %zu of %zu tensors are not used", m->dir, all - used, all);
 }
@@ -131,13 +132,12 @@ void nb_model_get_info(const nb_model *m, nb_model_info *info) {
                             .has_chat_template = m->chat != NULL};
     for (int i = 0; i < m->plan->n_weights; i++) {
         const kweight *w = &m->plan->weights[i].w;
-        info->n_parameters += w->n * w->k;
+        info->n_parameters += weight_elements(w);
         info->weight_bytes += weight_stored_bytes(w);
     }
     for (int i = 0; i < m->plan->n_steps; i++) {
         const plan_step *s = &m->plan->steps[i];
-        if (!s->vec.data) continue;
-        int64_t n = m->plan->values[s->y].cols / s->n_parts;
+        const int64_t n = s->vec_len * ((s->vec.data != NULL) + (s->vec2.data != NULL));
         info->n_parameters += n;
         info->weight_bytes += n * (int64_t)dtype_size(s->vec.type);
     }

@@ -31,24 +31,30 @@ typedef struct kvec {
     dtype type;
 } kvec;
 
-typedef enum wmode { W_PLAIN, W_AFFINE, W_MODE_COUNT } wmode;
+typedef enum wmode { W_PLAIN, W_AFFINE, W_MXFP4, W_MXFP8, W_NVFP4, W_MODE_COUNT } wmode;
 
 struct klayout;
 
 /* A weight matrix W [n, k]: n outputs, k inputs, as MLX stores it (at any address: files pad nothing), and, when a
- * backend repacked it, the packed copy.
- * Affine (mlx.core.quantize): W[i][j] = scales[i][j / group_size] * code(i, j) + biases[i][j / group_size], the codes
- * of a row being one little-endian bit stream of k * bits bits; k is a multiple of group_size. */
+ * backend repacked it, the packed copy. k is a multiple of group_size; the codes of a row are one little-endian bit
+ * stream of k * bits bits; s and b are the scale and bias of a code's group of group_size columns.
+ *   affine  s * code + b; bits 2, 3, 4, 5, 6 or 8; groups of 32, 64 or 128
+ *   mxfp4   2^(s - 127) * e2m1(code); 4 bits, groups of 32   (OCP Microscaling Formats 1.0; s = 255 is NaN)
+ *   mxfp8   2^(s - 127) * e4m3(code); 8 bits, groups of 32
+ *   nvfp4   e4m3(s) * e2m1(code); 4 bits, groups of 16 */
 typedef struct kweight {
     wmode mode;
-    dtype type;     /* plain: of the elements; affine: of scales and biases (f16, bf16 or f32) */
-    int bits;       /* affine: 2, 3, 4, 5, 6 or 8 */
-    int group_size; /* affine: 32, 64 or 128 */
+    dtype type; /* plain: of the elements; affine: of scales and biases (f16, bf16 or f32); else DT_U8 */
+    int bits, group_size;
     int64_t n, k;
-    const void *codes;            /* plain: elements [n, k]; affine: uint32 words [n, k * bits / 32] */
-    const void *scales, *biases;  /* affine: [n, k / group_size] */
+    const void *codes;            /* plain: elements [n, k]; else uint32 words [n, k * bits / 32] */
+    const void *scales, *biases;  /* [n, k / group_size]; affine without biases (NULL): they are 0 */
     const struct klayout *layout; /* NULL: only as stored */
     const void *packed;           /* in `layout`, 64-byte aligned */
+    /* A matrix for each expert: an array of n_experts matrices of this mode, type and shape, whose data each has of its
+     * own; codes, scales, biases and packed here are NULL then, layout is that of each. 0 and NULL: a single matrix. */
+    int64_t n_experts;
+    const struct kweight *experts;
 } kweight;
 
 /* Keys or values of one layer in pages: element (page, head, slot, d) at
@@ -59,38 +65,84 @@ typedef struct kpages {
     int64_t n_pages, n_heads, page_size, head_dim;
 } kpages;
 
+/* Recurrent states of one layer: what a sequence has left behind, at data + slot * size. All zero: an empty one. */
+typedef struct kstates {
+    float *data;
+    int64_t n_slots, size; /* size: floats of one state */
+} kstates;
+
+/* What is done to a gate before it multiplies. */
+typedef enum kact {
+    ACT_NONE,
+    ACT_SILU,       /* x / (1 + exp(-x)) */
+    ACT_GELU,       /* x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) */
+    ACT_SIGMOID,    /* 1 / (1 + exp(-x)) */
+    ACT_SWIGLU_OAI, /* gpt-oss: with a = min(x, 7): a / (1 + exp(-1.702 a)), and z counts as clamp(z, -7, 7) + 1 */
+    ACT_COUNT
+} kact;
+
 /* ---- Operations ---------------------------------------------------------------------------------------------- */
 
 typedef enum kop {
     KOP_EMBED,       /* y[t] = scale * W[tokens[t]] */
-    KOP_RMSNORM,     /* each row in n_parts equal parts (heads): y = x / sqrt(mean(x^2) + eps) * weight */
+    KOP_RMSNORM,     /* each row in n_parts equal parts (heads): y = x / sqrt(mean(x^2) + eps) * (offset + weight) */
     KOP_QUANTIZE,    /* y = x in an activation form; the reference gives back what the form stands for */
     KOP_MATMUL,      /* y = x W^T + bias + residual */
     KOP_ROPE_TABLE,  /* y[t] = [cos(p f_0), .., cos(p f_h-1), sin(p f_0), ..] * scale, p = positions[t], h = cols / 2 */
     KOP_ROPE,        /* rotates the first z.cols columns of each head by the angles of the table z */
     KOP_KV_STORE,    /* x[t] goes to the page and slot of token t */
     KOP_ATTENTION,   /* softmax(scale q K^T) V over the token's own sequence, causal, in a window */
-    KOP_SILU_MUL,    /* y = x / (1 + exp(-x)) * z */
+    KOP_ACT_MUL,     /* y = act(x) * z; x.cols may be 1: one factor for the row */
     KOP_ADD,         /* y = x + z */
     KOP_SELECT_ROWS, /* y[i] = x[rows[i]] */
+    KOP_SELECT_COLS, /* y[t][j] = x[t][columns[j]] */
+    KOP_SCALE,       /* y = scale * x */
+    KOP_SOFTCAP,     /* y = scale * tanh(x / scale) */
+    /* Mixture of experts. ROUTE: of a row's logits x [rows, n_experts] the n_chosen largest (of equal ones the first),
+     * in falling order: y = [their numbers, as floats | their softmax weights], 2 n_chosen columns. The softmax goes
+     * over all experts, or over the chosen ones (normalize); the result is multiplied by weight[expert], if present. */
+    KOP_ROUTE,
+    KOP_MATMUL_EXPERTS, /* with z from ROUTE: y[t][s] = x[t] W_e^T + bias_e, e the s-th expert of t, n columns for each
+                           s. x has k columns, or n_chosen * k: its own for each s. bias is weight [n_experts, n] */
+    KOP_SUM_EXPERTS,    /* y[t] = sum over s of z's s-th weight * x[t][s], x in n_chosen parts */
+    /* Gated delta net (Yang et al. 2024, "Gated Delta Networks", arXiv 2412.06464). */
+    KOP_CONV1D,      /* causal depthwise convolution, W [C, kernel] plain: y[t][c] = act(sum over j of W[c][j] u[t + j -
+                        kernel + 1][c]), u = x with the state [kernel - 1, C] (oldest first) in front; leaves the new state
+                      */
+    KOP_DELTA_GATES, /* x = a, z = b, [rows, heads]: y = [exp(-exp(weight) softplus(a + weight2)) | sigmoid(b)] */
+    /* x = [q | k | v], n_keys heads of key_dim for q and for k, n_parts heads for v; z = [decay | beta] from
+     * DELTA_GATES. q and k of each head are divided by sqrt(sum of squares + eps), q by sqrt(key_dim) as well. Value
+     * head h goes with key head h / (n_parts / n_keys). The state is S [n_parts, value_dim, key_dim], value_dim =
+     * y.cols / n_parts; for each token in order S = decay S; S += beta (v - S k) k^T; y = S q. Leaves the new state. */
+    KOP_DELTA,
     KOP_COUNT
 } kop;
 
 /* One call. Fields that an operation does not name are zero. Rows are tokens. y never overlaps another operand, except
- * that ROPE, ADD, SILU_MUL and RMSNORM may work in place (y.data == x.data with equal strides). */
+ * that ROPE, ADD, ACT_MUL, SCALE, SOFTCAP and RMSNORM may work in place (y.data == x.data with equal strides). */
 typedef struct kcall {
     kop op;
-    kmat x, z, y;             /* y is the output of every operation but KV_STORE */
-    const kweight *w;         /* EMBED, MATMUL */
-    kvec weight;              /* RMSNORM [cols / n_parts], absent = ones; MATMUL: bias [n], absent = none */
+    kmat x, z, y;     /* y is the output of every operation but KV_STORE */
+    const kweight *w; /* EMBED, MATMUL, MATMUL_EXPERTS, CONV1D */
+    /* RMSNORM [cols / n_parts], absent = ones; MATMUL: bias [n], MATMUL_EXPERTS: [n_experts, n], absent = none;
+     * ATTENTION: sinks [n_heads], logits that take part in the softmax without a value, absent = none; ROUTE:
+     * [n_experts], absent = ones; DELTA_GATES: A_log [heads] */
+    kvec weight;
+    kvec weight2;             /* DELTA_GATES: dt_bias [heads] */
     kmat residual;            /* MATMUL: [rows, n] f32, may be y itself (same data and stride); absent = none */
-    float eps;                /* RMSNORM */
-    float scale;              /* EMBED, ROPE_TABLE, ATTENTION */
-    int64_t n_parts;          /* RMSNORM: parts of a row that are normed on their own; ROPE: heads in a row */
+    float eps;                /* RMSNORM, DELTA */
+    float scale;              /* EMBED, ROPE_TABLE, ATTENTION, SCALE, SOFTCAP */
+    float offset;             /* RMSNORM: 0, or 1 where weights are stored as their distance from 1 */
+    kact act;                 /* ACT_MUL, CONV1D (ACT_NONE or ACT_SILU) */
+    int64_t n_parts;          /* RMSNORM: parts of a row that are normed on their own; ROPE: heads in a row; DELTA */
+    int64_t n_keys, key_dim;  /* DELTA */
+    int64_t n_chosen;         /* ROUTE, MATMUL_EXPERTS, SUM_EXPERTS */
+    bool normalize;           /* ROUTE */
     bool interleaved;         /* ROPE: pairs are (2i, 2i + 1) instead of (i, i + z.cols / 2) */
     const int32_t *tokens;    /* EMBED [rows] */
     const int32_t *positions; /* ROPE_TABLE, KV_STORE, ATTENTION [rows]: place of the token in its sequence */
     const int32_t *rows;      /* SELECT_ROWS [y.rows] */
+    const int32_t *columns;   /* SELECT_COLS [y.cols] */
     const double *freqs;      /* ROPE_TABLE [y.cols / 2]: radians per position */
     /* ATTENTION: q = x [rows, n_heads * head_dim], keys, values; KV_STORE: keys is where x goes. Query head h reads KV
      * head h / (n_heads / n_kv_heads). tables[t][p / page_size] is the page that holds position p of t's sequence;
@@ -98,6 +150,10 @@ typedef struct kcall {
     kpages keys, values;
     const int32_t *const *tables;
     int64_t window; /* ATTENTION: sees the last `window` positions, its own included; 0 = all before it */
+    /* CONV1D, DELTA: read and replaced. slots[t] [rows] is the state of token t's sequence; tokens of one sequence
+     * stand together, in order. */
+    kstates states;
+    const int32_t *slots;
 } kcall;
 
 /* ---- Rows ---------------------------------------------------------------------------------------------------- */
@@ -118,9 +174,9 @@ typedef struct krow {
     kop op;
     int rank;              /* the highest that takes the call wins; scalar rows have 0 */
     unsigned needs;        /* bits of cpu_caps (src/cpu/caps.h) */
-    const klayout *layout; /* MATMUL: the weight must be packed so; NULL: reads it as stored */
-    dtype x_type;          /* MATMUL: the type of x that it reads; other operations: DT_NONE, `takes` decides */
-    int param[4];          /* the row's own: bits, group, ... for functions that several rows share */
+    const klayout *layout; /* MATMUL(_EXPERTS): the weight must be packed so; NULL: reads it as stored */
+    dtype x_type; /* MATMUL(_EXPERTS): the type of x that it reads; other operations: DT_NONE, `takes` decides */
+    int param[4]; /* the row's own: bits, group, ... for functions that several rows share */
     /* Whether it can compute this call. The registry has checked op, layout, x_type and needs before. */
     bool (*takes)(const struct krow *row, const kcall *c);
     /* Into how many independent tasks the call falls (>= 1; asked for each call anew, with its operands in place), and
@@ -138,5 +194,11 @@ bool kcall_ok(const kcall *c);
 
 const char *kop_name(kop op);    /* "matmul" */
 const char *wmode_name(wmode m); /* "affine" */
+const char *kact_name(kact act); /* "silu" */
+
+/* Operations that multiply by a weight matrix, whose rows read x in a form of their own. */
+static inline bool kop_is_product(kop op) {
+    return op == KOP_MATMUL || op == KOP_MATMUL_EXPERTS;
+}
 
 #endif

@@ -66,9 +66,10 @@ const krow *kreg_named(const kregistry *r, const char *name) {
 
 static bool takes(const krow *row, const kcall *c) {
     if (row->op != c->op) return false;
-    if (row->layout && (!c->w || c->w->layout != row->layout || !c->w->packed)) return false;
-    if (row->op == KOP_MATMUL || row->op == KOP_EMBED) { /* a repacked weight may have lost its stored bytes */
-        if (!row->layout && !c->w->codes) return false;
+    const kweight *w = c->w && c->w->experts ? c->w->experts : c->w; /* experts are all alike */
+    if (row->layout && (!w || w->layout != row->layout || !w->packed)) return false;
+    if (kop_is_product(row->op) || row->op == KOP_EMBED) { /* a repacked weight may have lost its stored bytes */
+        if (!row->layout && !w->codes) return false;
     }
     if (row->x_type != DT_NONE && row->x_type != c->x.type) return false;
     return row->takes(row, c);

@@ -104,7 +104,7 @@ static int swiglu(const family_input *in, const decoder *d, int layer, int x) {
     const model_dims *m = in->dims;
     int gate = plan_linear(b, x, m->intermediate_size, d->mlp_bias, "model.layers.%d.mlp.gate_proj", layer);
     int up = plan_linear(b, x, m->intermediate_size, d->mlp_bias, "model.layers.%d.mlp.up_proj", layer);
-    int y = plan_silu_mul(b, gate, up, "mlp.act");
+    int y = plan_act_mul(b, ACT_SILU, gate, up, "mlp.act");
     return plan_linear(b, y, m->hidden_size, d->mlp_bias, "model.layers.%d.mlp.down_proj", layer);
 }
 

@@ -20,7 +20,7 @@ typedef struct list {
 struct plan_builder {
     weight_source source;
     arena *memory;
-    list steps, values, weights, caches, specs;
+    list steps, values, weights, caches, states, specs;
     int layer;
     nb_status status;
     nb_error error;
@@ -54,9 +54,10 @@ nb_status plan_builder_new(const weights *files, const cJSON *quantization, plan
     b->values.size = sizeof(plan_value);
     b->weights.size = sizeof(plan_weight);
     b->caches.size = sizeof(plan_cache);
+    b->states.size = sizeof(plan_state);
     b->specs.size = sizeof(plan_spec);
     b->layer = PLAN_NONE;
-    b->status = weight_source_init(&b->source, files, quantization, &b->error);
+    b->status = weight_source_init(&b->source, files, quantization, b->memory, &b->error);
     *out = b;
     return NB_OK;
 }
@@ -81,10 +82,12 @@ nb_status plan_finish(plan_builder *b, int logits, plan **out, nb_error *err) {
                     .values = list_keep(b, &b->values),
                     .weights = list_keep(b, &b->weights),
                     .caches = list_keep(b, &b->caches),
+                    .states = list_keep(b, &b->states),
                     .n_steps = b->steps.n,
                     .n_values = b->values.n,
                     .n_weights = b->weights.n,
                     .n_caches = b->caches.n,
+                    .n_states = b->states.n,
                     .logits = logits};
     } else if (!b->status) {
         plan_fail(b, NB_ERR_NO_MEMORY, "out of memory for the plan");
@@ -100,6 +103,7 @@ nb_status plan_finish(plan_builder *b, int logits, plan **out, nb_error *err) {
     free(b->values.items);
     free(b->weights.items);
     free(b->caches.items);
+    free(b->states.items);
     free(b->specs.items);
     free(b);
     return status;
@@ -179,46 +183,60 @@ static plan_step *add_step(plan_builder *b, kop op, const char *module, int x, i
                      .y = y,
                      .weight = PLAN_NONE,
                      .n_parts = 1,
-                     .cache = PLAN_NONE};
+                     .cache = PLAN_NONE,
+                     .state = PLAN_NONE};
     return s;
 }
 
-static void add_spec(plan_builder *b, const char *module, int64_t n, int64_t k, bool is_bias) {
+static void add_spec(plan_builder *b, plan_spec spec) {
     plan_spec *s = list_push(b, &b->specs);
-    char *name = arena_strdup(b->memory, module);
-    if (!name)
+    spec.name = arena_strdup(b->memory, spec.name);
+    if (!spec.name)
         plan_fail(b, NB_ERR_NO_MEMORY, "out of memory for the plan");
     else if (s)
-        *s = (plan_spec){name, n, k, is_bias};
+        *s = spec;
 }
 
+/* Which kind of matrix a module's weight is. */
+typedef enum matrix_kind { MATRIX_LINEAR, MATRIX_EXPERTS, MATRIX_CONV } matrix_kind;
+
 /* The number of module's matrix, looked up once however often it is used. */
-static int add_weight(plan_builder *b, const char *module, int64_t n, int64_t k) {
+static int add_weight(plan_builder *b, const char *module, matrix_kind kind, int64_t n_experts, int64_t n, int64_t k) {
     const plan_weight *have = b->weights.items;
     for (int i = 0; i < b->weights.n; i++) {
         if (strcmp(have[i].name, module) != 0) continue;
-        if (have[i].w.n == n && have[i].w.k == k) return i;
+        if (have[i].w.n == n && have[i].w.k == k && have[i].w.n_experts == n_experts) return i;
         return plan_fail(b, NB_ERR_INTERNAL, "%s is used with two shapes", module);
     }
-    add_spec(b, module, n, k, false);
+    add_spec(b, (plan_spec){module, "weight", n, k, n_experts, kind == MATRIX_CONV});
     if (b->status) return PLAN_NONE;
     plan_weight *w = list_push(b, &b->weights);
     if (!w) return PLAN_NONE;
-    w->w = (kweight){.mode = W_PLAIN, .type = DT_F32, .n = n, .k = k};
+    w->w = (kweight){.mode = W_PLAIN, .type = DT_F32, .n = n, .k = k, .n_experts = n_experts};
     w->name = arena_strdup(b->memory, module);
     if (!w->name) return plan_fail(b, NB_ERR_NO_MEMORY, "out of memory for the plan");
-    if (b->source.files) {
+    if (!b->source.files) return b->weights.n - 1;
+    if (kind == MATRIX_EXPERTS)
+        b->status = weight_experts(&b->source, module, n_experts, n, k, w, &b->error);
+    else if (kind == MATRIX_CONV)
+        b->status = weight_conv(&b->source, module, n, k, w, &b->error);
+    else
         b->status = weight_matrix(&b->source, module, n, k, w, &b->error);
-        if (b->status) return PLAN_NONE;
-    }
-    return b->weights.n - 1;
+    return b->status ? PLAN_NONE : b->weights.n - 1;
 }
 
-static kvec add_vector(plan_builder *b, const char *module, const char *suffix, int64_t n) {
+/* suffix "": the vector is called `module` and nothing more. n_experts > 0: one of n for each. */
+static kvec add_vector(plan_builder *b, const char *module, const char *suffix, int64_t n_experts, int64_t n) {
     kvec v = {0};
-    add_spec(b, module, n, 0, strcmp(suffix, "bias") == 0);
-    if (b->source.files && !b->status) b->status = weight_vector(&b->source, module, suffix, n, &v, &b->error);
+    add_spec(b, (plan_spec){module, suffix, n, 0, n_experts, false});
+    if (b->source.files && !b->status)
+        b->status = weight_vector(&b->source, module, suffix, n_experts, n, &v, &b->error);
     return v;
+}
+
+static void set_vector(plan_builder *b, plan_step *s, const char *module, const char *suffix, int64_t n) {
+    s->vec = add_vector(b, module, suffix, 0, n);
+    s->vec_len = n;
 }
 
 static void set_weight(plan_builder *b, plan_step *s, int w, bool as_table) {
@@ -244,20 +262,49 @@ int plan_embed(plan_builder *b, const char *module, int64_t vocab_size, int64_t 
     plan_step *s = add_step(b, KOP_EMBED, module, PLAN_NONE, hidden_size, PLAN_NONE);
     if (!s) return PLAN_NONE;
     s->scale = scale;
-    set_weight(b, s, add_weight(b, module, vocab_size, hidden_size), true);
+    set_weight(b, s, add_weight(b, module, MATRIX_LINEAR, 0, vocab_size, hidden_size), true);
     return s->y;
+}
+
+static plan_step *add_rmsnorm(plan_builder *b, int x, int64_t n_parts, float eps, const char *module,
+                              const char *suffix) {
+    if (b->status) return NULL;
+    const int64_t cols = value_at(b, x)->cols;
+    if (cols % n_parts != 0) {
+        plan_fail(b, NB_ERR_INTERNAL, "%s: %lld columns in %lld parts", module, (long long)cols, (long long)n_parts);
+        return NULL;
+    }
+    plan_step *s = add_step(b, KOP_RMSNORM, module, x, cols, x);
+    if (!s) return NULL;
+    s->n_parts = n_parts;
+    s->eps = eps;
+    if (suffix) set_vector(b, s, module, suffix, cols / n_parts);
+    return s;
 }
 
 int plan_rmsnorm(plan_builder *b, int x, int64_t n_parts, float eps, const char *module, ...) {
     MODULE_NAME(module);
-    if (b->status) return PLAN_NONE;
-    int64_t cols = value_at(b, x)->cols;
-    plan_step *s = add_step(b, KOP_RMSNORM, module_name, x, cols, x);
+    const plan_step *s = add_rmsnorm(b, x, n_parts, eps, module_name, "weight");
+    return s ? s->y : PLAN_NONE;
+}
+
+int plan_rmsnorm_1p(plan_builder *b, int x, int64_t n_parts, float eps, const char *module, ...) {
+    MODULE_NAME(module);
+    plan_step *s = add_rmsnorm(b, x, n_parts, eps, module_name, "weight");
     if (!s) return PLAN_NONE;
-    s->n_parts = n_parts;
-    s->eps = eps;
-    s->vec = add_vector(b, module_name, "weight", cols / n_parts);
+    s->offset += 1;
     return s->y;
+}
+
+int plan_rmsnorm_plain(plan_builder *b, int x, int64_t n_parts, float eps, const char *name) {
+    const plan_step *s = add_rmsnorm(b, x, n_parts, eps, name, NULL);
+    return s ? s->y : PLAN_NONE;
+}
+
+int plan_rmsnorm_named(plan_builder *b, int x, int64_t n_parts, float eps, const char *path, ...) {
+    MODULE_NAME(path);
+    const plan_step *s = add_rmsnorm(b, x, n_parts, eps, module_name, "");
+    return s ? s->y : PLAN_NONE;
 }
 
 int plan_linear(plan_builder *b, int x, int64_t n_out, bool has_bias, const char *module, ...) {
@@ -265,8 +312,8 @@ int plan_linear(plan_builder *b, int x, int64_t n_out, bool has_bias, const char
     if (b->status) return PLAN_NONE;
     plan_step *s = add_step(b, KOP_MATMUL, module_name, x, n_out, x);
     if (!s) return PLAN_NONE;
-    set_weight(b, s, add_weight(b, module_name, n_out, value_at(b, x)->cols), false);
-    if (has_bias) s->vec = add_vector(b, module_name, "bias", n_out);
+    set_weight(b, s, add_weight(b, module_name, MATRIX_LINEAR, 0, n_out, value_at(b, x)->cols), false);
+    if (has_bias) set_vector(b, s, module_name, "bias", n_out);
     return s->y;
 }
 
@@ -294,8 +341,63 @@ static int add_binary(plan_builder *b, kop op, int x, int z, const char *name) {
 int plan_add(plan_builder *b, int x, int z, const char *name) {
     return add_binary(b, KOP_ADD, x, z, name);
 }
-int plan_silu_mul(plan_builder *b, int gate, int up, const char *name) {
-    return add_binary(b, KOP_SILU_MUL, gate, up, name);
+
+int plan_act_mul(plan_builder *b, kact act, int gate, int up, const char *name) {
+    if (b->status) return PLAN_NONE;
+    plan_step *s = add_step(b, KOP_ACT_MUL, name, gate, value_at(b, up)->cols, up);
+    if (!s) return PLAN_NONE;
+    s->z = up;
+    s->act = act;
+    return s->y;
+}
+
+static int add_scaled(plan_builder *b, kop op, int x, double scale, const char *name) {
+    if (b->status) return PLAN_NONE;
+    plan_step *s = add_step(b, op, name, x, value_at(b, x)->cols, x);
+    if (!s) return PLAN_NONE;
+    s->scale = (float)scale;
+    return s->y;
+}
+
+int plan_scale(plan_builder *b, int x, double factor, const char *name) {
+    return add_scaled(b, KOP_SCALE, x, factor, name);
+}
+int plan_softcap(plan_builder *b, int x, double cap, const char *name) {
+    return add_scaled(b, KOP_SOFTCAP, x, cap, name);
+}
+
+int plan_select_cols(plan_builder *b, int x, const int32_t *columns, int64_t n, const char *name) {
+    if (b->status) return PLAN_NONE;
+    for (int64_t i = 0; i < n; i++)
+        if (columns[i] < 0 || columns[i] >= value_at(b, x)->cols)
+            return plan_fail(b, NB_ERR_INTERNAL, "%s: column %d of %lld", name, columns[i],
+                             (long long)value_at(b, x)->cols);
+    plan_step *s = add_step(b, KOP_SELECT_COLS, name, x, n, x);
+    if (!s) return PLAN_NONE;
+    s->columns = columns;
+    return s->y;
+}
+
+int plan_slice(plan_builder *b, int x, int64_t n_parts, int64_t first, int64_t width, const char *name) {
+    if (b->status) return PLAN_NONE;
+    const int64_t part = value_at(b, x)->cols / n_parts;
+    int32_t *columns = plan_alloc(b, (size_t)(n_parts * width), sizeof *columns);
+    for (int64_t i = 0; columns && i < n_parts * width; i++)
+        columns[i] = (int32_t)(i / width * part + first + i % width);
+    return plan_select_cols(b, x, columns, n_parts * width, name);
+}
+
+double plan_scalar(plan_builder *b, const char *path, ...) {
+    MODULE_NAME(path);
+    add_spec(b, (plan_spec){module_name, "", 1, 0, 0, false});
+    double value = 1;
+    if (b->source.files && !b->status) b->status = weight_scalar(&b->source, module_name, &value, &b->error);
+    return value;
+}
+
+bool plan_has(const plan_builder *b, bool dry, const char *path, ...) {
+    MODULE_NAME(path);
+    return b->source.files ? weight_tensor(&b->source, module_name, "") != NULL : dry;
 }
 
 int plan_rope_table(plan_builder *b, const double *freqs, int64_t n_freqs, float scale) {
@@ -339,6 +441,109 @@ int plan_attention(plan_builder *b, int q, int cache, float scale) {
     s->cache = cache;
     s->scale = scale;
     s->window = ((const plan_cache *)b->caches.items)[cache].window;
+    return s->y;
+}
+
+int plan_attention_sinks(plan_builder *b, int q, int cache, float scale, int64_t n_heads, const char *path, ...) {
+    MODULE_NAME(path);
+    int y = plan_attention(b, q, cache, scale);
+    if (y == PLAN_NONE) return y;
+    set_vector(b, (plan_step *)b->steps.items + b->steps.n - 1, module_name, "", n_heads);
+    return y;
+}
+
+/* ---- Mixture of experts ---------------------------------------------------------------------------------------- */
+
+int plan_route(plan_builder *b, int logits, int64_t n_chosen, bool normalize, const char *per_expert_scale, ...) {
+    char path[MAX_NAME] = "";
+    if (per_expert_scale) {
+        va_list args;
+        va_start(args, per_expert_scale);
+        vsnprintf(path, sizeof path, per_expert_scale, args);
+        va_end(args);
+    }
+    if (b->status) return PLAN_NONE;
+    const int64_t n_experts = value_at(b, logits)->cols;
+    if (n_chosen < 1 || n_chosen > n_experts)
+        return plan_fail(b, NB_ERR_FORMAT, "config.json: %lld experts a token of %lld experts", (long long)n_chosen,
+                         (long long)n_experts);
+    plan_step *s = add_step(b, KOP_ROUTE, "mlp.route", logits, 2 * n_chosen, logits);
+    if (!s) return PLAN_NONE;
+    s->n_chosen = n_chosen;
+    s->normalize = normalize;
+    if (*path) set_vector(b, s, path, "", n_experts);
+    return s->y;
+}
+
+int plan_experts(plan_builder *b, int x, int route, int64_t n_experts, int64_t n_out, bool own_rows, bool has_bias,
+                 const char *module, ...) {
+    MODULE_NAME(module);
+    if (b->status) return PLAN_NONE;
+    const int64_t n_chosen = value_at(b, route)->cols / 2;
+    const int64_t k = value_at(b, x)->cols / (own_rows ? n_chosen : 1);
+    plan_step *s = add_step(b, KOP_MATMUL_EXPERTS, module_name, x, n_chosen * n_out, x);
+    if (!s) return PLAN_NONE;
+    s->z = route;
+    s->n_chosen = n_chosen;
+    set_weight(b, s, add_weight(b, module_name, MATRIX_EXPERTS, n_experts, n_out, k), false);
+    if (has_bias) s->vec = add_vector(b, module_name, "bias", n_experts, n_out);
+    s->vec_len = has_bias ? n_experts * n_out : 0;
+    return s->y;
+}
+
+int plan_sum_experts(plan_builder *b, int x, int route, const char *name) {
+    if (b->status) return PLAN_NONE;
+    const int64_t n_chosen = value_at(b, route)->cols / 2;
+    plan_step *s = add_step(b, KOP_SUM_EXPERTS, name, x, value_at(b, x)->cols / n_chosen, x);
+    if (!s) return PLAN_NONE;
+    s->z = route;
+    s->n_chosen = n_chosen;
+    return s->y;
+}
+
+/* ---- Gated delta net ------------------------------------------------------------------------------------------- */
+
+static int new_state(plan_builder *b, int64_t size) {
+    plan_state *state = b->status ? NULL : list_push(b, &b->states);
+    if (!state) return PLAN_NONE;
+    state->size = size;
+    return b->states.n - 1;
+}
+
+int plan_conv1d(plan_builder *b, int x, int64_t kernel, kact act, const char *module, ...) {
+    MODULE_NAME(module);
+    if (b->status) return PLAN_NONE;
+    const int64_t cols = value_at(b, x)->cols;
+    plan_step *s = add_step(b, KOP_CONV1D, module_name, x, cols, x);
+    if (!s) return PLAN_NONE;
+    s->act = act;
+    set_weight(b, s, add_weight(b, module_name, MATRIX_CONV, 0, cols, kernel), true);
+    s->state = new_state(b, (kernel - 1) * cols);
+    return s->y;
+}
+
+int plan_delta_gates(plan_builder *b, int a, int bb, const char *a_log, const char *dt_bias) {
+    if (b->status) return PLAN_NONE;
+    const int64_t heads = value_at(b, a)->cols;
+    plan_step *s = add_step(b, KOP_DELTA_GATES, "linear_attn.gates", a, 2 * heads, a);
+    if (!s) return PLAN_NONE;
+    s->z = bb;
+    set_vector(b, s, a_log, "", heads);
+    s->vec2 = add_vector(b, dt_bias, "", 0, heads);
+    return s->y;
+}
+
+int plan_delta(plan_builder *b, int qkv, int gates, int64_t n_keys, int64_t key_dim, int64_t n_values,
+               int64_t value_dim, float eps) {
+    if (b->status) return PLAN_NONE;
+    plan_step *s = add_step(b, KOP_DELTA, "linear_attn.delta", qkv, n_values * value_dim, qkv);
+    if (!s) return PLAN_NONE;
+    s->z = gates;
+    s->eps = eps;
+    s->n_parts = n_values;
+    s->n_keys = n_keys;
+    s->key_dim = key_dim;
+    s->state = new_state(b, n_values * value_dim * key_dim);
     return s->y;
 }
 

@@ -40,17 +40,32 @@ void plan_fuse(plan *p) {
 
 /* ---- For people ------------------------------------------------------------------------------------------------ */
 
+int64_t weight_elements(const kweight *w) {
+    return w->n * w->k * (w->n_experts ? w->n_experts : 1);
+}
+
 int64_t weight_stored_bytes(const kweight *w) {
-    int64_t type_bytes = (int64_t)dtype_size(w->type);
-    if (w->mode == W_PLAIN) return w->n * w->k * type_bytes;
-    return w->n * (w->k * w->bits / 8 + 2 * (w->k / w->group_size) * type_bytes);
+    const int64_t type_bytes = (int64_t)dtype_size(w->type), rows = weight_elements(w) / w->k;
+    if (w->mode == W_PLAIN) return rows * w->k * type_bytes;
+    const kweight *one = w->experts ? w->experts : w;
+    const int64_t per_group = (one->biases ? 2 : 1) * type_bytes;
+    return rows * (w->k * w->bits / 8 + w->k / w->group_size * per_group);
+}
+
+/* Of the experts of weight w, how many one token is multiplied with. */
+static int64_t chosen_experts(const plan *p, int w) {
+    for (int i = 0; i < p->n_steps; i++)
+        if (p->steps[i].op == KOP_MATMUL_EXPERTS && p->steps[i].weight == w) return p->steps[i].n_chosen;
+    return 1;
 }
 
 int64_t plan_weight_bytes(const plan *p) {
     int64_t total = 0;
     for (int i = 0; i < p->n_weights; i++) {
-        int64_t bytes = weight_stored_bytes(&p->weights[i].w);
-        total += p->weights[i].is_matrix ? bytes : bytes / p->weights[i].w.n;
+        const kweight *w = &p->weights[i].w;
+        int64_t bytes = weight_stored_bytes(w);
+        if (w->n_experts) bytes = bytes / w->n_experts * chosen_experts(p, i);
+        total += p->weights[i].is_matrix ? bytes : bytes / w->n;
     }
     return total;
 }
@@ -58,8 +73,10 @@ int64_t plan_weight_bytes(const plan *p) {
 const char *weight_text(const kweight *w, char text[64]) {
     if (w->mode == W_PLAIN)
         snprintf(text, 64, "%s", dtype_name(w->type));
+    else if (w->mode == W_AFFINE)
+        snprintf(text, 64, "affine %d-bit g%d %s", w->bits, w->group_size, dtype_name(w->type));
     else
-        snprintf(text, 64, "%s %d-bit g%d %s", wmode_name(w->mode), w->bits, w->group_size, dtype_name(w->type));
+        snprintf(text, 64, "%s", wmode_name(w->mode));
     return text;
 }
 
@@ -78,11 +95,15 @@ void plan_step_text(const plan *p, int i, char *text, size_t size) {
     if (s->weight != PLAN_NONE) {
         char w[64];
         const plan_weight *weight = &p->weights[s->weight];
-        SAY(" %s [%lld, %lld] %s", weight->name, (long long)weight->w.n, (long long)weight->w.k,
-            weight_text(&weight->w, w));
+        SAY(" %s [", weight->name);
+        if (weight->w.n_experts) SAY("%lld, ", (long long)weight->w.n_experts);
+        SAY("%lld, %lld] %s", (long long)weight->w.n, (long long)weight->w.k, weight_text(&weight->w, w));
     }
-    if (s->op == KOP_MATMUL && s->vec.data) SAY(" + bias");
+    if (kop_is_product(s->op) && s->vec.data) SAY(" + bias");
+    if (s->act) SAY(" %s", kact_name(s->act));
     if (s->n_parts > 1) SAY(" heads=%lld", (long long)s->n_parts);
+    if (s->n_chosen) SAY(" experts=%lld", (long long)s->n_chosen);
+    if (s->state != PLAN_NONE) SAY(" state %d", s->state);
     if (s->op == KOP_KV_STORE) SAY(" -> cache %d %s", s->cache, s->is_values ? "values" : "keys");
     if (s->op == KOP_ATTENTION) SAY(" cache %d scale=%g", s->cache, (double)s->scale);
     if (s->window) SAY(" window=%lld", (long long)s->window);

@@ -22,11 +22,12 @@ typedef struct plan_value {
     int64_t cols;
 } plan_value;
 
-/* A weight matrix and the tensors that it lies in (scales, biases NULL where absent). */
+/* A weight matrix, or one for each expert, and the tensors that it lies in. */
 typedef struct plan_weight {
     const char *name; /* module path: "model.layers.3.mlp.up_proj" */
     kweight w;
-    const tensor *codes, *scales, *biases;
+    const tensor *const *tensors; /* [n_tensors]: codes, scales, biases; of experts perhaps many */
+    int n_tensors;
     bool is_table; /* read by EMBED (as stored), perhaps also by a MATMUL */
     bool is_matrix;
 } plan_weight;
@@ -37,21 +38,30 @@ typedef struct plan_cache {
     int64_t window; /* 0: full */
 } plan_cache;
 
+/* The recurrent state of one layer (see kstates). */
+typedef struct plan_state {
+    int64_t size; /* floats a sequence */
+} plan_state;
+
 typedef struct plan_step {
     kop op;
     const char *name; /* "layers.3.self_attn.q_proj" */
     int layer;        /* PLAN_NONE outside of the layers */
     /* Value numbers, PLAN_NONE where absent. EMBED and ROPE_TABLE read the batch; KV_STORE has no y. */
     int x, z, residual, y;
-    int weight; /* number of a plan_weight */
-    kvec vec;   /* norm weight or bias */
-    float eps, scale;
-    int64_t n_parts;
-    bool interleaved;
+    int weight;      /* number of a plan_weight */
+    kvec vec, vec2;  /* kcall's weight and weight2: norm weight, bias, ... */
+    int64_t vec_len; /* elements of each */
+    float eps, scale, offset;
+    kact act;
+    int64_t n_parts, n_keys, key_dim, n_chosen;
+    bool normalize, interleaved;
     const double *freqs;
+    const int32_t *columns;
     int cache;      /* number of a plan_cache: KV_STORE, ATTENTION */
     bool is_values; /* KV_STORE: of the values, else the keys */
     int64_t window;
+    int state; /* number of a plan_state: CONV1D, DELTA */
 } plan_step;
 
 typedef struct plan {
@@ -60,7 +70,8 @@ typedef struct plan {
     plan_value *values;
     plan_weight *weights;
     plan_cache *caches;
-    int n_steps, n_values, n_weights, n_caches;
+    plan_state *states;
+    int n_steps, n_values, n_weights, n_caches, n_states;
     int logits; /* the value that is the result: PLAN_OUTPUTS x vocab_size */
 } plan;
 
@@ -70,14 +81,15 @@ void plan_free(plan *p);
  * of its parts'. Today: MATMUL then ADD of its result, which nothing else reads, becomes MATMUL with residual. */
 void plan_fuse(plan *p);
 
-/* Weight bytes that one generated token reads: every matrix once, of a table one row. */
+/* Weight bytes that one generated token reads: every matrix once, of experts the chosen ones, of a table one row. */
 int64_t plan_weight_bytes(const plan *p);
 
 /* One line that says what step i does, for `inspect --plan`: into text, at most size bytes. */
 void plan_step_text(const plan *p, int i, char *text, size_t size);
 
-/* Bytes of a weight in the file's form, and its elements as real numbers. */
+/* Of a weight, all its experts together: bytes in the file's form, and numbers. */
 int64_t weight_stored_bytes(const kweight *w);
+int64_t weight_elements(const kweight *w);
 /* "affine 4-bit g64 bf16" or "bf16", into text. */
 const char *weight_text(const kweight *w, char text[64]);
 

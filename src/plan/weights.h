@@ -14,19 +14,30 @@ typedef struct weight_source {
     const weights *files;
     const cJSON *quantization; /* may be NULL */
     const char *prefix;        /* in front of every name in the files: "" or "language_model." */
+    arena *memory;             /* for what plan_weight points at */
 } weight_source;
 
 /* Finds which prefix the files use. */
-nb_status weight_source_init(weight_source *s, const weights *files, const cJSON *quantization, nb_error *err);
+nb_status weight_source_init(weight_source *s, const weights *files, const cJSON *quantization, arena *memory,
+                             nb_error *err);
 
+/* "<module>.<suffix>", or "<module>" when suffix is "". */
 const tensor *weight_tensor(const weight_source *s, const char *module, const char *suffix);
 
 /* Fills out->w and its tensors with module's matrix, checked to be [n, k]. */
 nb_status weight_matrix(const weight_source *s, const char *module, int64_t n, int64_t k, plan_weight *out,
                         nb_error *err);
-/* A vector "<module>.<suffix>" of n floats. */
-nb_status weight_vector(const weight_source *s, const char *module, const char *suffix, int64_t n, kvec *out,
-                        nb_error *err);
+/* The same of [n_experts, n, k]. */
+nb_status weight_experts(const weight_source *s, const char *module, int64_t n_experts, int64_t n, int64_t k,
+                         plan_weight *out, nb_error *err);
+/* The taps of a depthwise convolution, [n, k, 1] or [n, 1, k], never quantized. */
+nb_status weight_conv(const weight_source *s, const char *module, int64_t n, int64_t k, plan_weight *out,
+                      nb_error *err);
+/* A vector "<module>.<suffix>" of n floats; with n_experts > 0 of [n_experts, n]. */
+nb_status weight_vector(const weight_source *s, const char *module, const char *suffix, int64_t n_experts, int64_t n,
+                        kvec *out, nb_error *err);
+/* A tensor of one number, [] or [1]. */
+nb_status weight_scalar(const weight_source *s, const char *path, double *out, nb_error *err);
 
 /* The global block: mode, bits and group size with MLX's defaults. NB_ERR_UNSUPPORTED names an unknown mode. */
 typedef struct quant_params {

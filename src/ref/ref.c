@@ -15,7 +15,7 @@ void ref_run(const kcall *c, double *y, double *magnitude) {
     static void (*const ops[KOP_COUNT])(const kcall *, double *, double *) = {
         [KOP_EMBED] = ref_embed,       [KOP_RMSNORM] = ref_rmsnorm,         [KOP_QUANTIZE] = ref_quantize,
         [KOP_MATMUL] = ref_matmul,     [KOP_ROPE_TABLE] = ref_rope_table,   [KOP_ROPE] = ref_rope,
-        [KOP_KV_STORE] = ref_kv_store, [KOP_ATTENTION] = ref_attention,     [KOP_SILU_MUL] = ref_silu_mul,
+        [KOP_KV_STORE] = ref_kv_store, [KOP_ATTENTION] = ref_attention,     [KOP_ACT_MUL] = ref_silu_mul,
         [KOP_ADD] = ref_add,           [KOP_SELECT_ROWS] = ref_select_rows,
     };
     ops[c->op](c, y, magnitude);

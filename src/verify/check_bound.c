@@ -44,7 +44,7 @@ static double depth_of(const kcall *c) {
         if (c->window > 0 && c->window < keys) keys = c->window;
         return sum_depth(c->keys.head_dim) + 2 + 4 + 2 * (double)keys + 2;
     }
-    case KOP_SILU_MUL:
+    case KOP_ACT_MUL:
         return 4 + 4; /* exp, + 1, division, product, and one to spare for a reciprocal */
     default:
         return 0; /* ADD is rounded once; copies and conversions have one right result */

@@ -290,7 +290,9 @@ static bool load_operands(check *c) {
         return matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern) && sequences(c);
     case KOP_ATTENTION:
         return load_attention(c);
-    case KOP_SILU_MUL:
+    case KOP_ACT_MUL:
+        call->act = ACT_SILU;
+        /* fall through */
     case KOP_ADD:
         return matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern) &&
                matrix(c, SLOT_Z, &call->z, s->rows, s->cols, s->seed % 3 ? CHECK_NORMAL : s->pattern);
@@ -298,7 +300,7 @@ static bool load_operands(check *c) {
         return matrix(c, SLOT_X, &call->x, 7, s->cols, s->pattern) && (call->rows = integers(c, s->rows, 7));
     case KOP_QUANTIZE:
         return matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern);
-    case KOP_COUNT:
+    default:
         break;
     }
     return false;

@@ -171,7 +171,7 @@ static void columns_specs(visitor *v, kop op) {
                 emit(v, s);
             }
         }
-        for (size_t i = 0; (op == KOP_QUANTIZE || op == KOP_SILU_MUL) && i < COUNT(groups) * 8; i++) {
+        for (size_t i = 0; (op == KOP_QUANTIZE || op == KOP_ACT_MUL) && i < COUNT(groups) * 8; i++) {
             check_spec s = {.op = op, .rows = rows, .x_type = DT_F32};
             s.y_type = DT_XI8X3;
             s.group = groups[i % 3];
@@ -282,12 +282,12 @@ bool check_specs(kop op, check_level level, check_visit *visit, void *user) {
         attention_specs(v);
         break;
     case KOP_QUANTIZE:
-    case KOP_SILU_MUL:
+    case KOP_ACT_MUL:
     case KOP_ADD:
     case KOP_SELECT_ROWS:
         columns_specs(v, op);
         break;
-    case KOP_COUNT:
+    default:
         break;
     }
     return !v->stopped;

@@ -179,7 +179,7 @@ static void forms_equal_separate_steps(void **user) {
     void *weight = random_values(DT_BF16, 640, 1);
     fill(&x), fill(&z);
     kcall calls[2] = {{.op = KOP_RMSNORM, .weight = {weight, DT_BF16}, .n_parts = 1, .eps = 1e-5f},
-                      {.op = KOP_SILU_MUL, .z = z}};
+                      {.op = KOP_ACT_MUL, .act = ACT_SILU, .z = z}};
     for (int i = 0; i < 2; i++) {
         const krow *row = row_named(r, i == 0 ? "rmsnorm.avx2" : "silu_mul.avx2");
         kmat fused = new_matrix(DT_XI8X3, 3, 640, 64), apart = new_matrix(DT_XI8X3, 3, 640, 64);
