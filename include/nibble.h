@@ -135,7 +135,8 @@ typedef struct nb_context_options {
     int64_t n_sequences;    /* sequences that may be alive at once; 0: 1 */
     int64_t kv_tokens;      /* KV cache in all, in tokens; 0: n_sequences * context_length */
     nb_kv_type kv_type;     /* NB_KV_F32 is exact */
-    const char *cpu;        /* "scalar", "avx2", "avx512", "neon": at most these instructions; NULL: $NIBBLE_CPU */
+    int n_checkpoints; /* saved recurrent states at most, 1 to 64; 0: 8; -1: none. Only for models that have such */
+    const char *cpu;   /* "scalar", "avx2", "avx512", "neon": at most these instructions; NULL: $NIBBLE_CPU */
     nb_progress_fn progress;
     void *progress_user;
 } nb_context_options;
@@ -151,6 +152,7 @@ typedef struct nb_context_stats {
     int64_t weight_bytes; /* read for each generated token, in the form in which they are read */
     int64_t packed_bytes; /* weights held in a repacked form in place of the mapped one */
     int64_t kv_bytes_per_token;
+    int64_t state_bytes; /* recurrent state of a sequence, and of a checkpoint; 0: the model has none */
     int64_t work_bytes;  /* activations and scratch */
     double load_seconds; /* what nb_context_new took */
 } nb_context_stats;
@@ -158,7 +160,11 @@ NB_API void nb_context_get_stats(const nb_context *context, nb_context_stats *st
 
 NB_API nb_status nb_sequence_new(nb_context *context, nb_sequence **out, nb_error *err);
 NB_API void nb_sequence_free(nb_sequence *sequence);
-/* A new sequence with the first n_tokens of `from`; full cache pages are shared, not copied. */
+/* A new sequence with the first n_tokens of `from`; full cache pages are shared, not copied.
+ * Models with linear attention also have a recurrent state, which cannot be cut: it is saved now and then at page
+ * boundaries while tokens are read (nb_context_options.n_checkpoints), and a fork or a truncation takes up the nearest
+ * one saved before n_tokens. The few tokens between are read again with the next nb_forward: that costs their time, and
+ * changes no result. */
 NB_API nb_status nb_sequence_fork(nb_sequence *from, int64_t n_tokens, nb_sequence **out, nb_error *err);
 /* Forgets all tokens from n_tokens on. */
 NB_API nb_status nb_sequence_truncate(nb_sequence *sequence, int64_t n_tokens, nb_error *err);

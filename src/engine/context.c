@@ -8,7 +8,13 @@
 #include "base/num.h"
 #include "engine/engine.h"
 
-enum { DEFAULT_CONTEXT = 32768, DEFAULT_BATCH = 512, MAX_BATCH = 65536, MAX_SEQUENCES = 65536 };
+enum {
+    DEFAULT_CONTEXT = 32768,
+    DEFAULT_BATCH = 512,
+    MAX_BATCH = 65536,
+    MAX_SEQUENCES = 65536,
+    DEFAULT_CHECKPOINTS = 8
+};
 
 /* ---- Making ---------------------------------------------------------------------------------------------------- */
 
@@ -28,7 +34,10 @@ static nb_status complete_options(const nb_model *m, nb_context_options *o, nb_e
     if (status) return status;
     if (o->n_batch == 0) o->n_batch = DEFAULT_BATCH;
     if (o->kv_tokens == 0) o->kv_tokens = o->n_sequences * o->context_length;
+    if (o->n_checkpoints == 0) o->n_checkpoints = DEFAULT_CHECKPOINTS;
+    if (o->n_checkpoints == -1) o->n_checkpoints = 0;
     status = in_range(o->n_batch, 1, MAX_BATCH, "the batch size", err);
+    if (!status) status = in_range(o->n_checkpoints, 0, MAX_CHECKPOINTS, "the number of saved recurrent states", err);
     if (!status) status = in_range(o->kv_tokens, 1, INT32_MAX, "the KV cache's size in tokens", err);
     return status;
 }
@@ -48,16 +57,20 @@ nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_
     const size_t n = (size_t)o.n_batch;
     c->tokens = calloc(n, sizeof *c->tokens);
     c->positions = calloc(n, sizeof *c->positions);
+    c->slots = calloc(n, sizeof *c->slots);
     c->outputs = calloc(n, sizeof *c->outputs);
     c->tables = calloc(n, sizeof *c->tables);
-    if (!c->tokens || !c->positions || !c->outputs || !c->tables) status = err_no_memory(err, "a batch", 0);
+    if (!c->tokens || !c->positions || !c->slots || !c->outputs || !c->tables)
+        status = err_no_memory(err, "a batch", 0);
     /* Each sequence may leave its last page partly empty. */
     const int64_t n_pages = div_up(o.kv_tokens, KV_PAGE_SIZE) + o.n_sequences;
     if (!status) status = page_pool_init(&c->pages, n_pages, err);
+    if (!status) status = state_pool_init(&c->states, model->plan->n_states > 0, o.n_sequences, o.n_checkpoints, err);
     static const dtype kv_types[] = {[NB_KV_F32] = DT_F32, [NB_KV_F16] = DT_F16, [NB_KV_BF16] = DT_BF16};
     executor_options eo = {.n_threads = o.n_threads,
                            .n_batch = o.n_batch,
                            .n_pages = n_pages,
+                           .n_slots = state_pool_slots(&c->states, o.n_sequences),
                            .kv_type = kv_types[o.kv_type],
                            .cpu = o.cpu ? o.cpu : getenv("NIBBLE_CPU"),
                            .progress = o.progress,
@@ -77,8 +90,10 @@ void nb_context_free(nb_context *c) {
     while (c->sequences) nb_sequence_free(c->sequences);
     if (c->executor) c->executor->free(c->executor);
     page_pool_free(&c->pages);
+    state_pool_free(&c->states);
     free(c->tokens);
     free(c->positions);
+    free(c->slots);
     free(c->outputs);
     free(c->tables);
     nb_model_free(c->model);
@@ -93,6 +108,7 @@ void nb_context_get_stats(const nb_context *c, nb_context_stats *stats) {
                                 .weight_bytes = plan_weight_bytes(c->model->plan),
                                 .packed_bytes = e->packed_bytes,
                                 .kv_bytes_per_token = e->kv_bytes_per_token,
+                                .state_bytes = e->state_bytes,
                                 .work_bytes = e->work_bytes,
                                 .load_seconds = c->load_seconds};
 }
@@ -121,34 +137,58 @@ static nb_status check_item(const nb_context *c, const nb_batch_item *items, siz
     return NB_OK;
 }
 
-/* Where the batching loop stands: item and token of it. */
+/* Where the batching loop stands: item and token of it. Tokens below 0 are the sequence's own last ones, which its
+ * recurrent state has yet to read again after a cut. What they leave in the KV cache is what is there, bit for bit. */
 typedef struct cursor {
     size_t item;
     int64_t token;
 } cursor;
+
+static cursor item_start(const nb_batch_item *items, size_t n_items, size_t i) {
+    if (i == n_items || items[i].sequence->slot < 0) return (cursor){i, 0};
+    return (cursor){i, items[i].sequence->n_state - items[i].sequence->n_tokens};
+}
 
 /* The first of an item's tokens of which logits are wanted. */
 static int64_t first_output(const nb_batch_item *item) {
     return item->logits ? item->n_tokens - item->n_logits : item->n_tokens;
 }
 
-/* Fills one batch from the cursor on. */
+/* Fills one batch from the cursor on. It ends early where a state is to be saved in the middle of an item. */
 static batch next_batch(nb_context *c, const nb_batch_item *items, size_t n_items, cursor *at) {
-    batch b = {.tokens = c->tokens, .positions = c->positions, .tables = c->tables, .outputs = c->outputs};
+    batch b = {
+        .tokens = c->tokens, .positions = c->positions, .tables = c->tables, .slots = c->slots, .outputs = c->outputs};
     while (at->item < n_items && b.n_tokens < c->n_batch) {
         const nb_batch_item *item = &items[at->item];
         const nb_sequence *s = item->sequence;
+        const int64_t position = s->n_tokens + at->token;
         if (at->token >= first_output(item)) c->outputs[b.n_outputs++] = (int32_t)b.n_tokens;
-        c->tokens[b.n_tokens] = item->tokens[at->token];
-        c->positions[b.n_tokens] = (int32_t)(s->n_tokens + at->token);
+        c->tokens[b.n_tokens] = at->token < 0 ? s->tokens[position] : item->tokens[at->token];
+        c->positions[b.n_tokens] = (int32_t)position;
+        c->slots[b.n_tokens] = s->slot;
         c->tables[b.n_tokens++] = s->pages;
-        if (++at->token == item->n_tokens) *at = (cursor){at->item + 1, 0};
+        if (++at->token == item->n_tokens)
+            *at = item_start(items, n_items, at->item + 1);
+        else if (sequence_saves_at(s, position + 1, s->n_tokens + item->n_tokens))
+            break;
     }
     return b;
 }
 
+/* After a batch that went from `from` to `at`: how far the states of its sequences are now; saves those that should be.
+ */
+static void follow_states(const nb_batch_item *items, size_t n_items, cursor from, cursor at) {
+    for (size_t i = from.item; i <= at.item && i < n_items; i++) {
+        nb_sequence *s = items[i].sequence;
+        if (s->slot < 0) continue;
+        s->n_state = s->n_tokens + (i < at.item ? items[i].n_tokens : at.token);
+        if (sequence_saves_at(s, s->n_state, s->n_tokens + items[i].n_tokens)) sequence_save_state(s);
+    }
+}
+
 /* Copies a batch's logits to where their items want them. `from` is the cursor before the batch. */
-static void deliver(const nb_context *c, const nb_batch_item *items, cursor from, const batch *b, const float *logits) {
+static void deliver(const nb_context *c, const nb_batch_item *items, size_t n_items, cursor from, const batch *b,
+                    const float *logits) {
     const int64_t vocab = c->model->dims.vocab_size;
     for (int64_t t = 0, row = 0; t < b->n_tokens && row < b->n_outputs; t++) {
         const nb_batch_item *item = &items[from.item];
@@ -156,7 +196,7 @@ static void deliver(const nb_context *c, const nb_batch_item *items, cursor from
             memcpy(item->logits + (from.token - first_output(item)) * vocab, logits + row++ * vocab,
                    (size_t)vocab * sizeof *logits);
         }
-        if (++from.token == item->n_tokens) from = (cursor){from.item + 1, 0};
+        if (++from.token == item->n_tokens) from = item_start(items, n_items, from.item + 1);
     }
 }
 
@@ -169,16 +209,19 @@ nb_status nb_forward(nb_context *c, const nb_batch_item *items, size_t n_items, 
         status = sequence_reserve(items[reserved].sequence, items[reserved].n_tokens, err);
         if (!status) reserved++;
     }
-    for (cursor at = {0, 0}; at.item < n_items && !status;) {
+    for (cursor at = item_start(items, n_items, 0); at.item < n_items && !status;) {
         const cursor from = at;
         batch b = next_batch(c, items, n_items, &at);
         const float *logits;
         status = c->executor->run(c->executor, &b, &logits, err);
-        if (!status) deliver(c, items, from, &b, logits);
+        if (status) break;
+        deliver(c, items, n_items, from, &b, logits);
+        follow_states(items, n_items, from, at);
     }
     for (size_t i = 0; i < reserved; i++) {
         nb_sequence *s = items[i].sequence;
         if (status) {
+            s->n_state = INT64_MAX;       /* who knows how far it came */
             sequence_cut(s, s->n_tokens); /* gives the new pages back */
             continue;
         }

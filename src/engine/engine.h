@@ -36,11 +36,34 @@ typedef struct page_pool {
     int32_t *references; /* [n_pages] */
 } page_pool;
 
+/* A saved recurrent state: what sequences are that begin with its n_tokens tokens. Never written again. */
+typedef struct checkpoint {
+    int64_t n_tokens;
+    uint64_t used; /* when it was last saved or taken up, for choosing which one has to go */
+} checkpoint;
+
+enum { MAX_CHECKPOINTS = 64, CHECKPOINT_INTERVAL = 512 };
+
+/* The recurrent states of a context's executor: slots [0, n_checkpoints) are saved ones, the others belong to
+ * sequences. Only where the plan has states; else n_checkpoints is 0 and sequences have no slot. */
+typedef struct state_pool {
+    bool present;
+    int n_checkpoints;
+    uint64_t taken; /* bit i: checkpoints[i] is some sequence's */
+    checkpoint checkpoints[MAX_CHECKPOINTS];
+    uint64_t clock;
+    int32_t *free_slots; /* [n_free] */
+    int32_t n_free;
+} state_pool;
+
 struct nb_sequence {
     nb_context *context;
     int32_t *tokens; /* [n_tokens] */
     int64_t n_tokens, cap_tokens;
-    int32_t *pages; /* [n_pages], room for context_length tokens, at a fixed address */
+    int32_t slot;    /* of its recurrent state; -1: none */
+    int64_t n_state; /* tokens that the state has read; fewer than n_tokens after a cut: the rest is read again */
+    uint64_t saved;  /* bit i: the context's checkpoint i is a beginning of this sequence */
+    int32_t *pages;  /* [n_pages], room for context_length tokens, at a fixed address */
     int64_t n_pages;
     nb_sequence *next;
 };
@@ -51,9 +74,10 @@ struct nb_context {
     int64_t context_length, n_batch, n_sequences, n_alive;
     double load_seconds;
     page_pool pages;
+    state_pool states;
     nb_sequence *sequences;
     /* A batch under construction, [n_batch] each. */
-    int32_t *tokens, *positions, *outputs;
+    int32_t *tokens, *positions, *slots, *outputs;
     const int32_t **tables;
 };
 
@@ -63,7 +87,23 @@ void page_pool_free(page_pool *p);
 /* Makes room for n_more tokens: pages of its own from the first place that will be written on. On failure the sequence
  * is as it was. */
 nb_status sequence_reserve(nb_sequence *s, int64_t n_more, nb_error *err);
-/* Drops tokens and pages from n_tokens on. */
+/* Drops tokens and pages from n_tokens on; the recurrent state goes back to the last saved one before. */
 void sequence_cut(nb_sequence *s, int64_t n_tokens);
+
+/* state.c */
+nb_status state_pool_init(state_pool *p, bool present, int64_t n_sequences, int n_checkpoints, nb_error *err);
+void state_pool_free(state_pool *p);
+int64_t state_pool_slots(const state_pool *p, int64_t n_sequences);
+/* An empty state for a new sequence, and back again. */
+void sequence_take_state(nb_sequence *s);
+void sequence_drop_state(nb_sequence *s);
+/* `s`, whose tokens begin as `from`'s do, takes up the longest state of `from` that covers at most n_tokens. */
+void sequence_copy_state(nb_sequence *s, const nb_sequence *from, int64_t n_tokens);
+/* The same from its own: after a cut, or a failed pass. */
+void sequence_restore_state(nb_sequence *s, int64_t n_tokens);
+/* Whether the state is to be saved after so many tokens, in a pass that ends after `end`. */
+bool sequence_saves_at(const nb_sequence *s, int64_t n_tokens, int64_t end);
+/* Saves the state, which has read n_state tokens. */
+void sequence_save_state(nb_sequence *s);
 
 #endif

@@ -51,12 +51,14 @@ nb_status nb_sequence_new(nb_context *c, nb_sequence **out, nb_error *err) {
     s->next = c->sequences;
     c->sequences = s;
     c->n_alive++;
+    sequence_take_state(s);
     *out = s;
     return NB_OK;
 }
 
 void nb_sequence_free(nb_sequence *s) {
     if (!s) return;
+    sequence_drop_state(s);
     sequence_cut(s, 0);
     nb_sequence **link = &s->context->sequences;
     while (*link != s) link = &(*link)->next;
@@ -71,6 +73,7 @@ void sequence_cut(nb_sequence *s, int64_t n_tokens) {
     int64_t keep = div_up(n_tokens, KV_PAGE_SIZE);
     while (s->n_pages > keep) page_drop(&s->context->pages, s->pages[--s->n_pages]);
     s->n_tokens = n_tokens;
+    sequence_restore_state(s, n_tokens);
 }
 
 static nb_status reserve_tokens(nb_sequence *s, int64_t n, nb_error *err) {
@@ -119,6 +122,7 @@ nb_status nb_sequence_fork(nb_sequence *from, int64_t n_tokens, nb_sequence **ou
     }
     if (n_tokens) memcpy(s->tokens, from->tokens, (size_t)n_tokens * sizeof *s->tokens);
     s->n_tokens = n_tokens;
+    sequence_copy_state(s, from, n_tokens);
     s->n_pages = div_up(n_tokens, KV_PAGE_SIZE);
     for (int64_t i = 0; i < s->n_pages; i++) {
         s->pages[i] = from->pages[i];

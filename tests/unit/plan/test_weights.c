@@ -155,8 +155,8 @@ static void test_lying_config(void **state) {
             "2, 3, 4, 5, 6 or 8");
     refused(&q, LLAMA ",\"quantization\":{\"group_size\":48,\"bits\":4}", NB_ERR_FORMAT, "group_size is 48",
             "32, 64 or 128");
-    refused(&q, LLAMA ",\"quantization\":{\"group_size\":64,\"bits\":4,\"mode\":\"q4_k\"}", NB_ERR_UNSUPPORTED,
-            "q4_k", "affine");
+    refused(&q, LLAMA ",\"quantization\":{\"group_size\":64,\"bits\":4,\"mode\":\"q4_k\"}", NB_ERR_UNSUPPORTED, "q4_k",
+            "affine");
     refused(&q, LLAMA ",\"quantization\":{\"group_size\":64,\"bits\":\"4\"}", NB_ERR_FORMAT, "bits", "a string");
     refused(&q, LLAMA ",\"quantization\":[4]", NB_ERR_FORMAT, "quantization", "not an object");
     refused(&q, LLAMA ",\"quantization\":{\"group_size\":64,\"bits\":4,\"model.layers.0.self_attn.q_proj\":false}",
