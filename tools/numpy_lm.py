@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A forward pass of llama, qwen2 and qwen3 in float64, straight from an MLX model directory.
+"""A forward pass in float64, straight from an MLX model directory.
 
 The golden makers use it as the truth: it needs nothing but numpy, reads the files itself, dequantizes every weight
 exactly (code * scale + bias without rounding to 16 bits) and keeps every sum in double precision. It follows what
-mlx-lm 0.32 does with the same config; make_goldens.py checks that the two agree."""
+mlx-lm 0.32 does with the same config; make_goldens.py checks that the two agree.
+
+Model itself runs llama, qwen2 and qwen3. Other families are subclasses beside their specs in tools/goldens/, which
+name their model types with @register; open_model picks the class."""
 
 import json
 import math
@@ -40,13 +43,70 @@ def unpack(codes, bits):
     return stream @ (1 << np.arange(bits))
 
 
+# The sixteen values of a 4-bit float with 2 bits of exponent and 1 of mantissa (OCP Microscaling Formats 1.0).
+E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
+
+
+def e4m3(code):
+    """An 8-bit float with 4 bits of exponent (bias 7) and 3 of mantissa; no infinities, 0x7f and 0xff are NaN."""
+    code = np.asarray(code, np.int64)
+    exponent, mantissa = code >> 3 & 15, code & 7
+    value = np.where(exponent == 0, mantissa * 2.0**-9, (8 + mantissa) * 2.0 ** (exponent - 10))
+    return np.where(code & 0x7F == 0x7F, np.nan, np.where(code & 0x80, -value, value))
+
+
 def dequantize(codes, scales, biases, n_in):
-    """Affine: code * scale + bias. Bits and group size follow from the shapes."""
+    """[..., n_in] from codes [..., n, words] and scales [..., n, groups]: affine (biases None: they are 0), or, with
+    scales of single bytes, mxfp4, mxfp8 or nvfp4. Mode, bits and group size follow from types and shapes."""
     bits = codes.shape[-1] * 32 // n_in
     group = n_in // scales.shape[-1]
-    q = unpack(codes, bits).reshape(*scales.shape, group).astype(np.float64)
-    w = q * scales[..., None].astype(np.float64) + biases[..., None].astype(np.float64)
+    q = unpack(codes, bits).reshape(*scales.shape, group)
+    if scales.dtype == np.uint8:
+        assert (group, bits) in ((32, 4), (32, 8), (16, 4)), (group, bits)
+        scale = e4m3(scales) if group == 16 else 2.0 ** (scales.astype(np.float64) - 127)
+        w = (e4m3(q) if bits == 8 else E2M1[q]) * scale[..., None]
+    else:
+        w = q * scales[..., None].astype(np.float64)
+        if biases is not None:
+            w = w + biases[..., None].astype(np.float64)
     return w.reshape(*codes.shape[:-1], n_in)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def silu(x):
+    return x * sigmoid(x)
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def choose(logits, n):
+    """The numbers of each row's n largest, in falling order. A near tie would let rounding choose: refused."""
+    order = np.argsort(-logits, axis=-1, kind="stable")
+    if n < logits.shape[-1]:
+        last, next_one = (np.take_along_axis(logits, order[:, i:i + 1], axis=-1) for i in (n - 1, n))
+        gap = (last - next_one).min() / logits.std()
+        assert gap > 1e-3, f"a near tie between experts: {gap:.1e} of the logits' spread"
+    return order[:, :n]
+
+
+def attend(q, k, v, scale, window=None, sinks=None):
+    """Causal attention of one sequence: q [T, heads, dim], k and v [T, kv_heads, dim] -> [T, heads * dim]. window: how
+    many positions a token sees, itself counted; sinks [heads]: logits that take part without a value."""
+    n, n_heads, _ = q.shape
+    k, v = (np.repeat(a, n_heads // a.shape[1], axis=1) for a in (k, v))
+    scores = np.einsum("ihd,jhd->hij", q, k) * scale
+    distance = np.arange(n)[:, None] - np.arange(n)[None]
+    seen = distance >= 0 if window is None else (distance >= 0) & (distance < window)
+    scores = np.where(seen, scores, -np.inf)
+    if sinks is not None:
+        scores = np.concatenate([scores, np.broadcast_to(sinks[:, None, None], (n_heads, n, 1))], axis=-1)
+    return np.einsum("hij,jhd->ihd", softmax(scores)[..., :n], v).reshape(n, -1)
 
 
 def rope_table(config, head_dim):
@@ -105,26 +165,54 @@ def _yarn(inv, theta, dims, scaling):
     return inv * (1 - ramp) + inv / factor * ramp, scale
 
 
+_MODELS = {}
+
+
+def register(*model_types):
+    """Class decorator: the subclass of Model that runs these model_types."""
+
+    def add(cls):
+        _MODELS.update({t: cls for t in model_types})
+        return cls
+
+    return add
+
+
+def open_model(directory):
+    return _MODELS.get(read_config(directory)["model_type"], Model)(directory)
+
+
+def read_config(directory):
+    return json.loads((Path(directory) / "config.json").read_text())
+
+
 class Model:
+    """self.config is the text model's object of config.json, self.top the whole of it. Tensors are called as in a file
+    without the "language_model." in front."""
+
     def __init__(self, directory):
-        directory = Path(directory)
-        self.config = json.loads((directory / "config.json").read_text())
+        self.top = read_config(directory)
+        self.config = {"model_type": self.top["model_type"], **self.top.get("text_config", self.top)}
         self.tensors = {}
-        for file in sorted(directory.glob("model*.safetensors")):
-            self.tensors.update(read_safetensors(file))
-        c = self.config
+        for file in sorted(Path(directory).glob("model*.safetensors")):
+            tensors = read_safetensors(file)
+            self.tensors.update({name.removeprefix("language_model."): t for name, t in tensors.items()})
+        self._weights = {}
+        self.setup(self.config)
+
+    def setup(self, c):
+        """Sizes and tables from the config; a family with fields of its own overrides it."""
         self.n_heads = c["num_attention_heads"]
         self.n_kv_heads = c.get("num_key_value_heads") or self.n_heads
         self.head_dim = c.get("head_dim") or c["hidden_size"] // self.n_heads
         self.inv_freq, self.rope_scale = rope_table(c, self.head_dim)
-        self._weights = {}
 
     def weight(self, path, n_in):
-        """The matrix of a linear layer or an embedding in float64, [n_out, n_in]."""
+        """The matrix of a linear layer or an embedding in float64, [n_out, n_in]; of experts [n_experts, n_out, n_in]."""
         if path not in self._weights:
             w = self.tensors[path + ".weight"]
             if path + ".scales" in self.tensors:
-                w = dequantize(w, self.tensors[path + ".scales"], self.tensors[path + ".biases"], n_in)
+                w = dequantize(w, self.tensors[path + ".scales"], self.tensors.get(path + ".biases"), n_in)
             self._weights[path] = w.astype(np.float64)
         return self._weights[path]
 
@@ -132,6 +220,15 @@ class Model:
         y = x @ self.weight(path, x.shape[-1]).T
         bias = self.tensors.get(path + ".bias")
         return y if bias is None else y + bias
+
+    def experts(self, x, chosen, path):
+        """x [T, k], or [T, n_chosen, k] with rows of their own; chosen [T, n_chosen] -> [T, n_chosen, n_out]."""
+        w = self.weight(path, x.shape[-1])
+        bias = self.tensors.get(path + ".bias")
+        y = np.empty((*chosen.shape, w.shape[1]))
+        for t, s in np.ndindex(*chosen.shape):
+            y[t, s] = w[chosen[t, s]] @ (x[t, s] if x.ndim == 3 else x[t])
+        return y if bias is None else y + bias[chosen]
 
     def norm(self, x, path):
         mean_square = np.mean(x * x, axis=-1, keepdims=True)
@@ -165,22 +262,12 @@ class Model:
             q, k = self.norm(q, p + "q_norm"), self.norm(k, p + "k_norm")
         positions = np.arange(n)
         q, k = self.rope(q, positions), self.rope(k, positions)
-        per_kv = self.n_heads // self.n_kv_heads
-        k, v = np.repeat(k, per_kv, axis=1), np.repeat(v, per_kv, axis=1)
-        scores = np.einsum("ihd,jhd->hij", q, k) / math.sqrt(self.head_dim)
-        distance = positions[:, None] - positions[None]
-        seen = distance >= 0
-        if (window := self.window(layer)) is not None:
-            seen &= distance < window
-        scores = np.where(seen, scores, -np.inf)
-        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        weights /= weights.sum(axis=-1, keepdims=True)
-        return self.linear(np.einsum("hij,jhd->ihd", weights, v).reshape(n, -1), p + "o_proj")
+        y = attend(q, k, v, 1 / math.sqrt(self.head_dim), self.window(layer))
+        return self.linear(y, p + "o_proj")
 
     def mlp(self, x, layer):
         p = f"model.layers.{layer}.mlp."
-        gate = self.linear(x, p + "gate_proj")
-        return self.linear(gate / (1 + np.exp(-gate)) * self.linear(x, p + "up_proj"), p + "down_proj")
+        return self.linear(silu(self.linear(x, p + "gate_proj")) * self.linear(x, p + "up_proj"), p + "down_proj")
 
     def forward(self, tokens):
         """{"hidden.embed", "hidden.<layer>", "logits"}, one row a token; hidden.<i> is layer i's output."""
