@@ -16,9 +16,9 @@
 #include "base/json.h"
 #include "base/num.h"
 #include "files/config.h"
+#include "files/quant_config.h"
 #include "files/safetensors.h"
 #include "models/models.h"
-#include "plan/weights.h"
 
 enum { MAX_CONFIG = 16 << 20, BLOCK = 1 << 20 };
 
@@ -36,7 +36,7 @@ typedef struct part {
 typedef struct maker {
     st_writer *writer;
     dtype type; /* of everything that is not a code */
-    const cJSON *quantization;
+    quant_config *quantization;
     quant_params global;
     part *parts;
     size_t n_parts, cap_parts;
@@ -79,7 +79,7 @@ static nb_status quant_of(const maker *m, const plan_spec *spec, quant_params *q
     bool named = false;
     *q = (quant_params){0};
     if (!m->global.quantized || spec->is_conv) return NB_OK;
-    nb_status status = quant_for(m->quantization, "", spec->name, q, &named, err);
+    nb_status status = quant_config_named(m->quantization, spec->name, NULL, q, &named, err);
     if (status || named) return status;
     if (spec->k % m->global.group_size == 0) *q = m->global;
     return NB_OK;
@@ -192,13 +192,14 @@ static dtype config_type(const model_config *config) {
 }
 
 static nb_status write_weights(const model_config *config, const char *path, nb_error *err) {
-    maker m = {.type = config_type(config), .quantization = model_quantization(config), .state = {1, 2}};
+    maker m = {.type = config_type(config), .state = {1, 2}};
     plan *dry = NULL;
     const plan_spec *specs = NULL;
     size_t n = 0;
     m.block = malloc(BLOCK);
     nb_status status = m.block ? NB_OK : err_no_memory(err, "random weights", BLOCK);
-    if (!status) status = quant_global(m.quantization, &m.global, err);
+    if (!status) status = quant_config_open(config, &m.quantization, err);
+    if (!status) m.global = quant_config_global(m.quantization);
     if (!status) status = model_specs(config, &dry, &specs, &n, err);
     if (!status) status = st_writer_new(path, &m.writer, err);
     if (!status) status = declare_all(&m, specs, n, err);
@@ -209,6 +210,7 @@ static nb_status write_weights(const model_config *config, const char *path, nb_
     else
         status = st_writer_finish(m.writer, err);
     plan_free(dry);
+    quant_config_close(m.quantization);
     free(m.parts);
     free(m.block);
     return status;

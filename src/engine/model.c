@@ -5,49 +5,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "engine/engine.h"
 #include "files/store.h"
-#include "plan/weights.h"
 
-/* "affine 4-bit, groups of 64", and what else there is when layers differ. */
+/* "affine 4-bit, groups of 64": how most of the weights are quantized, and what else there is. */
 static void describe_quantization(nb_model *m) {
-    int bits = 0, group = 0;
+    const kweight *most = NULL;
+    int64_t largest = 0;
     bool plain = false, mixed = false;
     for (int i = 0; i < m->plan->n_weights; i++) {
-        const kweight *w = &m->plan->weights[i].w;
-        if (w->mode == W_PLAIN)
-            plain = true;
-        else if (bits == 0) {
-            bits = w->bits;
-            group = w->group_size;
-        } else if (bits != w->bits || group != w->group_size)
-            mixed = true;
+        const kweight *a = &m->plan->weights[i].w;
+        plain |= a->mode == W_PLAIN;
+        int64_t elements = 0;
+        for (int j = 0; a->mode != W_PLAIN && j < m->plan->n_weights; j++) {
+            const kweight *b = &m->plan->weights[j].w;
+            if (a->mode == b->mode && a->bits == b->bits && a->group_size == b->group_size)
+                elements += weight_elements(b);
+            else
+                mixed |= b->mode != W_PLAIN;
+        }
+        if (elements <= largest) continue;
+        largest = elements;
+        most = a;
     }
-    quant_params global = {0};
-    quant_global(model_quantization(&m->config), &global, NULL);
-    if (global.quantized && (mixed || plain)) {
-        bits = global.bits;
-        group = global.group_size;
-    }
-    if (bits == 0)
+    if (!most)
         snprintf(m->quantization, sizeof m->quantization, "none");
     else
-        snprintf(m->quantization, sizeof m->quantization, "affine %d-bit, groups of %d%s%s", bits, group,
-                 mixed ? ", other layers differ" : "", plain ? ", some layers unquantized" : "");
-}
-
-/* Tensors in the files that no step reads: said once, since a person may wonder. */
-static void log_unused(const nb_model *m) {
-    size_t used = 0;
-    for (int i = 0; i < m->plan->n_weights; i++) {
-        const plan_weight *w = &m->plan->weights[i];
-        used += (size_t)w->n_tensors;
-    }
-    for (int i = 0; i < m->plan->n_steps; i++)
-        used += (m->plan->steps[i].vec.data != NULL) + (m->plan->steps[i].vec2.data != NULL);
-    size_t all = weights_count(m->files);
-    if (all > used) log_msg(NB_LOG_INFO, "%s: %zu of %zu tensors are not used", m->dir, all - used, all);
+        snprintf(m->quantization, sizeof m->quantization, "%s %d-bit, groups of %d%s%s", wmode_name(most->mode),
+                 most->bits, most->group_size, mixed ? ", other layers differ" : "",
+                 plain ? ", some layers unquantized" : "");
 }
 
 /* The end tokens: the ids that the configs give, else the tokenizer's eos_token. */
@@ -73,7 +59,6 @@ static nb_status open_dir(nb_model *m, nb_error *err) {
     if (!status) status = find_end_tokens(m, err);
     if (status) return status;
     describe_quantization(m);
-    log_unused(m);
     return NB_OK;
 }
 

@@ -31,7 +31,7 @@ struct checkpoint {
     /* While it is built: */
     item *items;
     size_t n_items;
-    int64_t n_experts;     /* config.json's; 0: it does not say */
+    int64_t n_experts; /* config.json's; 0: it does not say */
     const char *n_experts_field;
     int64_t first_shared;  /* layers from this one on have no keys and values of their own */
     bool interleaved;      /* gpt-oss */
@@ -120,8 +120,8 @@ static nb_status split_pieces(checkpoint *c, checkpoint_tensor *e, const item *i
     if (!pieces) return err_no_memory(err, "the table of tensors", 0);
     for (int64_t x = 0; x < n_experts; x++) {
         int64_t begin = x * n_rows + (first ? 0 : stacked ? half : 1);
-        pieces[x] = (checkpoint_piece){t, (const uint8_t *)t->data + (size_t)begin * row, half, row,
-                                       stacked ? row : 2 * row};
+        pieces[x] =
+            (checkpoint_piece){t, (const uint8_t *)t->data + (size_t)begin * row, half, row, stacked ? row : 2 * row};
     }
     e->shape[1] = half;
     e->pieces = pieces;
@@ -173,7 +173,8 @@ static nb_status single_entry(checkpoint *c, checkpoint_tensor *e, const item *i
 
 static nb_status missing_expert(const checkpoint *c, const item *any, int64_t missing, nb_error *err) {
     char why[120] = "";
-    if (c->n_experts) snprintf(why, sizeof why, "; config.json: %s is %lld", c->n_experts_field, (long long)c->n_experts);
+    if (c->n_experts)
+        snprintf(why, sizeof why, "; config.json: %s is %lld", c->n_experts_field, (long long)c->n_experts);
     return err_set(err, NB_ERR_FORMAT, "tensor %s of expert %lld is missing (%s has tensor %s%s)", any->name,
                    (long long)missing, any->from->file, any->from->name, why);
 }
@@ -226,10 +227,8 @@ static bool is_plus_one(const checkpoint *c, const checkpoint_tensor *e) {
 /* Items of one name become an entry. */
 static nb_status make_entry(checkpoint *c, const item *items, size_t n, nb_error *err) {
     checkpoint_tensor *e = &c->entries[c->n];
-    *e = (checkpoint_tensor){.name = items[0].name,
-                             .original = items[0].from->name,
-                             .file = items[0].from->file,
-                             .aside = items[0].aside};
+    *e = (checkpoint_tensor){
+        .name = items[0].name, .original = items[0].from->name, .file = items[0].from->file, .aside = items[0].aside};
     const bool stacked = items[n - 1].expert >= 0;
     if (n > 1 && (!stacked || items[0].expert < 0))
         return err_set(err, NB_ERR_FORMAT, "tensors %s (%s) and %s (%s) are both %s", items[0].from->name,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What the names of a checkpoint's tensors mean: wrapper prefixes, parts of multimodal models that nibble does not run,
- * experts one by one or stacked. The names that everything else uses ("canonical") are mlx-lm's for the text model, with
- * no wrapper's prefix: "model.layers.3.mlp.up_proj.weight", "lm_head.weight". Facts, not code, come from mlx-lm's
+ * experts one by one or stacked. The names that everything else uses ("canonical") are mlx-lm's for the text model,
+ * with no wrapper's prefix: "model.layers.3.mlp.up_proj.weight", "lm_head.weight". Facts, not code, come from mlx-lm's
  * `sanitize` functions. Used by checkpoint.c only, but for checkpoint_strip. */
 #ifndef NB_FILES_CHECKPOINT_NAMES_H
 #define NB_FILES_CHECKPOINT_NAMES_H
@@ -29,11 +29,14 @@ name_kind checkpoint_kind(const char *stripped);
 /* Which part of a file's tensor an entry is. */
 typedef enum name_part {
     PART_WHOLE,
-    PART_EXPERT,               /* one of a stack, by its number */
-    PART_HALF_1, PART_HALF_2,  /* [E, 2n, k]: the first or last n rows of each expert */
-    PART_EVEN, PART_ODD,       /* gpt-oss: rows 0, 2, 4, ... or 1, 3, 5, ... of each expert */
-    PART_BLOCKS,               /* gpt-oss: mxfp4 codes as bytes [E, n, k / 32, 16] */
-    PART_EVEN_BLOCKS, PART_ODD_BLOCKS,
+    PART_EXPERT, /* one of a stack, by its number */
+    PART_HALF_1,
+    PART_HALF_2, /* [E, 2n, k]: the first or last n rows of each expert */
+    PART_EVEN,
+    PART_ODD,    /* gpt-oss: rows 0, 2, 4, ... or 1, 3, 5, ... of each expert */
+    PART_BLOCKS, /* gpt-oss: mxfp4 codes as bytes [E, n, k / 32, 16] */
+    PART_EVEN_BLOCKS,
+    PART_ODD_BLOCKS,
 } name_part;
 
 typedef struct name_role {

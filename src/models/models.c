@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/log.h"
 
 static const family *const families[] = {&family_llama, &family_qwen2, &family_qwen3};
 enum { N_FAMILIES = sizeof families / sizeof *families };
@@ -27,37 +28,40 @@ static nb_status unknown_family(const char *model_type, nb_error *err) {
     return status;
 }
 
-const cJSON *model_quantization(const model_config *config) {
-    static const char *const fields[] = {"quantization", "quantization_config"};
-    for (int i = 0; i < 2; i++) {
-        const cJSON *q = json_get(config->tree, fields[i]);
-        if (!q) q = json_get(config->text, fields[i]);
-        /* Other tools' blocks have a quant_method and no group_size; only MLX's own are read. */
-        if (q && (i == 0 || !json_get(q, "quant_method"))) return q;
-    }
-    return NULL;
-}
-
-/* Runs the family's builder on the files, or dry when files is NULL. On success *builder holds the steps. */
-static nb_status build_steps(const model_config *config, const weights *files, plan_builder **builder, int *logits,
-                             model_dims *dims, nb_error *err) {
+/* Runs the family's builder on the table, or dry when it is NULL. On success *builder holds the steps. */
+static nb_status build_steps(const model_config *config, const checkpoint *table, quant_config *quantization,
+                             plan_builder **builder, int *logits, model_dims *dims, nb_error *err) {
     *builder = NULL;
     *dims = (model_dims){0};
     const family *f = find_family(config->model_type);
     if (!f) f = find_family(config->text_model_type);
     if (!f) return unknown_family(config->model_type, err);
-    nb_status status = plan_builder_new(files, model_quantization(config), builder, err);
+    nb_status status = plan_builder_new(table, quantization, builder, err);
     if (status) return status;
     *logits = f->build(&(family_input){config->text, *builder, dims});
     return NB_OK;
+}
+
+/* Tensors that no step reads: said once, since a person may wonder. Those of checkpoint_get_skipped are known. */
+static void log_unused(const model_config *config, const checkpoint *table, size_t used) {
+    size_t all = 0;
+    for (size_t i = 0; i < checkpoint_count(table); i++) all += !checkpoint_at(table, i)->aside;
+    if (all > used) log_msg(NB_LOG_INFO, "%s: %zu of %zu tensors are not used", config->name, all - used, all);
 }
 
 nb_status model_build(const model_config *config, const weights *files, plan **out, model_dims *dims, nb_error *err) {
     *out = NULL;
     plan_builder *b;
     int logits;
-    nb_status status = build_steps(config, files, &b, &logits, dims, err);
+    checkpoint *table = NULL;
+    quant_config *quantization = NULL;
+    nb_status status = quant_config_open(config, &quantization, err);
+    if (!status) status = checkpoint_open(config, files, &table, err);
+    if (!status) status = build_steps(config, table, quantization, &b, &logits, dims, err);
+    if (!status && plan_ok(b)) log_unused(config, table, plan_tensors_used(b));
     if (!status) status = plan_finish(b, logits, out, err);
+    checkpoint_close(table);
+    quant_config_close(quantization);
     if (!status) plan_fuse(*out);
     return status;
 }
@@ -67,7 +71,7 @@ nb_status model_specs(const model_config *config, plan **out, const plan_spec **
     plan_builder *b;
     int logits;
     model_dims dims;
-    nb_status status = build_steps(config, NULL, &b, &logits, &dims, err);
+    nb_status status = build_steps(config, NULL, NULL, &b, &logits, &dims, err);
     if (status) return status;
     const plan_spec *collected = plan_specs(b, n);
     plan_spec *kept = plan_alloc(b, *n + 1, sizeof *kept);

@@ -38,7 +38,4 @@ nb_status model_build(const model_config *config, const weights *files, plan **o
  * (plan_free it), which holds no data. */
 nb_status model_specs(const model_config *config, plan **out, const plan_spec **specs, size_t *n, nb_error *err);
 
-/* The "quantization" member that counts: the whole config's or the text model's own; NULL when not quantized. */
-const cJSON *model_quantization(const model_config *config);
-
 #endif

@@ -42,7 +42,7 @@ static void *list_push(plan_builder *b, list *l) {
     return item;
 }
 
-nb_status plan_builder_new(const weights *files, const cJSON *quantization, plan_builder **out, nb_error *err) {
+nb_status plan_builder_new(const checkpoint *table, quant_config *quantization, plan_builder **out, nb_error *err) {
     *out = NULL;
     plan_builder *b = calloc(1, sizeof *b);
     if (b) b->memory = arena_new(0);
@@ -57,7 +57,7 @@ nb_status plan_builder_new(const weights *files, const cJSON *quantization, plan
     b->states.size = sizeof(plan_state);
     b->specs.size = sizeof(plan_spec);
     b->layer = PLAN_NONE;
-    b->status = weight_source_init(&b->source, files, quantization, b->memory, &b->error);
+    b->source = (weight_source){table, quantization, b->memory, 0};
     *out = b;
     return NB_OK;
 }
@@ -123,6 +123,10 @@ int plan_fail(plan_builder *b, nb_status status, const char *format, ...) {
     va_end(args);
     b->status = err_set(&b->error, status, "%s", text);
     return PLAN_NONE;
+}
+
+size_t plan_tensors_used(const plan_builder *b) {
+    return b->source.n_used;
 }
 
 bool plan_ok(const plan_builder *b) {
@@ -215,7 +219,7 @@ static int add_weight(plan_builder *b, const char *module, matrix_kind kind, int
     w->w = (kweight){.mode = W_PLAIN, .type = DT_F32, .n = n, .k = k, .n_experts = n_experts};
     w->name = arena_strdup(b->memory, module);
     if (!w->name) return plan_fail(b, NB_ERR_NO_MEMORY, "out of memory for the plan");
-    if (!b->source.files) return b->weights.n - 1;
+    if (!b->source.table) return b->weights.n - 1;
     if (kind == MATRIX_EXPERTS)
         b->status = weight_experts(&b->source, module, n_experts, n, k, w, &b->error);
     else if (kind == MATRIX_CONV)
@@ -229,7 +233,7 @@ static int add_weight(plan_builder *b, const char *module, matrix_kind kind, int
 static kvec add_vector(plan_builder *b, const char *module, const char *suffix, int64_t n_experts, int64_t n) {
     kvec v = {0};
     add_spec(b, (plan_spec){module, suffix, n, 0, n_experts, false});
-    if (b->source.files && !b->status)
+    if (b->source.table && !b->status)
         b->status = weight_vector(&b->source, module, suffix, n_experts, n, &v, &b->error);
     return v;
 }
@@ -391,13 +395,13 @@ double plan_scalar(plan_builder *b, const char *path, ...) {
     MODULE_NAME(path);
     add_spec(b, (plan_spec){module_name, "", 1, 0, 0, false});
     double value = 1;
-    if (b->source.files && !b->status) b->status = weight_scalar(&b->source, module_name, &value, &b->error);
+    if (b->source.table && !b->status) b->status = weight_scalar(&b->source, module_name, &value, &b->error);
     return value;
 }
 
 bool plan_has(const plan_builder *b, bool dry, const char *path, ...) {
     MODULE_NAME(path);
-    return b->source.files ? weight_tensor(&b->source, module_name, "") != NULL : dry;
+    return b->source.table ? weight_tensor(&b->source, module_name, "") != NULL : dry;
 }
 
 int plan_rope_table(plan_builder *b, const double *freqs, int64_t n_freqs, float scale) {

@@ -7,8 +7,7 @@
 #ifndef NB_PLAN_BUILD_H
 #define NB_PLAN_BUILD_H
 
-#include <cjson/cJSON.h>
-
+#include "files/quant_config.h"
 #include "plan/plan.h"
 
 typedef struct plan_builder plan_builder;
@@ -22,15 +21,18 @@ typedef struct plan_spec {
     bool is_conv;       /* [n, k, 1], never quantized */
 } plan_spec;
 
-/* config: the family's object of config.json, quantization: its "quantization" member (may be NULL); both must outlive
- * the builder. files NULL: a dry build, that collects specs and makes a plan without data. */
-nb_status plan_builder_new(const weights *files, const cJSON *quantization, plan_builder **out, nb_error *err);
+/* table: the tensors, quantization: how they are to be read; both must outlive the builder, but not the plan. table
+ * NULL: a dry build, that collects specs and makes a plan without data. */
+nb_status plan_builder_new(const checkpoint *table, quant_config *quantization, plan_builder **out, nb_error *err);
 /* Hands the plan over (plan_free it) or fails with the first error of any call; frees the builder either way. */
 nb_status plan_finish(plan_builder *b, int logits, plan **out, nb_error *err);
 /* What was asked for so far; lives as long as the builder. */
 const plan_spec *plan_specs(const plan_builder *b, size_t *n);
 /* A fault that the family found itself. Returns PLAN_NONE. */
 int plan_fail(plan_builder *b, nb_status status, const char *format, ...) NB_PRINTF(3, 4);
+
+/* How many tensors of the table the steps so far read. */
+size_t plan_tensors_used(const plan_builder *b);
 
 /* No call has failed yet. */
 bool plan_ok(const plan_builder *b);

@@ -166,7 +166,8 @@ float quant_from_fp8(uint8_t byte) {
 
 /* The nearest value; on a tie the first in the table's order, so the smaller magnitude, and +0 for all that is nearest
  * to zero. Distances are fp32: where they stop telling the values apart (|x| >= 2^24, for nvfp4 groups whose scale met
- * its end) the first of the equal ones wins too, and for infinities and NaN (a scale of zero) it is the first of all. */
+ * its end) the first of the equal ones wins too, and for infinities and NaN (a scale of zero) it is the first of all.
+ */
 static uint8_t to_fp4(float x) {
     float a = fabsf(x);
     if (a < 0x1p24f) {
@@ -190,8 +191,8 @@ static float power_of_2(int e, dtype type) {
     return rounded(ldexpf(1.0f, e), type);
 }
 
-/* Mode mxfp4 or mxfp8: the scale is the smallest power of two that is at least max / 6 (or 448), its quotient rounded to
- * T, and is stored as its exponent + 127 modulo 256: below 2^-127 (bf16 and fp32 only) MLX's byte wraps around. */
+/* Mode mxfp4 or mxfp8: the scale is the smallest power of two that is at least max / 6 (or 448), its quotient rounded
+ * to T, and is stored as its exponent + 127 modulo 256: below 2^-127 (bf16 and fp32 only) MLX's byte wraps around. */
 static uint8_t mx_scale(float largest, float top, dtype type, float *scale) {
     float s = rounded(largest / top, type);
     int e = s == 0 ? 0 : ceil_log2(s);
