@@ -2,6 +2,7 @@
 #include "models/decoder.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/json.h"
 
@@ -28,8 +29,8 @@ bool config_bool(const family_input *in, const char *field, bool fallback) {
     return v;
 }
 
-static double config_num(const family_input *in, const cJSON *object, const char *field, double min, double max,
-                         double fallback) {
+double config_num(const family_input *in, const cJSON *object, const char *field, double min, double max,
+                  double fallback) {
     double v = fallback;
     bool found;
     nb_error err;
@@ -39,6 +40,19 @@ static double config_num(const family_input *in, const cJSON *object, const char
     else if (!found && fallback < 0)
         plan_fail(in->builder, NB_ERR_FORMAT, "config.json: field \"%s\" is missing", field);
     return v;
+}
+
+int64_t config_rotary_dims(const family_input *in, int64_t size, double fallback) {
+    const cJSON *nested = json_get(in->config, "rope_parameters");
+    double factor = nested ? config_num(in, nested, "partial_rotary_factor", 0, 1, fallback) : fallback;
+    factor = config_num(in, in->config, "partial_rotary_factor", 0, 1, factor);
+    const int64_t dims = (int64_t)((double)size * factor);
+    if (plan_ok(in->builder) && (dims < 2 || dims % 2 != 0))
+        plan_fail(in->builder, NB_ERR_FORMAT,
+                  "config.json: partial_rotary_factor %g of head_dim %lld are %lld rotated columns, expected an even "
+                  "number of them",
+                  factor, (long long)size, (long long)dims);
+    return dims;
 }
 
 /* rope_theta and rope_scaling, or both inside of rope_parameters (newer configs). */
@@ -80,47 +94,104 @@ bool decoder_read(const family_input *in, decoder *d) {
     return plan_ok(in->builder);
 }
 
+bool decoder_read_windows(const family_input *in, decoder *d, const char *const fallback[2]) {
+    plan_builder *b = in->builder;
+    const cJSON *types = json_get(in->config, "layer_types");
+    if (!types && !fallback) return true;
+    const int64_t n = in->dims->n_layers, window = config_int(in, "sliding_window", 1, INT32_MAX, 0);
+    if (types && (!cJSON_IsArray(types) || cJSON_GetArraySize(types) != (int)n)) {
+        plan_fail(b, NB_ERR_FORMAT, "config.json: layer_types has %d entries, expected num_hidden_layers = %lld",
+                  cJSON_IsArray(types) ? cJSON_GetArraySize(types) : 0, (long long)n);
+        return false;
+    }
+    int64_t *windows = plan_alloc(b, (size_t)n, sizeof *windows);
+    const cJSON *type = types ? types->child : NULL;
+    for (int64_t i = 0; windows && i < n; i++, type = type ? type->next : NULL) {
+        const char *name = !types ? fallback[i % 2] : cJSON_IsString(type) ? type->valuestring : "?";
+        const bool sliding = strcmp(name, "sliding_attention") == 0;
+        if (sliding && window == 0)
+            plan_fail(b, NB_ERR_FORMAT, "config.json: layer_types has sliding layers, but there is no sliding_window");
+        else if (!sliding && strcmp(name, "full_attention") != 0)
+            plan_fail(b, NB_ERR_UNSUPPORTED,
+                      "config.json: layer_types[%lld] is \"%s\", expected full_attention or sliding_attention",
+                      (long long)i, name);
+        windows[i] = sliding ? window : 0;
+    }
+    d->windows = windows;
+    return plan_ok(b);
+}
+
 static int attention(const family_input *in, const decoder *d, int layer, int x, int table) {
     plan_builder *b = in->builder;
     const model_dims *m = in->dims;
     const int64_t q_cols = m->n_heads * m->head_dim, kv_cols = m->n_kv_heads * m->head_dim;
-    int q = plan_linear(b, x, q_cols, d->qkv_bias, "model.layers.%d.self_attn.q_proj", layer);
-    int k = plan_linear(b, x, kv_cols, d->qkv_bias, "model.layers.%d.self_attn.k_proj", layer);
-    int v = plan_linear(b, x, kv_cols, d->qkv_bias, "model.layers.%d.self_attn.v_proj", layer);
+    int q, k, v;
+    if (d->fused) {
+        int qkv = plan_linear(b, x, q_cols + 2 * kv_cols, d->qkv_bias, "model.layers.%d.self_attn.qkv_proj", layer);
+        q = plan_slice(b, qkv, 1, 0, q_cols, "self_attn.q");
+        k = plan_slice(b, qkv, 1, q_cols, kv_cols, "self_attn.k");
+        v = plan_slice(b, qkv, 1, q_cols + kv_cols, kv_cols, "self_attn.v");
+    } else {
+        q = plan_linear(b, x, q_cols, d->qkv_bias, "model.layers.%d.self_attn.q_proj", layer);
+        k = plan_linear(b, x, kv_cols, d->qkv_bias, "model.layers.%d.self_attn.k_proj", layer);
+        v = plan_linear(b, x, kv_cols, d->qkv_bias, "model.layers.%d.self_attn.v_proj", layer);
+    }
     if (d->qk_norm) {
         q = plan_rmsnorm(b, q, m->n_heads, d->eps, "model.layers.%d.self_attn.q_norm", layer);
         k = plan_rmsnorm(b, k, m->n_kv_heads, d->eps, "model.layers.%d.self_attn.k_norm", layer);
     }
-    q = plan_rope(b, q, table, m->n_heads, d->rope_interleaved, "self_attn.rope_q");
-    k = plan_rope(b, k, table, m->n_kv_heads, d->rope_interleaved, "self_attn.rope_k");
+    if (!d->no_rope || !d->no_rope[layer]) {
+        q = plan_rope(b, q, table, m->n_heads, d->rope_interleaved, "self_attn.rope_q");
+        k = plan_rope(b, k, table, m->n_kv_heads, d->rope_interleaved, "self_attn.rope_k");
+    }
     int cache = plan_cache_new(b, m->n_kv_heads, m->head_dim, d->windows ? d->windows[layer] : 0);
     plan_kv_store(b, cache, k, v);
-    int y = plan_attention(b, q, cache, (float)(1 / sqrt((double)m->head_dim)));
+    const float scale = (float)(1 / sqrt((double)m->head_dim));
+    int y = d->sinks ? plan_attention_sinks(b, q, cache, scale, m->n_heads, "model.layers.%d.self_attn.sinks", layer)
+                     : plan_attention(b, q, cache, scale);
     return plan_linear(b, y, m->hidden_size, d->o_bias, "model.layers.%d.self_attn.o_proj", layer);
 }
 
-static int swiglu(const family_input *in, const decoder *d, int layer, int x) {
+int decoder_gated_mlp(const family_input *in, const decoder *d, int layer, int x, int64_t intermediate_size, kact act,
+                      const char *module) {
     plan_builder *b = in->builder;
-    const model_dims *m = in->dims;
-    int gate = plan_linear(b, x, m->intermediate_size, d->mlp_bias, "model.layers.%d.mlp.gate_proj", layer);
-    int up = plan_linear(b, x, m->intermediate_size, d->mlp_bias, "model.layers.%d.mlp.up_proj", layer);
-    int y = plan_act_mul(b, ACT_SILU, gate, up, "mlp.act");
-    return plan_linear(b, y, m->hidden_size, d->mlp_bias, "model.layers.%d.mlp.down_proj", layer);
+    const int64_t n = intermediate_size;
+    int gate, up;
+    if (d->fused) {
+        int both = plan_linear(b, x, 2 * n, d->mlp_bias, "model.layers.%d.%s.gate_up_proj", layer, module);
+        gate = plan_slice(b, both, 1, 0, n, "mlp.gate");
+        up = plan_slice(b, both, 1, n, n, "mlp.up");
+    } else {
+        gate = plan_linear(b, x, n, d->mlp_bias, "model.layers.%d.%s.gate_proj", layer, module);
+        up = plan_linear(b, x, n, d->mlp_bias, "model.layers.%d.%s.up_proj", layer, module);
+    }
+    int y = plan_act_mul(b, act, gate, up, "mlp.act");
+    return plan_linear(b, y, in->dims->hidden_size, d->mlp_bias, "model.layers.%d.%s.down_proj", layer, module);
+}
+
+static int swiglu(const family_input *in, const decoder *d, int layer, int x) {
+    return decoder_gated_mlp(in, d, layer, x, in->dims->intermediate_size, ACT_SILU, "mlp");
 }
 
 int decoder_emit(const family_input *in, const decoder *d) {
     plan_builder *b = in->builder;
     const model_dims *m = in->dims;
     rope_params rope;
-    if (!rope_init(b, m->head_dim, d->rope_theta, d->rope_scaling, m->context_length, &rope)) return PLAN_NONE;
+    const rope_source source = {.dims = d->rope_dims ? d->rope_dims : m->head_dim,
+                                .theta = d->rope_theta,
+                                .scaling = d->rope_scaling,
+                                .context_length = m->context_length,
+                                .original_context = d->rope_context};
+    if (!rope_init(b, &source, &rope)) return PLAN_NONE;
     int h = plan_embed(b, "model.embed_tokens", m->vocab_size, m->hidden_size, 1.0f);
-    int table = plan_rope_table(b, rope.freqs, m->head_dim / 2, (float)rope.scale);
+    int table = plan_rope_table(b, rope.freqs, source.dims / 2, (float)rope.scale);
+    int (*mlp)(const family_input *, const decoder *, int, int) = d->mlp ? d->mlp : swiglu;
     for (int layer = 0; layer < m->n_layers && plan_ok(b); layer++) {
         plan_set_layer(b, layer);
         int x = plan_rmsnorm(b, h, 1, d->eps, "model.layers.%d.input_layernorm", layer);
         h = plan_add(b, h, attention(in, d, layer, x, table), "attn_out");
         x = plan_rmsnorm(b, h, 1, d->eps, "model.layers.%d.post_attention_layernorm", layer);
-        h = plan_add(b, h, swiglu(in, d, layer, x), "mlp_out");
+        h = plan_add(b, h, mlp(in, d, layer, x), "mlp_out");
     }
     plan_set_layer(b, PLAN_NONE);
     h = plan_rmsnorm(b, plan_outputs(b, h), 1, d->eps, "model.norm");

@@ -7,7 +7,9 @@
 #include "base/json.h"
 #include "base/log.h"
 
-static const family *const families[] = {&family_llama, &family_qwen2, &family_qwen3};
+static const family *const families[] = {
+    &family_llama, &family_qwen2, &family_qwen3, &family_smollm3, &family_phi3, &family_gpt_oss,
+};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
 static const family *find_family(const char *model_type) {

@@ -29,6 +29,7 @@ typedef struct family {
 } family;
 
 extern const family family_llama, family_qwen2, family_qwen3;
+extern const family family_smollm3, family_phi3, family_gpt_oss;
 
 /* Finds the family and builds its (fused) plan from the files. NB_ERR_UNSUPPORTED lists the families when the
  * model_type is unknown. */

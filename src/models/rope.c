@@ -62,6 +62,7 @@ static double yarn_pair(double rotations, double old_context, double theta, int6
     return (double)dims * log(old_context / (rotations * 2 * PI)) / (2 * log(theta));
 }
 
+/* "truncate": false keeps the ends of the ramp as they come out (gpt-oss). */
 static double yarn(plan_builder *b, const cJSON *s, double theta, int64_t dims, double *freqs) {
     const double factor = number(b, s, "factor", 1e-6, 1, true);
     const double old_context = number(b, s, "original_max_position_embeddings", 1, 4096, false);
@@ -69,8 +70,11 @@ static double yarn(plan_builder *b, const cJSON *s, double theta, int64_t dims, 
     const double beta_slow = number(b, s, "beta_slow", 1e-6, 1, false);
     const double mscale = number(b, s, "mscale", 0, 1, false);
     const double mscale_all_dim = number(b, s, "mscale_all_dim", 0, 0, false);
-    double low = floor(yarn_pair(beta_fast, old_context, theta, dims));
-    double high = ceil(yarn_pair(beta_slow, old_context, theta, dims));
+    double low = yarn_pair(beta_fast, old_context, theta, dims), high = yarn_pair(beta_slow, old_context, theta, dims);
+    if (!cJSON_IsFalse(json_get(s, "truncate"))) {
+        low = floor(low);
+        high = ceil(high);
+    }
     if (low < 0) low = 0;
     if (high > (double)(dims - 1)) high = (double)(dims - 1);
     if (low == high) high += 0.001;
@@ -83,8 +87,12 @@ static double yarn(plan_builder *b, const cJSON *s, double theta, int64_t dims, 
     return yarn_mscale(factor, mscale) / yarn_mscale(factor, mscale_all_dim);
 }
 
-static double longrope(plan_builder *b, const cJSON *s, double theta, int64_t dims, int64_t context, double *freqs) {
-    const double old_context = number(b, s, "original_max_position_embeddings", 2, 0, true);
+static double longrope(plan_builder *b, const rope_source *source, double *freqs) {
+    const cJSON *s = source->scaling;
+    const int64_t dims = source->dims, context = source->context_length;
+    const double theta = source->theta;
+    const double old_context = number(b, s, "original_max_position_embeddings", 2, (double)source->original_context,
+                                      source->original_context == 0);
     const cJSON *factors = json_get(s, "long_factor");
     if (!cJSON_IsArray(factors) || cJSON_GetArraySize(factors) != (int)(dims / 2)) {
         plan_fail(b, NB_ERR_FORMAT,
@@ -104,9 +112,11 @@ static double longrope(plan_builder *b, const cJSON *s, double theta, int64_t di
     return factor <= 1 ? 1 : sqrt(1 + log(factor) / log(old_context));
 }
 
-bool rope_init(plan_builder *b, int64_t dims, double theta, const cJSON *scaling, int64_t context_length,
-               rope_params *out) {
+bool rope_init(plan_builder *b, const rope_source *source, rope_params *out) {
     *out = (rope_params){.scale = 1};
+    const cJSON *scaling = source->scaling;
+    const int64_t dims = source->dims;
+    const double theta = source->theta;
     nb_error err;
     const char *type = "default";
     bool found = false;
@@ -126,8 +136,8 @@ bool rope_init(plan_builder *b, int64_t dims, double theta, const cJSON *scaling
         llama3(b, scaling, theta, dims, out->freqs);
     } else if (strcmp(type, "yarn") == 0) {
         out->scale = yarn(b, scaling, theta, dims, out->freqs);
-    } else if (strcmp(type, "longrope") == 0) {
-        out->scale = longrope(b, scaling, theta, dims, context_length, out->freqs);
+    } else if (strcmp(type, "longrope") == 0 || strcmp(type, "su") == 0) {
+        out->scale = longrope(b, source, out->freqs);
     } else if (strcmp(type, "default") != 0 && strcmp(type, "mrope") != 0 && strcmp(type, "dynamic") != 0) {
         /* mrope is plain rope for text; dynamic differs from it only beyond max_position_embeddings, where nibble
          * does not go. */

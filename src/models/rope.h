@@ -11,9 +11,16 @@ typedef struct rope_params {
     double scale;  /* multiplies the rotated q and k (yarn's and longrope's mscale) */
 } rope_params;
 
-/* dims: columns of a head that are rotated; scaling: config.json's rope_scaling or rope_parameters (may be NULL);
- * context_length: max_position_embeddings (0: unknown). False: the builder has the error. */
-bool rope_init(plan_builder *b, int64_t dims, double theta, const cJSON *scaling, int64_t context_length,
-               rope_params *out);
+/* What config.json says of it. */
+typedef struct rope_source {
+    int64_t dims; /* columns of a head that are rotated */
+    double theta;
+    const cJSON *scaling;     /* rope_scaling or rope_parameters; may be NULL */
+    int64_t context_length;   /* max_position_embeddings; 0: unknown */
+    int64_t original_context; /* where `scaling` has no original_max_position_embeddings; 0: the type's default */
+} rope_source;
+
+/* False: the builder has the error. */
+bool rope_init(plan_builder *b, const rope_source *source, rope_params *out);
 
 #endif
