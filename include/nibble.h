@@ -91,6 +91,8 @@ typedef struct nb_model_info {
     int64_t weight_bytes;   /* in the files, for the tensors that are used */
     double bits_per_weight;
     bool tied_embeddings, has_tokenizer, has_chat_template;
+    const char *tool_format; /* how the model writes tool calls: "qwen3_coder", ...; NULL: not known */
+    bool has_reasoning;      /* its answers may begin with marked reasoning */
 } nb_model_info;
 
 NB_API void nb_model_get_info(const nb_model *model, nb_model_info *info);
@@ -108,6 +110,8 @@ NB_API nb_status nb_detokenize(const nb_model *model, const int32_t *ids, size_t
 /* A streaming detokenizer: put tokens in, get text out that never ends inside a UTF-8 character. */
 typedef struct nb_stream nb_stream;
 NB_API nb_status nb_stream_new(const nb_model *model, nb_stream **out, nb_error *err);
+/* The same, but the special tokens that are marks of reasoning and of tool calls appear in the text, for nb_parser. */
+NB_API nb_status nb_stream_new_with_marks(const nb_model *model, nb_stream **out, nb_error *err);
 NB_API void nb_stream_free(nb_stream *stream);
 /* The text that this token completes (maybe ""); valid until the next call on this stream. NULL: out of memory. */
 NB_API const char *nb_stream_put(nb_stream *stream, int32_t id);
@@ -120,6 +124,50 @@ NB_API const char *nb_stream_finish(nb_stream *stream);
  * NB_ERR_TEMPLATE. */
 NB_API nb_status nb_template_render(const nb_model *model, const char *messages_json, const char *tools_json,
                                     const char *extra_json, bool add_generation_prompt, char **text, nb_error *err);
+
+/* ---- Answers: reasoning and tool calls ----------------------------------------------------------------------- */
+
+/* Takes an answer's text apart while it comes: what the model thinks, what it says, which tools it calls. Which marks
+ * stand for that is the model's own affair: tokenizer_config.json's "tool_parser_type", else what its chat template
+ * writes. */
+typedef struct nb_parser nb_parser;
+
+typedef enum nb_event_kind {
+    NB_EVENT_TEXT,           /* a piece of what the model says */
+    NB_EVENT_REASONING,      /* a piece of what it thinks */
+    NB_EVENT_CALL_BEGIN,     /* a call: its name and id are known */
+    NB_EVENT_CALL_ARGUMENTS, /* a piece of the call's arguments, which together are one JSON object */
+    NB_EVENT_CALL_END,       /* the call is complete; text: all of its arguments */
+    NB_EVENT_CALL_BROKEN     /* the call that had begun is none after all; what it was made of follows as text */
+} nb_event_kind;
+
+typedef struct nb_event {
+    nb_event_kind kind;
+    const char *text; /* NUL-terminated; valid during the callback, like all pointers here */
+    size_t length;
+    int call;         /* of the events of calls: which one, from 0; a broken one's number is not used again */
+    const char *id;   /* of calls: the model's own, or made from the prompt (9 letters and digits); else NULL */
+    const char *name; /* of calls: the function, whether or not it is among the tools; else NULL */
+} nb_event;
+
+/* Return false to stop. */
+typedef bool (*nb_event_fn)(void *user, const nb_event *event);
+
+/* tools_json: the tools that the prompt offers, as for nb_template_render, whose schemas give arguments their types
+ * where the model's format writes them without; NULL: calls are not looked for. prompt: the rendered prompt, which may
+ * have opened the reasoning already; NULL: it has not. The model must outlive the parser. */
+NB_API nb_status nb_parser_new(const nb_model *model, const char *tools_json, const char *prompt, nb_parser **out,
+                               nb_error *err);
+NB_API void nb_parser_free(nb_parser *parser);
+/* The next n bytes of the answer, which must have been made with its marks (nb_stream_new_with_marks, or show_marks of
+ * nb_generate_options). Events come as soon as they are certain, and pieces of any size give the same ones, but for
+ * where texts are cut. Text is held back only while it may be the beginning of a mark. Arguments that are JSON come
+ * while they are written, others when the call is complete. A call that is malformed comes back as text, with nothing
+ * lost. NB_ERR_CANCELLED when the callback returned false; after an error the parser can only be freed. */
+NB_API nb_status nb_parser_put(nb_parser *parser, const char *text, size_t n, nb_event_fn fn, void *user,
+                               nb_error *err);
+/* The answer is at its end: what was held back comes out. The parser can then only be freed. */
+NB_API nb_status nb_parser_finish(nb_parser *parser, nb_event_fn fn, void *user, nb_error *err);
 
 /* ---- Contexts and sequences ---------------------------------------------------------------------------------- */
 
@@ -211,6 +259,9 @@ typedef struct nb_sampling {
 
 typedef struct nb_sampler nb_sampler;
 NB_API void nb_sampling_defaults(nb_sampling *sampling);
+/* The same with what the model's maker recommends (generation_config.json): temperature, top_p, min_p, top_k and
+ * repetition_penalty. "do_sample": false is temperature 0; true without a temperature is temperature 1. */
+NB_API void nb_model_sampling(const nb_model *model, nb_sampling *sampling);
 NB_API nb_status nb_sampler_new(const nb_model *model, const nb_sampling *sampling, nb_sampler **out, nb_error *err);
 NB_API void nb_sampler_free(nb_sampler *sampler);
 /* Tells the sampler of tokens that it did not draw itself (the prompt), for the penalties. */
@@ -226,6 +277,7 @@ typedef struct nb_generate_options {
     nb_sampling sampling;
     int64_t max_tokens; /* of the answer; 0: until the context is full */
     bool ignore_eos;
+    bool show_marks; /* the text is for nb_parser: special tokens that are its marks appear in it */
     const char *const *stop; /* n_stop strings; the answer ends before the first that appears */
     size_t n_stop;
     /* Receives text as it is made. Never half a character, never a part of a stop string. Return false to stop. */

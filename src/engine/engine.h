@@ -12,6 +12,7 @@
 #include "plan/executor.h"
 #include "text/chat.h"
 #include "text/tokenizer.h"
+#include "text/toolcall.h"
 
 struct nb_model {
     _Atomic int references; /* the opener's, and one for each context */
@@ -22,8 +23,12 @@ struct nb_model {
     plan *plan;
     model_dims dims;
     char quantization[96];
-    tokenizer *tokenizer; /* NULL: the directory has none */
-    chat_template *chat;  /* NULL: the model has none */
+    tokenizer *tokenizer;          /* NULL: the directory has none */
+    chat_template *chat;           /* NULL: the model has none */
+    const tc_format *tool_format;  /* NULL: none that is known */
+    const tc_reasoning *reasoning; /* NULL: none */
+    int32_t *marks;                /* [n_marks] special tokens that are their marks */
+    size_t n_marks;
 };
 
 nb_model *model_retain(nb_model *m);

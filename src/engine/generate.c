@@ -155,7 +155,8 @@ nb_status nb_generate(nb_sequence *s, const int32_t *prompt, size_t n_prompt, co
     g.logits = malloc((size_t)m->dims.vocab_size * sizeof *g.logits);
     nb_status status = g.logits ? NB_OK : err_no_memory(err, "logits", 0);
     if (!status) status = nb_sampler_new(m, &o.sampling, &g.sampler, err);
-    if (!status && (o.on_text || o.n_stop)) status = nb_stream_new(m, &g.stream, err);
+    if (!status && (o.on_text || o.n_stop))
+        status = o.show_marks ? nb_stream_new_with_marks(m, &g.stream, err) : nb_stream_new(m, &g.stream, err);
     double start = clock_now();
     if (!status) status = prefill(&g, prompt, (int64_t)n_prompt, err);
     r.prompt_seconds = clock_now() - start;

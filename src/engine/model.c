@@ -47,6 +47,57 @@ static nb_status find_end_tokens(nb_model *m, nb_error *err) {
     return status;
 }
 
+/* ---- Reasoning and tool calls --------------------------------------------------------------------------------- */
+
+/* A mark is the model's when its vocabulary or its template holds it. */
+static bool has_mark(const nb_model *m, const char *mark) {
+    return (m->tokenizer && tok_id(m->tokenizer, mark) >= 0) ||
+           (m->chat && strstr(chat_template_source(m->chat), mark));
+}
+
+/* By name, else by the template, else (LFM2.5's templates name no marks) by the vocabulary; mlx-lm's order. */
+static const tc_format *find_tool_format(const nb_model *m) {
+    const char *name = chat_template_tool_parser(m->chat);
+    const tc_format *f = name ? tc_format_named(name) : tc_format_of_template(chat_template_source(m->chat));
+    if (name && !f)
+        log_msg(NB_LOG_WARN, "%s: tool_parser_type \"%s\" is not known; tool calls are not read", m->dir, name);
+    if (!name && !f && m->tokenizer && tok_id(m->tokenizer, "<|tool_call_start|>") >= 0 &&
+        tok_id(m->tokenizer, "<|tool_call_end|>") >= 0)
+        f = tc_format_named("pythonic");
+    return f;
+}
+
+/* A special token counts when a mark contains it: "<|channel>" is part of "<|channel>thought". */
+static bool is_mark(const nb_model *m, int32_t id) {
+    const char *mark, *token = tok_is_special(m->tokenizer, id) ? tok_text(m->tokenizer, id) : NULL;
+    if (!token || !*token) return false;
+    for (size_t i = 0; tc_mark(m->tool_format, m->reasoning, i, &mark); i++)
+        if (strstr(mark, token)) return true;
+    return false;
+}
+
+static nb_status find_marks(nb_model *m, nb_error *err) {
+    if (!m->chat) return NB_OK;
+    m->tool_format = find_tool_format(m);
+    const tc_reasoning *r;
+    for (size_t i = 0; !m->reasoning && (r = tc_reasoning_at(i)) != NULL; i++)
+        if (has_mark(m, r->tokens[0]) && has_mark(m, r->tokens[1])) m->reasoning = r;
+    if (!m->tokenizer) return NB_OK;
+    for (int pass = 0; pass < 2; pass++) {
+        size_t n = 0;
+        for (int32_t id = 0; id < tok_count(m->tokenizer); id++) {
+            if (!is_mark(m, id)) continue;
+            if (m->marks) m->marks[n] = id;
+            n++;
+        }
+        if (n == 0 || m->marks) break;
+        m->n_marks = n;
+        m->marks = calloc(n, sizeof *m->marks);
+        if (!m->marks) return err_no_memory(err, "the marks of tool calls", n * sizeof *m->marks);
+    }
+    return NB_OK;
+}
+
 static nb_status open_dir(nb_model *m, nb_error *err) {
     nb_status status = config_open(m->dir, &m->config, err);
     if (!status) status = weights_open(m->dir, &m->files, err);
@@ -57,6 +108,7 @@ static nb_status open_dir(nb_model *m, nb_error *err) {
     if (status == NB_ERR_NOT_FOUND) status = NB_OK; /* said when text is asked for */
     if (!status) status = chat_template_load(m->dir, &m->chat, err);
     if (!status) status = find_end_tokens(m, err);
+    if (!status) status = find_marks(m, err);
     if (status) return status;
     describe_quantization(m);
     return NB_OK;
@@ -88,6 +140,7 @@ void nb_model_free(nb_model *m) {
     plan_free(m->plan);
     weights_close(m->files);
     generation_config_close(&m->generation);
+    free(m->marks);
     config_close(&m->config);
     free(m->dir);
     free(m);
@@ -114,7 +167,9 @@ void nb_model_get_info(const nb_model *m, nb_model_info *info) {
                             .context_length = d->context_length,
                             .tied_embeddings = d->tied,
                             .has_tokenizer = m->tokenizer != NULL,
-                            .has_chat_template = m->chat != NULL};
+                            .has_chat_template = m->chat != NULL,
+                            .tool_format = m->tool_format ? tc_format_name(m->tool_format) : NULL,
+                            .has_reasoning = m->reasoning != NULL || m->tool_format == tc_format_named("harmony")};
     for (int i = 0; i < m->plan->n_weights; i++) {
         const kweight *w = &m->plan->weights[i].w;
         info->n_parameters += weight_elements(w);

@@ -37,6 +37,20 @@ void nb_sampling_defaults(nb_sampling *s) {
                        .frequency_context_size = 20};
 }
 
+/* A "do_sample" that is not stated does not forbid to sample at a temperature that is. Filters that let everything
+ * through are off. */
+void nb_model_sampling(const nb_model *m, nb_sampling *s) {
+    const generation_config *g = &m->generation;
+    nb_sampling_defaults(s);
+    if (g->temperature >= 0) s->temperature = (float)g->temperature;
+    if (g->do_sample == 1 && g->temperature < 0) s->temperature = 1;
+    if (g->do_sample == 0) s->temperature = 0;
+    if (g->top_p > 0 && g->top_p < 1) s->top_p = (float)g->top_p;
+    if (g->min_p > 0) s->min_p = (float)g->min_p;
+    if (g->top_k > 0 && g->top_k < m->dims.vocab_size) s->top_k = (int)g->top_k;
+    if (g->repetition_penalty > 0 && g->repetition_penalty != 1) s->repetition_penalty = (float)g->repetition_penalty;
+}
+
 /* ---- Making ---------------------------------------------------------------------------------------------------- */
 
 static nb_status check(const nb_sampling *s, int64_t vocab, nb_error *err) {

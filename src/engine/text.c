@@ -31,6 +31,12 @@ nb_status nb_stream_new(const nb_model *m, nb_stream **out, nb_error *err) {
     return status ? status : tok_stream_new(m->tokenizer, true, (tok_stream **)out, err);
 }
 
+nb_status nb_stream_new_with_marks(const nb_model *m, nb_stream **out, nb_error *err) {
+    nb_status status = nb_stream_new(m, out, err);
+    if (!status) tok_stream_keep((tok_stream *)*out, m->marks, m->n_marks);
+    return status;
+}
+
 void nb_stream_free(nb_stream *s) {
     tok_stream_free((tok_stream *)s);
 }
@@ -70,4 +76,15 @@ nb_status nb_template_render(const nb_model *m, const char *messages_json, const
     cJSON_Delete(tools);
     cJSON_Delete(extra);
     return status;
+}
+
+nb_status nb_parser_new(const nb_model *m, const char *tools_json, const char *prompt, nb_parser **out, nb_error *err) {
+    *out = NULL;
+    tc_options o = {.format = m->tool_format, .reasoning = m->reasoning, .prompt = prompt};
+    nb_status status = parse(tools_json, "tools", true, &o.tools, err);
+    if (status || cJSON_GetArraySize(o.tools) == 0) {
+        cJSON_Delete(o.tools);
+        o.tools = NULL;
+    }
+    return status ? status : tc_parser_new(&o, out, err);
 }

@@ -14,6 +14,7 @@ struct chat_template {
     jinja *main, *tool_use; /* tool_use may be NULL; main may be when there is a tool_use */
     char *source;           /* of main, or of tool_use without it */
     cJSON *tokens;          /* bos_token, ... as strings */
+    char *tool_parser;      /* NULL: not stated */
 };
 
 enum { MAX_TEMPLATE = 16 << 20 };
@@ -97,6 +98,8 @@ static nb_status load_all(chat_template *t, const char *dir, nb_error *err) {
     nb_status status = read_json(dir, "tokenizer_config.json", &config, err);
     if (!status) status = read_json(dir, "special_tokens_map.json", &map, err);
     if (!status) status = add_tokens(t, config, err);
+    const char *parser = cJSON_GetStringValue(json_get(config, "tool_parser_type"));
+    if (!status && parser && !(t->tool_parser = strdup(parser))) status = err_no_memory(err, "tool_parser_type", 0);
     if (!status) status = add_tokens(t, map, err);
     if (!status) status = add_file(t, dir, "chat_template.jinja", false, err);
     if (!status) status = add_file(t, dir, "additional_chat_templates/tool_use.jinja", true, err);
@@ -127,12 +130,17 @@ void chat_template_free(chat_template *t) {
     jinja_free(t->main);
     jinja_free(t->tool_use);
     free(t->source);
+    free(t->tool_parser);
     cJSON_Delete(t->tokens);
     free(t);
 }
 
 const char *chat_template_source(const chat_template *t) {
     return t->source;
+}
+
+const char *chat_template_tool_parser(const chat_template *t) {
+    return t->tool_parser;
 }
 
 /* ---- Rendering --------------------------------------------------------------------------------------------------- */

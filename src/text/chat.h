@@ -23,6 +23,9 @@ void chat_template_free(chat_template *t);
 /* The template's source (of "default" where there are several); lives as long as t. */
 const char *chat_template_source(const chat_template *t);
 
+/* tokenizer_config.json's "tool_parser_type"; NULL when it has none. Lives as long as t. */
+const char *chat_template_tool_parser(const chat_template *t);
+
 /* messages: a JSON array of objects; tools: a JSON array or NULL (None); extra: a JSON object of further variables
  * (enable_thinking, documents, ...) or NULL; they win over the model's special tokens. *text is malloc'ed and
  * NUL-terminated. Errors as jinja_render's. A message's reasoning is offered under the names reasoning_content and

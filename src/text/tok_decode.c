@@ -75,6 +75,8 @@ typedef struct stage {
 struct tok_stream {
     const tokenizer *t;
     bool skip_special;
+    const int32_t *kept; /* [n_kept] special tokens that are not skipped */
+    size_t n_kept;
     bool exact; /* a run of byte tokens waits until it is whole: if any of it is invalid, all of it is */
     bool failed;
     buf text;
@@ -361,16 +363,27 @@ static tok_stream *new_stream(const tokenizer *t, bool skip_special, bool exact)
     return s;
 }
 
+static bool is_kept(const tok_stream *s, int32_t id) {
+    for (size_t i = 0; i < s->n_kept; i++)
+        if (s->kept[i] == id) return true;
+    return false;
+}
+
 static void put(tok_stream *s, int32_t id) {
     if (id < 0 || id >= s->t->n_ids) return;
     const tok_entry *e = &s->t->entries[id];
-    if (!e->text || (s->skip_special && e->skipped)) return;
+    if (!e->text || (s->skip_special && e->skipped && !is_kept(s, id))) return;
     whole_token(&s->stages[0], e->decoded, e->decoded_len);
 }
 
 nb_status tok_stream_new(const tokenizer *t, bool skip_special, tok_stream **out, nb_error *err) {
     *out = new_stream(t, skip_special, false);
     return *out ? NB_OK : err_no_memory(err, "a detokenizer", 0);
+}
+
+void tok_stream_keep(tok_stream *s, const int32_t *ids, size_t n) {
+    s->kept = ids;
+    s->n_kept = n;
 }
 
 /* What the last call gathered; NULL after a failure, which ends the text. */

@@ -39,6 +39,8 @@ bool tok_is_special(const tokenizer *t, int32_t id);   /* an added token marked 
  * wherever the ids spell valid UTF-8. Not thread safe; the tokenizer must outlive it. */
 typedef struct tok_stream tok_stream;
 nb_status tok_stream_new(const tokenizer *t, bool skip_special, tok_stream **out, nb_error *err);
+/* Special tokens that are not left out: the n ids, which must outlive the stream. */
+void tok_stream_keep(tok_stream *s, const int32_t *ids, size_t n);
 /* The text that this id completes (maybe ""), valid until the next call; NULL when out of memory. */
 const char *tok_stream_put(tok_stream *s, int32_t id);
 /* What is still held back (an unfinished character becomes U+FFFD). Afterwards the stream begins anew. */
