@@ -277,7 +277,7 @@ typedef struct nb_generate_options {
     nb_sampling sampling;
     int64_t max_tokens; /* of the answer; 0: until the context is full */
     bool ignore_eos;
-    bool show_marks; /* the text is for nb_parser: special tokens that are its marks appear in it */
+    bool show_marks;         /* the text is for nb_parser: special tokens that are its marks appear in it */
     const char *const *stop; /* n_stop strings; the answer ends before the first that appears */
     size_t n_stop;
     /* Receives text as it is made. Never half a character, never a part of a stop string. Return false to stop. */
