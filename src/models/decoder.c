@@ -7,7 +7,7 @@
 #include "base/json.h"
 
 /* Far above every model there is, far below where products overflow. */
-enum { MAX_SIZE = 1 << 20, MAX_LAYERS = 4096, MAX_HEADS = 65536, MAX_VOCAB = 1 << 24, REQUIRED = -1 };
+enum { MAX_LAYERS = 4096, MAX_HEADS = 65536, MAX_VOCAB = 1 << 24 };
 
 int64_t config_int(const family_input *in, const char *field, int64_t min, int64_t max, int64_t fallback) {
     int64_t v = fallback;
@@ -16,7 +16,7 @@ int64_t config_int(const family_input *in, const char *field, int64_t min, int64
     nb_status status = json_int(in->config, field, min, max, &v, &found, "config.json", &err);
     if (status)
         plan_fail(in->builder, status, "%s", err.text);
-    else if (!found && fallback == REQUIRED)
+    else if (!found && fallback == CONFIG_REQUIRED)
         plan_fail(in->builder, NB_ERR_FORMAT, "config.json: field \"%s\" is missing", field);
     return v;
 }
@@ -65,19 +65,24 @@ static void read_rope(const family_input *in, decoder *d) {
     if (!d->rope_scaling) d->rope_scaling = nested;
 }
 
+/* fallback 0: the field must be there. */
+static int64_t read_size(const family_input *in, const char *field, int64_t max, int64_t fallback) {
+    return config_int(in, field, 1, max, fallback ? fallback : CONFIG_REQUIRED);
+}
+
 bool decoder_read(const family_input *in, decoder *d) {
     model_dims *m = in->dims;
-    m->hidden_size = config_int(in, "hidden_size", 1, MAX_SIZE, REQUIRED);
-    m->n_layers = config_int(in, "num_hidden_layers", 1, MAX_LAYERS, REQUIRED);
-    m->intermediate_size = config_int(in, "intermediate_size", 1, MAX_SIZE, REQUIRED);
-    m->n_heads = config_int(in, "num_attention_heads", 1, MAX_HEADS, REQUIRED);
-    m->vocab_size = config_int(in, "vocab_size", 1, MAX_VOCAB, REQUIRED);
+    m->hidden_size = read_size(in, "hidden_size", CONFIG_MAX_SIZE, m->hidden_size);
+    m->n_layers = read_size(in, "num_hidden_layers", MAX_LAYERS, m->n_layers);
+    m->intermediate_size = read_size(in, "intermediate_size", CONFIG_MAX_SIZE, m->intermediate_size);
+    m->n_heads = read_size(in, "num_attention_heads", MAX_HEADS, m->n_heads);
+    m->vocab_size = read_size(in, "vocab_size", MAX_VOCAB, m->vocab_size);
     if (!plan_ok(in->builder)) return false;
-    m->n_kv_heads = config_int(in, "num_key_value_heads", 1, MAX_HEADS, m->n_heads);
-    m->head_dim = config_int(in, "head_dim", 1, 4096, m->head_dim ? m->head_dim : 0);
-    m->context_length = config_int(in, "max_position_embeddings", 1, INT32_MAX, 0);
+    m->n_kv_heads = config_int(in, "num_key_value_heads", 1, MAX_HEADS, m->n_kv_heads ? m->n_kv_heads : m->n_heads);
+    m->head_dim = config_int(in, "head_dim", 1, 4096, m->head_dim);
+    m->context_length = config_int(in, "max_position_embeddings", 1, INT32_MAX, m->context_length);
     m->tied = config_bool(in, "tie_word_embeddings", m->tied);
-    d->eps = (float)config_num(in, in->config, "rms_norm_eps", 0, 1, -1);
+    d->eps = (float)config_num(in, in->config, "rms_norm_eps", 0, 1, d->eps > 0 ? (double)d->eps : -1);
     read_rope(in, d);
     if (m->head_dim == 0) {
         if (m->hidden_size % m->n_heads != 0)
@@ -91,6 +96,10 @@ bool decoder_read(const family_input *in, decoder *d) {
         plan_fail(in->builder, NB_ERR_FORMAT,
                   "config.json: num_attention_heads %lld is no multiple of num_key_value_heads %lld",
                   (long long)m->n_heads, (long long)m->n_kv_heads);
+    if (m->n_heads * m->head_dim > CONFIG_MAX_SIZE)
+        plan_fail(in->builder, NB_ERR_FORMAT,
+                  "config.json: num_attention_heads %lld x head_dim %lld is more than %d columns",
+                  (long long)m->n_heads, (long long)m->head_dim, CONFIG_MAX_SIZE);
     return plan_ok(in->builder);
 }
 
@@ -125,14 +134,18 @@ static int attention(const family_input *in, const decoder *d, int layer, int x,
     plan_builder *b = in->builder;
     const model_dims *m = in->dims;
     const int64_t q_cols = m->n_heads * m->head_dim, kv_cols = m->n_kv_heads * m->head_dim;
-    int q, k, v;
+    int q, k, v, gate = PLAN_NONE;
     if (d->fused) {
         int qkv = plan_linear(b, x, q_cols + 2 * kv_cols, d->qkv_bias, "model.layers.%d.self_attn.qkv_proj", layer);
         q = plan_slice(b, qkv, 1, 0, q_cols, "self_attn.q");
         k = plan_slice(b, qkv, 1, q_cols, kv_cols, "self_attn.k");
         v = plan_slice(b, qkv, 1, q_cols + kv_cols, kv_cols, "self_attn.v");
     } else {
-        q = plan_linear(b, x, q_cols, d->qkv_bias, "model.layers.%d.self_attn.q_proj", layer);
+        q = plan_linear(b, x, d->gated ? 2 * q_cols : q_cols, d->qkv_bias, "model.layers.%d.self_attn.q_proj", layer);
+        if (d->gated) {
+            gate = plan_slice(b, q, m->n_heads, m->head_dim, m->head_dim, "self_attn.gate");
+            q = plan_slice(b, q, m->n_heads, 0, m->head_dim, "self_attn.q");
+        }
         k = plan_linear(b, x, kv_cols, d->qkv_bias, "model.layers.%d.self_attn.k_proj", layer);
         v = plan_linear(b, x, kv_cols, d->qkv_bias, "model.layers.%d.self_attn.v_proj", layer);
     }
@@ -149,6 +162,7 @@ static int attention(const family_input *in, const decoder *d, int layer, int x,
     const float scale = (float)(1 / sqrt((double)m->head_dim));
     int y = d->sinks ? plan_attention_sinks(b, q, cache, scale, m->n_heads, "model.layers.%d.self_attn.sinks", layer)
                      : plan_attention(b, q, cache, scale);
+    if (d->gated) y = plan_act_mul(b, ACT_SIGMOID, gate, y, "self_attn.gated");
     return plan_linear(b, y, m->hidden_size, d->o_bias, "model.layers.%d.self_attn.o_proj", layer);
 }
 
@@ -189,7 +203,8 @@ int decoder_emit(const family_input *in, const decoder *d) {
     for (int layer = 0; layer < m->n_layers && plan_ok(b); layer++) {
         plan_set_layer(b, layer);
         int x = plan_rmsnorm(b, h, 1, d->eps, "model.layers.%d.input_layernorm", layer);
-        h = plan_add(b, h, attention(in, d, layer, x, table), "attn_out");
+        x = d->is_linear && d->is_linear[layer] ? d->linear(in, d, layer, x) : attention(in, d, layer, x, table);
+        h = plan_add(b, h, x, "attn_out");
         x = plan_rmsnorm(b, h, 1, d->eps, "model.layers.%d.post_attention_layernorm", layer);
         h = plan_add(b, h, mlp(in, d, layer, x), "mlp_out");
     }

@@ -19,21 +19,26 @@ struct decoder {
     bool fused;            /* q, k and v are one matrix qkv_proj, gate and up one gate_up_proj */
     bool qkv_bias, o_bias, mlp_bias;
     bool qk_norm;           /* RMSNorm on each head of q and k */
+    bool gated;             /* each head of q_proj is [query | gate]: attention's result times sigmoid(gate) */
     bool sinks;             /* self_attn.sinks: a logit for each head beside the scores */
     const int64_t *windows; /* [n_layers] positions that a layer sees, 0 = all; NULL: all of all */
     const bool *no_rope;    /* [n_layers]: layers that do not rotate; NULL: none */
     /* What stands in the place of SwiGLU; NULL: SwiGLU. */
     int (*mlp)(const family_input *in, const decoder *d, int layer, int x);
-    const void *user; /* for mlp */
+    /* What stands in the place of attention in the layers of is_linear [n_layers]; NULL: attention in all. */
+    int (*linear)(const family_input *in, const decoder *d, int layer, int x);
+    const bool *is_linear;
+    const void *user; /* for mlp and linear */
 };
 
-/* Reads the fields that every family has into in->dims and *d, with the family's defaults already in *d and in->dims
- * (tied). False: the builder has the error. */
+/* Reads the fields that every family has into in->dims and *d. What is in *d and in->dims already are the family's
+ * defaults; sizes that are 0 there must be in the config. False: the builder has the error. */
 bool decoder_read(const family_input *in, decoder *d);
 /* layer_types: "full_attention" or "sliding_attention" (which sees sliding_window positions) for each layer, into
  * d->windows; absent means `fallback` ones, which are repeated; NULL: all full. False: the builder has the error. */
 bool decoder_read_windows(const family_input *in, decoder *d, const char *const fallback[2]);
-/* Field getters on in->config with the builder's sticky error. */
+/* Field getters on in->config with the builder's sticky error. fallback CONFIG_REQUIRED: the field must be there. */
+enum { CONFIG_REQUIRED = -1, CONFIG_MAX_SIZE = 1 << 20 };
 int64_t config_int(const family_input *in, const char *field, int64_t min, int64_t max, int64_t fallback);
 bool config_bool(const family_input *in, const char *field, bool fallback);
 /* fallback < 0: the field must be there. object: in->config or one inside of it. */

@@ -8,7 +8,8 @@
 #include "base/log.h"
 
 static const family *const families[] = {
-    &family_llama, &family_qwen2, &family_qwen3, &family_smollm3, &family_phi3, &family_gpt_oss,
+    &family_llama,   &family_qwen2,     &family_qwen3,      &family_smollm3, &family_phi3,
+    &family_gpt_oss, &family_qwen3_moe, &family_qwen3_next, &family_qwen3_5,
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 

@@ -23,12 +23,13 @@ typedef struct family_input {
 } family_input;
 
 typedef struct family {
-    const char *model_types[4]; /* config.json's "model_type", NULL-terminated */
+    const char *model_types[8]; /* config.json's "model_type", NULL-terminated */
     /* Emits the steps; returns the value of the logits, PLAN_NONE on failure (the builder has the error). */
     int (*build)(const family_input *in);
 } family;
 
 extern const family family_llama, family_qwen2, family_qwen3;
+extern const family family_qwen3_moe, family_qwen3_next, family_qwen3_5;
 extern const family family_smollm3, family_phi3, family_gpt_oss;
 
 /* Finds the family and builds its (fused) plan from the files. NB_ERR_UNSUPPORTED lists the families when the
