@@ -311,7 +311,7 @@ static void place_barriers(lowering *l) {
 
 static void finish_steps(lowering *l) {
     cpu_program *p = l->program;
-    uint8_t *work = l->e->work;
+    uint8_t *work = l->e->work ? l->e->work : CPU_SOMEWHERE; /* not there yet when its size is asked for */
     for (int i = 0; i < p->n_steps; i++) {
         cpu_step *s = &p->steps[i];
         const struct step_slots *u = &l->uses[i];
