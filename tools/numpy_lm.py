@@ -280,7 +280,5 @@ class Model:
             h = h + self.mlp(self.norm(h, p + "post_attention_layernorm"), i)
             out[f"hidden.{i}"] = h
         h = self.norm(h, "model.norm")
-        # Without the field mlx-lm ties llama and qwen2 (qwen3 must say).
-        head = "model.embed_tokens" if c.get("tie_word_embeddings", True) else "lm_head"
-        out["logits"] = self.linear(h, head)
+        out["logits"] = self.linear(h, "lm_head" if "lm_head.weight" in self.tensors else "model.embed_tokens")
         return out
