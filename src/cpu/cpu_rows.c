@@ -10,6 +10,8 @@ static const krow_table *const tables[] = {
     &scalar_ops_rows,
     &scalar_attention_rows,
     &scalar_matmul_rows,
+    &scalar_experts_rows,
+    &scalar_delta_rows,
 #if defined(__x86_64__)
     &ops_avx2_rows, &embed_affine_rows,
     &activations_avx2_rows,

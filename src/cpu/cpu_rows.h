@@ -15,7 +15,8 @@ typedef struct krow_table {
 #define KROW_TABLE(array)                                                                                              \
     { (array), sizeof(array) / sizeof((array)[0]) }
 
-extern const krow_table scalar_ops_rows, scalar_attention_rows, scalar_matmul_rows;
+extern const krow_table scalar_ops_rows, scalar_attention_rows, scalar_matmul_rows, scalar_experts_rows,
+    scalar_delta_rows;
 /* src/cpu/x86/ */
 extern const krow_table attention_avx2_rows, attention_avx512_rows, ops_avx2_rows;
 extern const krow_table embed_affine_rows, activations_avx2_rows, matmul_affine_avx2_rows, matmul_affine_avx512_rows;

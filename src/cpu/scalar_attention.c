@@ -11,7 +11,7 @@
 
 static bool attention_takes(const krow *row, const kcall *c) {
     (void)row;
-    return !c->weight.data && c->x.type == DT_F32 && c->y.type == DT_F32;
+    return c->x.type == DT_F32 && c->y.type == DT_F32;
 }
 
 static int64_t attention_tasks(const krow *row, const kcall *c) {
@@ -43,12 +43,14 @@ static void attend(const kcall *c, int64_t t, int64_t head, float *scratch) {
     int64_t last = c->positions[t], first = c->window > 0 ? max_i64(0, last - c->window + 1) : 0;
     const float *q = (const float *)c->x.data + t * c->x.stride + head * dim;
     float *y = (float *)c->y.data + t * c->y.stride + head * dim;
-    float *copy = scratch, *scores = scratch + dim, largest = -INFINITY, sum = 0;
+    float *copy = scratch, *scores = scratch + dim;
+    float sink = c->weight.data ? float_at_f32(c->weight.data, c->weight.type, head) : -INFINITY, largest = sink;
     for (int64_t p = first; p <= last; p++) {
         float s = c->scale * scalar_dot(q, vector_at(&c->keys, c->tables[t], p, kv_head, copy), dim);
         scores[p - first] = s;
         if (s > largest) largest = s;
     }
+    float sum = expf(sink - largest);
     for (int64_t d = 0; d < dim; d++) y[d] = 0;
     for (int64_t p = first; p <= last; p++) {
         float e = expf(scores[p - first] - largest);

@@ -20,6 +20,11 @@ static bool affine_takes(const krow *row, const kcall *c) {
            (!c->residual.data || c->residual.type == DT_F32);
 }
 
+static bool mode_takes(const krow *row, const kcall *c) {
+    return c->w->mode == (wmode)row->param[0] && c->y.type == DT_F32 &&
+           (!c->residual.data || c->residual.type == DT_F32);
+}
+
 static int64_t matmul_tasks(const krow *row, const kcall *c) {
     (void)row;
     return div_up(c->w->n, TASK_OUTPUTS);
@@ -56,6 +61,7 @@ static const krow rows[] = {
     MATMUL_ROW("plain.bf16", plain_takes, DT_BF16), MATMUL_ROW("affine2", affine_takes, 2),
     MATMUL_ROW("affine3", affine_takes, 3),         MATMUL_ROW("affine4", affine_takes, 4),
     MATMUL_ROW("affine5", affine_takes, 5),         MATMUL_ROW("affine6", affine_takes, 6),
-    MATMUL_ROW("affine8", affine_takes, 8),
+    MATMUL_ROW("affine8", affine_takes, 8),         MATMUL_ROW("mxfp4", mode_takes, W_MXFP4),
+    MATMUL_ROW("mxfp8", mode_takes, W_MXFP8),       MATMUL_ROW("nvfp4", mode_takes, W_NVFP4),
 };
 const krow_table scalar_matmul_rows = KROW_TABLE(rows);

@@ -2,56 +2,12 @@
  *
  * Portable rows of the operations that work on each token alone: plain C, fp32, one task a token. They are the answer
  * of last resort and run everywhere; rank 0. */
-#include "cpu/cpu_rows.h"
-#include "cpu/scalar_weight.h"
+#include "cpu/scalar_rows.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/half.h"
 #include "quant/xform.h"
-
-static const float *row_in(const kmat *m, int64_t t) {
-    return (const float *)m->data + t * m->stride;
-}
-
-static float *row_out(const kmat *m, int64_t t) {
-    return (float *)m->data + t * m->stride;
-}
-
-static bool all_f32(const kcall *c) {
-    return c->x.type == DT_F32 && c->y.type == DT_F32 && (!c->z.data || c->z.type == DT_F32);
-}
-
-static bool takes_f32(const krow *row, const kcall *c) {
-    (void)row;
-    return all_f32(c);
-}
-
-static bool rmsnorm_takes(const krow *row, const kcall *c) {
-    (void)row;
-    return all_f32(c) && c->offset == 0;
-}
-
-static bool act_mul_takes(const krow *row, const kcall *c) {
-    (void)row;
-    return all_f32(c) && c->act == ACT_SILU && c->x.cols == c->y.cols;
-}
-
-static int64_t tasks_y_rows(const krow *row, const kcall *c) {
-    (void)row;
-    return c->y.rows > 0 ? c->y.rows : 1;
-}
-
-static int64_t tasks_x_rows(const krow *row, const kcall *c) {
-    (void)row;
-    return c->x.rows > 0 ? c->x.rows : 1;
-}
-
-/* A task past the last token exists only in calls of no tokens. */
-static int64_t last_of(int64_t end, int64_t rows) {
-    return end < rows ? end : rows;
-}
 
 /* ---- EMBED --------------------------------------------------------------------------------------------------- */
 
@@ -62,7 +18,7 @@ static bool embed_takes(const krow *row, const kcall *c) {
 
 static void embed_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
     (void)row, (void)scratch;
-    for (int64_t t = begin; t < last_of(end, c->y.rows); t++) {
+    for (int64_t t = begin; t < min_i64(end, c->y.rows); t++) {
         float *y = row_out(&c->y, t);
         scalar_weight_row(c->w, c->tokens[t], y);
         for (int64_t j = 0; j < c->y.cols; j++) y[j] *= c->scale;
@@ -74,13 +30,15 @@ static void embed_run(const krow *row, const kcall *c, int64_t begin, int64_t en
 static void rmsnorm_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
     (void)row, (void)scratch;
     int64_t size = c->x.cols / c->n_parts;
-    for (int64_t t = begin; t < last_of(end, c->x.rows); t++) {
+    for (int64_t t = begin; t < min_i64(end, c->x.rows); t++) {
         for (int64_t part = 0; part < c->n_parts; part++) {
             const float *x = row_in(&c->x, t) + part * size;
             float *y = row_out(&c->y, t) + part * size;
             float factor = 1.0f / sqrtf(scalar_dot(x, x, size) / (float)size + c->eps);
-            for (int64_t j = 0; j < size; j++)
-                y[j] = x[j] * factor * (c->weight.data ? (float)float_at(c->weight.data, c->weight.type, j) : 1.0f);
+            for (int64_t j = 0; j < size; j++) {
+                float weight = c->weight.data ? float_at_f32(c->weight.data, c->weight.type, j) : 1.0f;
+                y[j] = x[j] * factor * (c->offset + weight);
+            }
         }
     }
 }
@@ -95,7 +53,7 @@ static bool quantize_takes(const krow *row, const kcall *c) {
 static void quantize_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
     (void)row, (void)scratch;
     int64_t group = c->y.group, n_groups = c->y.cols / group;
-    for (int64_t t = begin; t < last_of(end, c->x.rows); t++) {
+    for (int64_t t = begin; t < min_i64(end, c->x.rows); t++) {
         for (int64_t g = 0; g < n_groups; g++) xform_encode(&c->y, t, g, row_in(&c->x, t) + g * group);
     }
 }
@@ -110,7 +68,7 @@ static bool y_is_f32(const krow *row, const kcall *c) {
 static void rope_table_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
     (void)row, (void)scratch;
     int64_t half = c->y.cols / 2;
-    for (int64_t t = begin; t < last_of(end, c->y.rows); t++) {
+    for (int64_t t = begin; t < min_i64(end, c->y.rows); t++) {
         float *y = row_out(&c->y, t);
         for (int64_t i = 0; i < half; i++) {
             double angle = (double)c->positions[t] * c->freqs[i];
@@ -124,7 +82,7 @@ static void rope_run(const krow *row, const kcall *c, int64_t begin, int64_t end
     (void)row, (void)scratch;
     int64_t head_dim = c->x.cols / c->n_parts, half = c->z.cols / 2;
     int64_t step = c->interleaved ? 2 : 1, apart = c->interleaved ? 1 : half;
-    for (int64_t t = begin; t < last_of(end, c->x.rows); t++) {
+    for (int64_t t = begin; t < min_i64(end, c->x.rows); t++) {
         const float *cosine = row_in(&c->z, t), *sine = cosine + half;
         for (int64_t head = 0; head < c->n_parts; head++) {
             const float *x = row_in(&c->x, t) + head * head_dim;
@@ -158,7 +116,7 @@ static void store_as(void *to, dtype type, int64_t at, const float *x, int64_t n
 static void kv_store_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
     (void)row, (void)scratch;
     const kpages *k = &c->keys;
-    for (int64_t t = begin; t < last_of(end, c->x.rows); t++) {
+    for (int64_t t = begin; t < min_i64(end, c->x.rows); t++) {
         int64_t page = c->tables[t][c->positions[t] / k->page_size], slot = c->positions[t] % k->page_size;
         for (int64_t head = 0; head < k->n_heads; head++) {
             int64_t at = ((page * k->n_heads + head) * k->page_size + slot) * k->head_dim;
@@ -167,20 +125,36 @@ static void kv_store_run(const krow *row, const kcall *c, int64_t begin, int64_t
     }
 }
 
-/* ---- SILU_MUL, ADD, SELECT_ROWS ------------------------------------------------------------------------------ */
+/* ---- ACT_MUL and other element-wise ones ----------------------------------------------------------------------- */
 
-static void silu_mul_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
+static void act_mul_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
     (void)row, (void)scratch;
-    for (int64_t t = begin; t < last_of(end, c->x.rows); t++) {
+    for (int64_t t = begin; t < min_i64(end, c->y.rows); t++) {
         const float *x = row_in(&c->x, t), *z = row_in(&c->z, t);
         float *y = row_out(&c->y, t);
-        for (int64_t j = 0; j < c->x.cols; j++) y[j] = x[j] / (1.0f + expf(-x[j])) * z[j];
+        float shared = c->x.cols == 1 ? scalar_act(c->act, x[0]) : 0.0f;
+        for (int64_t j = 0; j < c->y.cols; j++) {
+            float factor = c->act == ACT_SWIGLU_OAI ? fmaxf(-7.0f, fminf(z[j], 7.0f)) + 1.0f : z[j];
+            y[j] = (c->x.cols == 1 ? shared : scalar_act(c->act, x[j])) * factor;
+        }
     }
+}
+
+static void scale_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
+    (void)row, (void)scratch;
+    for (int64_t t = begin; t < min_i64(end, c->x.rows); t++)
+        for (int64_t j = 0; j < c->x.cols; j++) row_out(&c->y, t)[j] = c->scale * row_in(&c->x, t)[j];
+}
+
+static void softcap_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
+    (void)row, (void)scratch;
+    for (int64_t t = begin; t < min_i64(end, c->x.rows); t++)
+        for (int64_t j = 0; j < c->x.cols; j++) row_out(&c->y, t)[j] = c->scale * tanhf(row_in(&c->x, t)[j] / c->scale);
 }
 
 static void add_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
     (void)row, (void)scratch;
-    for (int64_t t = begin; t < last_of(end, c->x.rows); t++) {
+    for (int64_t t = begin; t < min_i64(end, c->x.rows); t++) {
         const float *x = row_in(&c->x, t), *z = row_in(&c->z, t);
         float *y = row_out(&c->y, t);
         for (int64_t j = 0; j < c->x.cols; j++) y[j] = x[j] + z[j];
@@ -189,8 +163,14 @@ static void add_run(const krow *row, const kcall *c, int64_t begin, int64_t end,
 
 static void select_rows_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
     (void)row, (void)scratch;
-    for (int64_t i = begin; i < last_of(end, c->y.rows); i++)
+    for (int64_t i = begin; i < min_i64(end, c->y.rows); i++)
         memcpy(row_out(&c->y, i), row_in(&c->x, c->rows[i]), (size_t)c->y.cols * sizeof(float));
+}
+
+static void select_cols_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
+    (void)row, (void)scratch;
+    for (int64_t t = begin; t < min_i64(end, c->y.rows); t++)
+        for (int64_t j = 0; j < c->y.cols; j++) row_out(&c->y, t)[j] = row_in(&c->x, t)[c->columns[j]];
 }
 
 static const krow rows[] = {
@@ -202,7 +182,7 @@ static const krow rows[] = {
      .backend = "cpu"},
     {.name = "rmsnorm.scalar",
      .op = KOP_RMSNORM,
-     .takes = rmsnorm_takes,
+     .takes = takes_f32,
      .run = rmsnorm_run,
      .tasks = tasks_x_rows,
      .backend = "cpu"},
@@ -230,10 +210,10 @@ static const krow rows[] = {
      .run = kv_store_run,
      .tasks = tasks_x_rows,
      .backend = "cpu"},
-    {.name = "act_mul.silu.scalar",
+    {.name = "act_mul.scalar",
      .op = KOP_ACT_MUL,
-     .takes = act_mul_takes,
-     .run = silu_mul_run,
+     .takes = takes_f32,
+     .run = act_mul_run,
      .tasks = tasks_x_rows,
      .backend = "cpu"},
     {.name = "add.scalar", .op = KOP_ADD, .takes = takes_f32, .run = add_run, .tasks = tasks_x_rows, .backend = "cpu"},
@@ -242,6 +222,24 @@ static const krow rows[] = {
      .takes = takes_f32,
      .run = select_rows_run,
      .tasks = tasks_y_rows,
+     .backend = "cpu"},
+    {.name = "select_cols.scalar",
+     .op = KOP_SELECT_COLS,
+     .takes = takes_f32,
+     .run = select_cols_run,
+     .tasks = tasks_x_rows,
+     .backend = "cpu"},
+    {.name = "scale.scalar",
+     .op = KOP_SCALE,
+     .takes = takes_f32,
+     .run = scale_run,
+     .tasks = tasks_x_rows,
+     .backend = "cpu"},
+    {.name = "softcap.scalar",
+     .op = KOP_SOFTCAP,
+     .takes = takes_f32,
+     .run = softcap_run,
+     .tasks = tasks_x_rows,
      .backend = "cpu"},
 };
 const krow_table scalar_ops_rows = KROW_TABLE(rows);

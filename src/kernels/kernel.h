@@ -196,6 +196,13 @@ const char *kop_name(kop op);    /* "matmul" */
 const char *wmode_name(wmode m); /* "affine" */
 const char *kact_name(kact act); /* "silu" */
 
+/* The end of the run of tokens from `first` on that share a state: the tokens of one sequence. */
+static inline int64_t kcall_sequence_end(const kcall *c, int64_t first) {
+    int64_t end = first + 1;
+    while (end < c->x.rows && c->slots[end] == c->slots[first]) end++;
+    return end;
+}
+
 /* Operations that multiply by a weight matrix, whose rows read x in a form of their own. */
 static inline bool kop_is_product(kop op) {
     return op == KOP_MATMUL || op == KOP_MATMUL_EXPERTS;

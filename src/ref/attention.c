@@ -34,7 +34,13 @@ static void attend(const kcall *c, int64_t t, int64_t head, double *y, double *m
     int64_t dim = c->keys.head_dim, kv_head = head / (c->x.cols / dim / c->keys.n_heads);
     int64_t last = c->positions[t], first = c->window > 0 && last >= c->window ? last - c->window + 1 : 0;
     double largest = -INFINITY, sum = 0, mean_magnitude = 0, magnitude;
+    double sink = c->weight.data ? float_at(c->weight.data, c->weight.type, head) : -INFINITY;
     for (int64_t p = first; p <= last; p++) largest = fmax(largest, score(c, t, head, kv_head, p, &magnitude));
+    largest = fmax(largest, sink);
+    if (c->weight.data) {
+        sum += exp(sink - largest);
+        mean_magnitude += exp(sink - largest) * (largest - sink);
+    }
     for (int64_t p = first; p <= last; p++) {
         double below = largest - score(c, t, head, kv_head, p, &magnitude);
         sum += exp(-below);

@@ -15,9 +15,22 @@ void ref_rope_table(const kcall *c, double *y, double *mag);
 void ref_rope(const kcall *c, double *y, double *mag);
 void ref_kv_store(const kcall *c, double *y, double *mag);
 void ref_attention(const kcall *c, double *y, double *mag);
-void ref_silu_mul(const kcall *c, double *y, double *mag);
+void ref_act_mul(const kcall *c, double *y, double *mag);
 void ref_add(const kcall *c, double *y, double *mag);
 void ref_select_rows(const kcall *c, double *y, double *mag);
+void ref_select_cols(const kcall *c, double *y, double *mag);
+void ref_scale(const kcall *c, double *y, double *mag);
+void ref_softcap(const kcall *c, double *y, double *mag);
+void ref_route(const kcall *c, double *y, double *mag);
+void ref_matmul_experts(const kcall *c, double *y, double *mag);
+void ref_sum_experts(const kcall *c, double *y, double *mag);
+void ref_conv1d(const kcall *c, double *y, double *mag);
+void ref_delta_gates(const kcall *c, double *y, double *mag);
+void ref_delta(const kcall *c, double *y, double *mag);
+
+double ref_sigmoid(double x);
+/* act(x) as ACT_MUL has it (of swiglu_oai the gate's part), and its magnitude. */
+double ref_act(kact act, double x, double *mag);
 
 /* The magnitude of element (i, j) of a weight: for an affine one |scale * code| + |bias|, since kernels round the two
  * terms apart. */

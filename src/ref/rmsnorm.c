@@ -2,7 +2,7 @@
  *
  * RMSNORM (Zhang and Sennrich 2019, "Root Mean Square Layer Normalization", equation 4, with the epsilon that
  * models' rms_norm_eps adds to the mean square): each part of a row is divided by its own root mean square and
- * multiplied by the weight, which all parts share. */
+ * multiplied by the weight, which all parts share. Some families store the weight's distance from 1: the offset. */
 #include "ref/ref_ops.h"
 
 #include <math.h>
@@ -22,7 +22,7 @@ void ref_rmsnorm(const kcall *c, double *y, double *mag) {
             for (int64_t j = 0; j < size; j++) {
                 double weight = c->weight.data ? float_at(c->weight.data, c->weight.type, j) : 1.0;
                 int64_t at = t * c->y.cols + start + j;
-                y[at] = ref_at(&c->x, t, start + j) / root * weight;
+                y[at] = ref_at(&c->x, t, start + j) / root * ((double)c->offset + weight);
                 if (mag) mag[at] = fabs(y[at]); /* all terms of the sum of squares have one sign */
             }
         }

@@ -42,6 +42,7 @@ typedef struct check_spec {
     wmode mode;
     dtype w_type; /* weights, scales, norm weights; DT_NONE: absent */
     int bits, group_size;
+    bool no_biases; /* of an affine weight */
     dtype kv_type;
     int64_t kv_heads, head_dim, page_size, window;
     int64_t n_seqs, start; /* sequences in the call; the position of the first one's first token */

@@ -109,29 +109,57 @@ static bool encode_x(check *c) {
     return true;
 }
 
-/* Kinds of weights turn with the seed, apart from the pattern of x. */
-static bool weight(check *c, int64_t n, int64_t k) {
-    static const check_pattern kinds[] = {CHECK_NORMAL, CHECK_WIDE, CHECK_NORMAL, CHECK_ALTERNATE, CHECK_EXTREME};
-    const check_spec *s = &c->spec;
-    uint64_t kind = s->seed / CHECK_PATTERNS;
-    check_pattern pattern = kinds[kind % 5];
-    float factor = pattern == CHECK_NORMAL ? 0.05f : 1.0f;
-    c->w = (kweight){.mode = s->mode, .type = s->w_type, .bits = s->bits, .group_size = s->group_size, .n = n, .k = k};
-    c->call.w = &c->w;
-    if (s->mode == W_PLAIN) {
-        c->w.codes = numbers(c, SLOT_CODES, s->w_type, n * k, pattern, factor);
-        return c->w.codes != NULL;
+/* Bytes of codes; now and then all the same: the largest, or 0. Among the codes of E4M3 two are NaN: one less instead.
+ */
+static uint8_t *codes(check *c, int slot, size_t bytes) {
+    uint64_t kind = c->spec.seed / CHECK_PATTERNS % 7;
+    uint8_t *data = guard_input(&c->slots[slot], bytes);
+    for (size_t i = 0; data && i < bytes; i++) {
+        data[i] = kind == 3 ? 0xff : kind == 5 ? 0 : (uint8_t)check_random(c);
+        if (c->spec.mode == W_MXFP8 && (data[i] & 0x7f) == 0x7f) data[i]--;
     }
-    int64_t n_groups = n * (k / s->group_size);
-    size_t bytes = (size_t)(n * k * s->bits / 8);
-    uint8_t *codes = guard_input(&c->slots[SLOT_CODES], bytes);
-    if (!codes) return false;
-    for (size_t i = 0; i < bytes; i++) /* now and then all codes the largest, or all zero */
-        codes[i] = kind % 7 == 3 ? 0xff : kind % 7 == 5 ? 0 : (uint8_t)check_random(c);
-    c->w.codes = codes;
-    c->w.scales = numbers(c, SLOT_SCALES, s->w_type, n_groups, pattern, factor);
-    c->w.biases = numbers(c, SLOT_BIASES, s->w_type, n_groups, pattern, -4 * factor);
-    return c->w.scales && c->w.biases;
+    return data;
+}
+
+/* Scales of one byte: powers of two from 2^-20 to 2^10, or any number of E4M3. */
+static uint8_t *scale_bytes(check *c, int slot, int64_t n) {
+    uint8_t *data = guard_input(&c->slots[slot], (size_t)n);
+    for (int64_t i = 0; data && i < n; i++) {
+        data[i] = (uint8_t)(c->spec.mode == W_NVFP4 ? check_random(c) : 107 + (uint64_t)check_below(c, 31));
+        if (c->spec.mode == W_NVFP4 && (data[i] & 0x7f) == 0x7f) data[i]--;
+    }
+    return data;
+}
+
+/* Fills in the data of n rows of *w, whose other fields are set. Kinds of weights turn with the seed, apart from the
+ * pattern of x. */
+static bool weight_data(check *c, kweight *w, int64_t n) {
+    static const check_pattern kinds[] = {CHECK_NORMAL, CHECK_WIDE, CHECK_NORMAL, CHECK_ALTERNATE, CHECK_EXTREME};
+    check_pattern pattern = kinds[c->spec.seed / CHECK_PATTERNS % 5];
+    float factor = pattern == CHECK_NORMAL ? 0.05f : 1.0f;
+    if (w->mode == W_PLAIN) {
+        w->codes = numbers(c, SLOT_CODES, w->type, n * w->k, pattern, factor);
+        return w->codes != NULL;
+    }
+    int64_t n_groups = n * (w->k / w->group_size);
+    w->codes = codes(c, SLOT_CODES, (size_t)(n * w->k * w->bits / 8));
+    if (w->mode != W_AFFINE) {
+        w->scales = scale_bytes(c, SLOT_SCALES, n_groups);
+        return w->codes && w->scales;
+    }
+    w->scales = numbers(c, SLOT_SCALES, w->type, n_groups, pattern, factor);
+    if (!c->spec.no_biases) w->biases = numbers(c, SLOT_BIASES, w->type, n_groups, pattern, -4 * factor);
+    return w->codes && w->scales && (c->spec.no_biases || w->biases);
+}
+
+static kweight weight_shape(const check_spec *s, int64_t n, int64_t k) {
+    return (kweight){.mode = s->mode, .type = s->w_type, .bits = s->bits, .group_size = s->group_size, .n = n, .k = k};
+}
+
+static bool weight(check *c, int64_t n, int64_t k) {
+    c->w = weight_shape(&c->spec, n, k);
+    c->call.w = &c->w;
+    return weight_data(c, &c->w, n);
 }
 
 static int32_t *integers(check *c, int64_t n, int64_t below) {

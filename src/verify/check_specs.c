@@ -57,6 +57,21 @@ static const int64_t *token_counts(const visitor *v, size_t *n) {
 
 static const int widths[] = {2, 3, 4, 5, 6, 8};
 
+/* The modes whose codes are small floats: there is one width and group for each. */
+static const struct {
+    wmode mode;
+    int bits, group_size;
+} float_modes[] = {{W_MXFP4, 4, 32}, {W_MXFP8, 8, 32}, {W_NVFP4, 4, 16}};
+
+static check_spec float_mode_spec(kop op, int64_t rows, size_t i) {
+    return (check_spec){.op = op,
+                        .rows = rows,
+                        .mode = float_modes[i].mode,
+                        .w_type = DT_U8,
+                        .bits = float_modes[i].bits,
+                        .group_size = float_modes[i].group_size};
+}
+
 /* Outputs: multiples of tiles of 4 to 64 rows, one more, one less, primes, one. */
 static void matmul_each(visitor *v, check_spec s, const int64_t *ks, size_t n_ks, int times) {
     static const int64_t outputs[] = {1, 7, 8, 15, 16, 17, 31, 32, 33, 37, 48, 63, 64, 65, 127, 130};
@@ -67,7 +82,22 @@ static void matmul_each(visitor *v, check_spec s, const int64_t *ks, size_t n_ks
         s.residual = coin(v);
         s.in_place = s.residual && coin(v);
         s.strided = coin(v);
+        s.no_biases = s.mode == W_AFFINE && turn(v, 8) == 0;
         emit(v, s);
+    }
+}
+
+/* Forms of activations go with groups of 32 or more (cpu_form_group in src/cpu/cpu.h). */
+static void float_modes_each(visitor *v, int64_t rows, int times) {
+    for (size_t i = 0; i < COUNT(float_modes); i++) {
+        check_spec s = float_mode_spec(KOP_MATMUL, rows, i);
+        int64_t group = s.group_size, lengths[] = {group, 2 * group, 3 * group, 5 * group, 9 * group, 576};
+        s.x_type = DT_F32;
+        matmul_each(v, s, lengths, COUNT(lengths), 2 * times);
+        if (s.mode == W_NVFP4) continue;
+        s.x_type = DT_XI8X3;
+        s.group = group;
+        matmul_each(v, s, lengths, COUNT(lengths), 3 * times);
     }
 }
 
@@ -75,6 +105,7 @@ static void matmul_specs(visitor *v) {
     static const int64_t ks[] = {1, 7, 8, 15, 16, 17, 31, 33, 64, 100, 127, 129, 256, 576};
     int times = v->level == CHECK_FULL ? 6 : 2;
     FOR_TOKENS(rows) {
+        float_modes_each(v, rows, times);
         for (size_t type = 0; type < COUNT(stored); type++) {
             check_spec plain = {.op = KOP_MATMUL, .rows = rows, .mode = W_PLAIN, .w_type = stored[type]};
             plain.x_type = DT_F32;
@@ -123,8 +154,16 @@ static void embed_specs(visitor *v) {
                 s.group_size = (int)groups[i % COUNT(groups)];
                 s.cols = s.group_size * (int64_t)(1 + turn(v, 4));
                 s.strided = coin(v);
+                s.no_biases = turn(v, 8) == 0;
                 emit(v, s);
             }
+        }
+        for (size_t i = 0; i < 2 * COUNT(float_modes); i++) {
+            check_spec s = float_mode_spec(KOP_EMBED, rows, i / 2);
+            s.y_type = DT_F32;
+            s.cols = s.group_size * (int64_t)(1 + turn(v, 9));
+            s.strided = coin(v);
+            emit(v, s);
         }
     }
 }
@@ -327,7 +366,9 @@ void check_spec_text(const check_spec *s, char *text, size_t size) {
     put_number(text, size, &at, "k", s->k);
     put_number(text, size, &at, "parts", s->parts);
     put_number(text, size, &at, "rotated", s->rotated);
+    if (s->mode != W_PLAIN && at < size) at += (size_t)snprintf(text + at, size - at, " mode=%s", wmode_name(s->mode));
     put_number(text, size, &at, "bits", s->bits);
+    put_number(text, size, &at, "no_biases", s->no_biases);
     put_number(text, size, &at, "group_size", s->group_size);
     put_number(text, size, &at, "group", s->group);
     put_type(text, size, &at, "weight", s->w_type);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static bool takes(const kweight *w) {
-    return w->mode == W_AFFINE;
+    return w->mode == W_AFFINE && w->biases;
 }
 
 static size_t bytes(const kweight *w) {

@@ -87,7 +87,7 @@ static void store_bf16(const float *x, int64_t n, uint16_t *y) {
 
 static bool embed_takes(const krow *row, const kcall *c) {
     (void)row;
-    return c->y.type == DT_F32 && c->w->mode == W_AFFINE;
+    return c->y.type == DT_F32 && c->w->mode == W_AFFINE && c->w->biases;
 }
 
 static int64_t embed_tasks(const krow *row, const kcall *c) {
