@@ -16,9 +16,11 @@ import collections
 import json
 import os
 import random
+import re
 import struct
 import subprocess
 import sys
+import unicodedata
 
 import tokenizer_texts
 
@@ -54,7 +56,7 @@ class HuggingFace:
         self.t.no_truncation()
         self.t.no_padding()
         self.added = [t.content for t in self.t.get_added_tokens_decoder().values()]
-        self.size = self.t.get_vocab_size()
+        self.ids = list(range(self.t.get_vocab_size()))
         self.both = True
 
     def encode(self, text, special):
@@ -64,11 +66,68 @@ class HuggingFace:
         return self.t.decode(ids, skip_special_tokens=skip)
 
 
+class SentencePiece:
+    """The answers of `sentencepiece`; control pieces that a text spells out stand for themselves, and the texts between
+    are encoded one by one, as transformers does."""
+
+    def __init__(self, path):
+        import sentencepiece
+        self.sp = sentencepiece.SentencePieceProcessor(model_file=path)
+        self.ids = list(range(self.sp.get_piece_size()))
+        control = [i for i in self.ids if self.sp.is_control(i)]
+        self.control = {self.sp.id_to_piece(i): i for i in control}
+        self.pattern = re.compile("|".join(re.escape(t) for t in sorted(self.control, key=len, reverse=True)) or "(?!)")
+        plain = [self.sp.id_to_piece(i) for i in self.ids if i not in control]
+        self.added = list(self.control) + [t for t in plain if t.startswith(("<", "[")) and len(t) > 2][:20]
+        self.both = False
+
+    def encode(self, text, special):
+        out, done = [self.sp.bos_id()] if self.sp.bos_id() >= 0 else [], 0
+        for hit in self.pattern.finditer(text):
+            out += self.sp.encode(text[done:hit.start()]) + [self.control[hit.group()]]
+            done = hit.end()
+        return out + self.sp.encode(text[done:])
+
+    def decode(self, ids, skip):
+        return self.sp.decode(ids)
+
+
+class Tiktoken:
+    """The answers of `tiktoken`."""
+
+    def __init__(self, folder, path):
+        import tiktoken
+        with open(path, "rb") as f:
+            ranks = {base64.b64decode(a): int(b) for a, b in (line.split() for line in f.read().splitlines() if line)}
+        with open(os.path.join(folder, "tiktoken.json"), encoding="utf-8") as f:
+            more = json.load(f)
+        self.special = more["special_tokens"]
+        self.prefix = more.get("prefix", [])
+        self.nfc = more["nfc"]
+        self.t = tiktoken.Encoding("it", pat_str=more["pattern"], mergeable_ranks=ranks, special_tokens=self.special)
+        self.ids = list(ranks.values()) + list(self.special.values())
+        self.added = list(self.special)
+        self.both = True
+
+    def encode(self, text, special):
+        if self.nfc:
+            text = unicodedata.normalize("NFC", text)
+        return (self.prefix if special else []) + self.t.encode(text, allowed_special="all")
+
+    def decode(self, ids, skip):
+        if skip:
+            ids = [i for i in ids if i not in self.special.values()]
+        return self.t.decode(ids, errors="replace")
+
+
 def reference(folder):
     path = os.path.join(folder, "tokenizer.json")
     if os.path.exists(path):
         return HuggingFace(path)
-    raise SystemExit("%s: no tokenizer" % folder)
+    if os.path.exists(os.path.join(folder, "tiktoken.json")):
+        names = [n for n in os.listdir(folder) if n.endswith((".tiktoken", ".model"))]
+        return Tiktoken(folder, os.path.join(folder, names[0]))
+    return SentencePiece(os.path.join(folder, "tokenizer.model"))
 
 
 def compare(counts, name, what, got, want, source):
@@ -103,7 +162,7 @@ def check_text(counts, name, nibble, ref, text, more):
 
 
 def check_ids(counts, name, nibble, ref, rng):
-    few = [rng.randrange(min(ref.size, 1000)) for _ in range(30)] + [rng.randrange(ref.size) for _ in range(30)]
+    few = [rng.choice(ref.ids[:1000]) for _ in range(30)] + [rng.choice(ref.ids) for _ in range(30)]
     ids = [rng.choice(few) for _ in range(rng.randint(1, 14))]
     for letter, skip in (("D", True), ("d", False)):
         if not skip and not ref.both:

@@ -140,8 +140,8 @@ LLAMA3_SPECIAL = ("<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_to
 RANKED = {  # pattern, special tokens, NFC, the class of tokenizer_config.json
     "qwen1": (QWEN2, special_range(151643, *CHAT, *("<|extra_%d|>" % i for i in range(205))), True, "QWenTokenizer"),
     "qwen3_5": (QWEN3_5, special_range(248044, *CHAT, *VISION), True, "Qwen3_5Tokenizer"),
-    "cl100k": (LLAMA3, {"<|endoftext|>": 100257, "<|fim_prefix|>": 100258, "<|endofprompt|>": 100276}, False, "TikTokenTokenizer"),
-    "o200k": (O200K, {"<|endoftext|>": 199999, "<|endofprompt|>": 200018}, False, "TikTokenTokenizer"),
+    "cl100k": (LLAMA3, {"<|endoftext|>": 100257, "<|fim_prefix|>": 100258, "<|endofprompt|>": 100276}, False, None),
+    "o200k": (O200K, {"<|endoftext|>": 199999, "<|endofprompt|>": 200018}, False, None),
     "llama3": (LLAMA3, special_range(128000, *LLAMA3_SPECIAL), False, "PreTrainedTokenizerFast"),
 }
 
@@ -200,8 +200,9 @@ def from_tiktoken(out, name, path):
     ranks = ranked_file(path)
     write(os.path.join(out, "hf-" + name), {"tokenizer.json": from_ranks(ranks, pattern, specials, nfc)})
     folder = os.path.join(out, "tiktoken-" + name)
+    prefix = [specials["<|begin_of_text|>"]] if name == "llama3" else []
     config = {"tokenizer_class": class_name, "added_tokens_decoder": {str(i): added(t, i, True) for t, i in specials.items()}}
-    write(folder, {"tiktoken.json": {"pattern": pattern, "special_tokens": specials, "nfc": nfc}, "tokenizer_config.json": config})
+    write(folder, {"tiktoken.json": {"pattern": pattern, "special_tokens": specials, "nfc": nfc, "prefix": prefix}, "tokenizer_config.json": config})
     with open(path, "rb") as source, open(os.path.join(folder, name + ".tiktoken"), "wb") as copy:
         copy.write(source.read())
 

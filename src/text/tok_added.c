@@ -80,8 +80,31 @@ static void finish(tok_matcher *m, const tokenizer *t) {
     }
 }
 
-static nb_status add_one(const cJSON *json, tokenizer *t, uint32_t serial, int32_t *next, int32_t limit,
-                         const char *name, nb_error *err) {
+static void put_entry(tokenizer *t, const char *text, size_t len, const char *decoded, size_t decoded_len, int32_t id,
+                      bool special) {
+    tok_entry *e = &t->entries[id];
+    *e = (tok_entry){.text = text,
+                     .len = (uint32_t)len,
+                     .decoded = decoded,
+                     .decoded_len = (uint32_t)decoded_len,
+                     .serial = ++t->n_serials,
+                     .special = special || e->special};
+    tok_map_put(&t->added_ids, text, (uint32_t)len, id);
+    if (id >= t->n_ids) t->n_ids = id + 1;
+}
+
+/* After put_entry. */
+static void put_pattern(const tokenizer *t, tok_matcher *m, tok_added flags, const char *pattern, size_t len,
+                        int32_t id) {
+    flags.id = id;
+    flags.serial = t->entries[id].serial;
+    flags.pattern = pattern;
+    flags.len = len;
+    if (len) m->items[m->n++] = flags;
+}
+
+static nb_status add_one(const cJSON *json, tokenizer *t, int32_t *next, int32_t limit, const char *name,
+                         nb_error *err) {
     added_json a;
     nb_status status = read_added(json, t, &a, name, err);
     if (status || a.len == 0) return status;
@@ -91,52 +114,55 @@ static nb_status add_one(const cJSON *json, tokenizer *t, uint32_t serial, int32
     size_t decoded_len = a.len;
     if (a.normalized) status = normal_content(t, &a, &decoded, &decoded_len, err);
     if (status) return status;
-    tok_entry *e = &t->entries[id];
-    *e = (tok_entry){.text = a.content,
-                     .len = (uint32_t)a.len,
-                     .decoded = decoded,
-                     .decoded_len = (uint32_t)decoded_len,
-                     .serial = serial,
-                     .special = a.special || e->special};
-    tok_map_put(&t->added_ids, a.content, (uint32_t)a.len, id);
-    if (id >= t->n_ids) t->n_ids = id + 1;
-    tok_matcher *m = a.normalized ? &t->normalized : &t->raw;
-    a.flags.id = id;
-    a.flags.serial = serial;
-    a.flags.pattern = decoded;
-    a.flags.len = decoded_len;
-    if (decoded_len) m->items[m->n++] = a.flags;
+    put_entry(t, a.content, a.len, decoded, decoded_len, id, a.special);
+    put_pattern(t, a.normalized ? &t->normalized : &t->raw, a.flags, decoded, decoded_len, id);
     return NB_OK;
 }
 
-nb_status tok_parse_added(const cJSON *json, tokenizer *t, const char *name, nb_error *err) {
-    if (json && !cJSON_IsArray(json)) return err_set(err, NB_ERR_FORMAT, "%s: added_tokens is no array", name);
-    size_t n = json ? (size_t)cJSON_GetArraySize(json) : 0;
+nb_status tok_begin_added(tokenizer *t, size_t n, nb_error *err) {
     t->raw.items = arena_zalloc(t->mem, n + 1, sizeof *t->raw.items);
     t->normalized.items = arena_zalloc(t->mem, n + 1, sizeof *t->normalized.items);
     if (!t->raw.items || !t->normalized.items || !tok_map_init(&t->added_ids, t->mem, n))
         return err_no_memory(err, "added tokens", n * sizeof(tok_added));
-    int32_t next = (int32_t)t->n_vocab, limit = t->n_ids + (int32_t)n;
-    uint32_t serial = 0;
-    for (const cJSON *item = json ? json->child : NULL; item; item = item->next) {
-        nb_status status = add_one(item, t, ++serial, &next, limit, name, err);
-        if (status) return status;
-    }
+    return NB_OK;
+}
+
+nb_status tok_put_added(tokenizer *t, const char *text, size_t len, int32_t id, tok_added flags, bool special,
+                        nb_error *err) {
+    if (len == 0) return NB_OK;
+    text = arena_strndup(t->mem, text, len);
+    if (!text) return err_no_memory(err, "an added token", len);
+    put_entry(t, text, len, text, len, id, special);
+    put_pattern(t, &t->raw, flags, text, len, id);
+    return NB_OK;
+}
+
+/* Decoding leaves out what is spelled like a special token after normalization. */
+void tok_end_added(tokenizer *t) {
     finish(&t->raw, t);
     finish(&t->normalized, t);
-    /* Decoding leaves out what is spelled like a special token after normalization. */
     for (int32_t id = 0; id < t->n_ids; id++) {
         tok_entry *e = &t->entries[id];
         int32_t same = e->serial ? tok_map_get(&t->added_ids, e->decoded, e->decoded_len) : -1;
         e->skipped = same >= 0 && t->entries[same].special;
     }
-    return NB_OK;
+}
+
+nb_status tok_parse_added(const cJSON *json, tokenizer *t, const char *name, nb_error *err) {
+    if (json && !cJSON_IsArray(json)) return err_set(err, NB_ERR_FORMAT, "%s: added_tokens is no array", name);
+    size_t n = json ? (size_t)cJSON_GetArraySize(json) : 0;
+    nb_status status = tok_begin_added(t, n, err);
+    int32_t next = (int32_t)t->n_vocab, limit = t->n_ids + (int32_t)n;
+    for (const cJSON *item = json ? json->child : NULL; item && !status; item = item->next)
+        status = add_one(item, t, &next, limit, name, err);
+    if (!status) tok_end_added(t);
+    return status;
 }
 
 /* ---- In texts ------------------------------------------------------------------------------------------------- */
 
-/* The longest token that text[at..n) begins with, or NULL: narrows the sorted list byte by byte. */
-static const tok_added *longest_at(const tok_matcher *m, const char *text, size_t at, size_t n) {
+/* Narrows the sorted list byte by byte. */
+const tok_added *tok_longest_at(const tok_matcher *m, const char *text, size_t at, size_t n) {
     unsigned char byte = (unsigned char)text[at];
     size_t low = m->first[byte], high = m->first[byte + 1];
     const tok_added *best = NULL;
@@ -191,7 +217,7 @@ void tok_match_added(const tok_matcher *m, const tok_piece *piece, tok_work *w) 
     const char *text = w->text.data + piece->at;
     size_t n = piece->len, done = 0;
     for (size_t i = 0; i < n && m->n;) {
-        const tok_added *a = longest_at(m, text, i, n);
+        const tok_added *a = tok_longest_at(m, text, i, n);
         if (!a) {
             i++;
             continue;

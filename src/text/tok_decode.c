@@ -11,6 +11,7 @@
 #include "text/tok_internal.h"
 
 #define REPLACEMENT "\xef\xbf\xbd"
+#define SP_MARK     "\xe2\x96\x81"
 
 /* ---- From tokenizer.json -------------------------------------------------------------------------------------- */
 
@@ -64,12 +65,13 @@ nb_status tok_parse_decoder(const cJSON *json, tokenizer *t, const char *name, n
 typedef struct stage {
     const tok_dec *step; /* NULL: the last stage, the text itself */
     tok_stream *stream;
-    buf held;        /* of the token that is open above, or bytes that make no character yet */
-    buf run;         /* ByteFallback, ByteLevel: bytes in waiting */
-    size_t n_tokens; /* that began */
-    size_t cut;      /* Strip: how many may still go at the start */
-    size_t pending;  /* Strip: characters held back that may be the end */
-    bool open;       /* a token is open below that later tokens continue */
+    buf held;                   /* of the token that is open above, or bytes that make no character yet */
+    buf run;                    /* ByteFallback, ByteLevel: bytes in waiting */
+    size_t n_tokens;            /* that began */
+    size_t cut;                 /* Strip: how many may still go at the start */
+    size_t pending;             /* Strip: characters held back that may be the end */
+    bool open;                  /* a token is open below that later tokens continue */
+    bool texted, marked, begun; /* SentencePiece: text went out, a first mark was left out, one of the two */
 } stage;
 
 struct tok_stream {
@@ -200,6 +202,46 @@ static void end_byte_fallback(stage *s) {
     }
 }
 
+/* Characters that are complete; each byte that belongs to none becomes U+FFFD. */
+static void pass_sp_run(stage *s, bool final) {
+    size_t i = 0;
+    while (i < s->run.len) {
+        uint32_t cp;
+        size_t n = s->run.len - i, length = (size_t)utf8_decode(s->run.data + i, n, &cp);
+        if (!length && !final && utf8_incomplete_tail(s->run.data + i, n) == n) break;
+        bytes(s + 1, length ? s->run.data + i : REPLACEMENT, length ? length : 3);
+        s->texted = true;
+        i += length ? length : 1;
+    }
+    if (i) memmove(s->run.data, s->run.data + i, s->run.len - i);
+    s->run.len -= i;
+}
+
+/* Marks become spaces. The one that the text begins with stands for no space, as the encoder puts it there. */
+static void end_sentencepiece(stage *s) {
+    const char *text = s->held.data ? s->held.data : "";
+    size_t n = s->held.len;
+    int byte = s->step->byte_tokens ? fallback_byte(text, n) : -1;
+    if (byte >= 0) buf_putc(&s->run, (char)byte);
+    if (s->run.failed) return;
+    pass_sp_run(s, byte < 0);
+    if (byte >= 0) return;
+    if (s->texted || s->marked) s->begun = true;
+    s->marked = false;
+    if (!s->begun && s->step->cut_first && n >= 3 && memcmp(text, SP_MARK, 3) == 0) {
+        s->marked = !s->step->cut_all;
+        text += 3;
+        n -= 3;
+    }
+    for (size_t i = 0; i < n;) {
+        uint32_t cp;
+        size_t length = (size_t)uni_next(text + i, n - i, &cp);
+        bytes(s + 1, cp == 0x2581 ? " " : text + i, cp == 0x2581 ? 1 : length);
+        s->texted = true;
+        i += length;
+    }
+}
+
 static void bytes_metaspace(stage *s, const char *text, size_t n) {
     bool first = s->n_tokens == 1 && s->step->prepend != PREPEND_NEVER;
     for (size_t i = 0; i < n;) {
@@ -270,6 +312,7 @@ static void begin(stage *s) {
     switch (s->step->kind) {
     case DEC_BYTE_LEVEL:
     case DEC_BYTE_FALLBACK:
+    case DEC_SENTENCEPIECE:
         buf_clear(&s->held);
         return;
     case DEC_FUSE:
@@ -296,6 +339,7 @@ static void bytes(stage *s, const char *text, size_t n) {
     switch (s->step->kind) {
     case DEC_BYTE_LEVEL:
     case DEC_BYTE_FALLBACK:
+    case DEC_SENTENCEPIECE:
         buf_put(&s->held, text, n);
         return;
     case DEC_METASPACE:
@@ -327,6 +371,9 @@ static void end(stage *s) {
     case DEC_BYTE_FALLBACK:
         end_byte_fallback(s);
         return;
+    case DEC_SENTENCEPIECE:
+        end_sentencepiece(s);
+        return;
     case DEC_FUSE:
         return;
     case DEC_REPLACE:
@@ -343,6 +390,8 @@ static void finish(stage *s) {
     for (; s->step; s++) {
         if (s->step->kind == DEC_BYTE_LEVEL && s->run.len) pass_run(s, true);
         if (s->step->kind == DEC_BYTE_FALLBACK) end_run(s);
+        if (s->step->kind == DEC_SENTENCEPIECE) pass_sp_run(s, true);
+        s->texted = s->marked = s->begun = false;
         close_open(s);
         buf_clear(&s->held);
         buf_clear(&s->run);

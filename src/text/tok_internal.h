@@ -15,7 +15,9 @@ enum {
     TOK_MAX_STEPS = 256,         /* components of one kind, sequences counted flat */
     TOK_MAX_CONTENT = 4096,      /* bytes of a pattern, replacement or prefix */
     TOK_MAX_ADDED_LENGTH = 1024, /* bytes of an added token: bounds the work at each byte of a text */
-    TOK_MAX_GROWTH = 64,         /* normalizers may make a text at most so many times longer, + TOK_MAX_CONTENT */
+    TOK_MAX_TOKENS = 1 << 26,
+    TOK_MAX_GAP = 1 << 20, /* ids may leave gaps: up to 8 times the tokens and so many more */
+    TOK_MAX_GROWTH = 64,   /* normalizers may make a text at most so many times longer, + TOK_MAX_CONTENT */
 };
 
 /* ---- Text in pieces (tok_pieces.c) ---------------------------------------------------------------------------- */
@@ -98,7 +100,8 @@ typedef enum tok_norm_kind {
     NORM_NMT,
     NORM_REPLACE,
     NORM_PREPEND,
-    NORM_BYTE_LEVEL
+    NORM_BYTE_LEVEL,
+    NORM_SENTENCEPIECE
 } tok_norm_kind;
 
 typedef struct tok_norm {
@@ -108,6 +111,7 @@ typedef struct tok_norm {
     tok_pattern pattern; /* Replace */
     const char *content; /* Replace, Prepend */
     size_t content_len;
+    const struct tok_sp_rules *rules; /* SentencePiece */
 } tok_norm;
 
 typedef enum tok_behavior {
@@ -148,6 +152,7 @@ typedef enum tok_dec_kind {
     DEC_FUSE,
     DEC_STRIP,
     DEC_REPLACE,
+    DEC_SENTENCEPIECE,
     DEC_JOIN /* no decoder: tokens with a space between them */
 } tok_dec_kind;
 
@@ -159,6 +164,9 @@ typedef struct tok_dec {
     tok_pattern pattern; /* Replace */
     const char *content; /* Replace */
     size_t content_len;
+    bool byte_tokens; /* SentencePiece: "<0xHH>" is a byte */
+    bool cut_first;   /* SentencePiece: a mark that the text begins with is left out... */
+    bool cut_all;     /* ...of each token until there is text */
 } tok_dec;
 
 typedef struct tok_added {
@@ -204,6 +212,8 @@ typedef struct tok_merge {
     int32_t id;
 } tok_merge;
 
+#define TOK_NO_RANK UINT32_MAX
+
 typedef struct tok_merges {
     tok_merge *slots;
     size_t mask;
@@ -245,6 +255,7 @@ struct tokenizer {
     tok_matcher raw, normalized; /* added tokens looked for before and after normalization */
     int32_t *before, *after;     /* what the post-processor adds */
     size_t n_before, n_after;
+    uint32_t n_serials;
 };
 
 nb_status tok_parse_normalizer(const cJSON *json, tokenizer *t, const char *name, nb_error *err);
@@ -253,6 +264,38 @@ nb_status tok_parse_post_processor(const cJSON *json, tokenizer *t, const char *
 nb_status tok_parse_decoder(const cJSON *json, tokenizer *t, const char *name, nb_error *err);
 /* After the model and the normalizer: ids and patterns depend on both. */
 nb_status tok_parse_added(const cJSON *json, tokenizer *t, const char *name, nb_error *err);
+
+/* Building (tok_build.c), for every kind of file. An empty tokenizer; on failure it goes to tok_free. */
+nb_status tok_new(tokenizer **out, nb_error *err);
+/* Room for n tokens of the model with ids below n_ids, and n_added behind; then each token; then the tables. */
+nb_status tok_begin_vocab(tokenizer *t, size_t n, int32_t n_ids, size_t n_added, nb_error *err);
+nb_status tok_put_token(tokenizer *t, const char *text, size_t len, int32_t id, nb_error *err);
+void tok_end_vocab(tokenizer *t);
+/* For models without a list of merges: any two tokens merge that together spell a third, the one of the lowest rank
+ * first. ranks[id] for all n_ids; TOK_NO_RANK: nothing makes this token; NULL: the id is
+ * the rank. Time is quadratic in a token's length. */
+nb_status tok_merge_all(tokenizer *t, const uint32_t *ranks, nb_error *err);
+/* Added tokens with ids of their own, looked for in the raw text (tok_added.c); at most n. */
+nb_status tok_begin_added(tokenizer *t, size_t n, nb_error *err);
+nb_status tok_put_added(tokenizer *t, const char *text, size_t len, int32_t id, tok_added flags, bool special,
+                        nb_error *err);
+void tok_end_added(tokenizer *t);
+
+/* The added tokens that stand beside a model's file (tok_extras.c): those of tokenizer_config.json and
+ * added_tokens.json. Strings belong to the JSON. */
+typedef struct tok_extra {
+    const char *text;
+    int32_t id;
+    tok_added flags;
+    bool special;
+} tok_extra;
+typedef struct tok_extras {
+    tok_extra *items;
+    size_t n;
+    int32_t n_ids; /* highest id + 1 */
+} tok_extras;
+nb_status tok_read_extras(const tok_side *side, arena *mem, tok_extras *out, const char *name, nb_error *err);
+nb_status tok_put_extras(tokenizer *t, const tok_extras *extras, nb_error *err);
 
 /* Helpers of the parsers. The component's "type"; an error when it is not a string. */
 nb_status tok_type_of(const cJSON *json, const char *what, const char **type, const char *name, nb_error *err);
@@ -271,8 +314,25 @@ nb_status tok_need_str(const cJSON *json, const char *field, arena *mem, const c
 nb_status tok_need_char(const cJSON *json, const char *field, uint32_t *out, const char *name, nb_error *err);
 nb_status tok_prepend_scheme(const cJSON *json, tok_prepend *out, const char *name, nb_error *err);
 
+/* SentencePiece's normalizer (tok_sp_normalize.c). */
+typedef struct tok_sp_rules {
+    const uint8_t *units; /* the double array of the charsmap, n_units little-endian words of 4 bytes */
+    size_t n_units;
+    const char *texts; /* what it leads to: NUL-terminated, n_texts bytes in all, the last one 0 */
+    size_t n_texts;
+    bool dummy_prefix, first_only; /* a mark in front of each text; of the first one only */
+    bool remove_extra, escape;     /* white space: runs become one, none at the ends; spaces become marks */
+    const tok_matcher *kept;       /* user-defined symbols, which stay as they are */
+} tok_sp_rules;
+/* From a precompiled_charsmap, whose bytes must stay. */
+nb_status tok_sp_parse_charsmap(const uint8_t *data, size_t n, tok_sp_rules *out, const char *name, nb_error *err);
+/* zero: see tok_piece; it is > 0 for the first text. */
+void tok_sp_normalize(const tok_sp_rules *r, const buf *text, buf *out, const size_t *zero);
+
 /* Steps of encoding. tok_normalize works on one text: it replaces `text` (and *zero, see tok_piece). */
 nb_status tok_normalize(const tokenizer *t, buf *text, size_t *zero, tok_work *w, nb_error *err);
+/* The longest token that text[at..n) begins with, or NULL. */
+const tok_added *tok_longest_at(const tok_matcher *m, const char *text, size_t at, size_t n);
 void tok_match_added(const tok_matcher *m, const tok_piece *piece, tok_work *w);
 nb_status tok_pre_tokenize(const tokenizer *t, tok_work *w, nb_error *err);
 /* Appends text[0..n) with U+FFFD for each maximal invalid piece. Unless final, an unfinished character at the end

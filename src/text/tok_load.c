@@ -6,14 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/utf8.h"
 #include "text/tok_internal.h"
-
-enum {
-    MAX_GAP = 1 << 20, /* ids may leave gaps: up to 8 times the tokens and so many more */
-    MAX_TOKENS = 1 << 26,
-};
 
 /* ---- Helpers of all parsers ----------------------------------------------------------------------------------- */
 
@@ -99,8 +93,8 @@ static nb_status parse_vocab(const cJSON *json, size_t n_added, tokenizer *t, co
     size_t n = 0;
     double highest = -1, limit;
     for (const cJSON *item = json->child; item; item = item->next) n++;
-    if (n > MAX_TOKENS || n_added > MAX_TOKENS) return err_set(err, NB_ERR_FORMAT, "%s: too many tokens", name);
-    limit = 8.0 * (double)n + MAX_GAP;
+    if (n > TOK_MAX_TOKENS || n_added > TOK_MAX_TOKENS) return err_set(err, NB_ERR_FORMAT, "%s: too many tokens", name);
+    limit = 8.0 * (double)n + TOK_MAX_GAP;
     for (const cJSON *item = json->child; item; item = item->next) {
         double id = item->valuedouble;
         if (!cJSON_IsNumber(item) || !(id >= 0 && id < limit) || id != (double)(int32_t)id)
@@ -108,19 +102,11 @@ static nb_status parse_vocab(const cJSON *json, size_t n_added, tokenizer *t, co
                            name, item->string, id, limit - 1);
         if (id > highest) highest = id;
     }
-    t->n_ids = (int32_t)highest + 1;
-    t->entries = arena_zalloc(t->mem, (size_t)t->n_ids + n_added + 1, sizeof *t->entries);
-    if (!t->entries || !tok_map_init(&t->vocab, t->mem, n)) return err_no_memory(err, "the vocabulary", n);
-    for (const cJSON *item = json->child; item; item = item->next) {
-        uint32_t len = (uint32_t)strlen(item->string);
-        int32_t id = (int32_t)item->valuedouble;
-        const char *text = arena_strndup(t->mem, item->string, len);
-        if (!text) return err_no_memory(err, "the vocabulary", len);
-        tok_map_put(&t->vocab, text, len, id);
-        t->entries[id] = (tok_entry){.text = text, .decoded = text, .len = len, .decoded_len = len};
-    }
+    nb_status status = tok_begin_vocab(t, n, (int32_t)highest + 1, n_added, err);
+    for (const cJSON *item = json->child; item && !status; item = item->next)
+        status = tok_put_token(t, item->string, strlen(item->string), (int32_t)item->valuedouble, err);
     t->n_vocab = t->vocab.n;
-    return NB_OK;
+    return status;
 }
 
 /* Both halves of a merge: ["a", "b"], or "a b" with one space. */
@@ -165,7 +151,7 @@ static nb_status add_merge(const cJSON *item, uint32_t rank, tokenizer *t, buf *
 static nb_status parse_merges(const cJSON *json, tokenizer *t, const char *name, nb_error *err) {
     if (!cJSON_IsArray(json)) return err_set(err, NB_ERR_FORMAT, "%s: the model has no merges", name);
     size_t n = (size_t)cJSON_GetArraySize(json);
-    if (n > MAX_TOKENS || !tok_merges_init(&t->merges, t->mem, n)) return err_no_memory(err, "the merges", n);
+    if (n > TOK_MAX_TOKENS || !tok_merges_init(&t->merges, t->mem, n)) return err_no_memory(err, "the merges", n);
     buf joined = {0};
     uint32_t rank = 0;
     nb_status status = NB_OK;
@@ -188,19 +174,6 @@ static nb_status optional(const cJSON *json, const char *field, tokenizer *t, co
     return status;
 }
 
-static void fill_tables(tokenizer *t) {
-    for (uint32_t cp = 0; cp < TOK_DIRECT_CHARS; cp++) {
-        char bytes[4];
-        t->direct[cp] = tok_map_get(&t->vocab, bytes, (size_t)utf8_encode(cp, bytes));
-    }
-    static const char hex[] = "0123456789ABCDEF";
-    for (unsigned b = 0; b < 256; b++) {
-        char text[6] = {'<', '0', 'x', hex[b >> 4], hex[b & 15], '>'};
-        t->byte_ids[b] = tok_map_get(&t->vocab, text, 6);
-    }
-    t->unk_id = t->unk_token ? tok_map_get(&t->vocab, t->unk_token, strlen(t->unk_token)) : -1;
-}
-
 static nb_status parse_model(const cJSON *json, size_t n_added, tokenizer *t, const char *name, nb_error *err) {
     const char *type = "BPE"; /* the oldest files do not say */
     if (!cJSON_IsObject(json)) return err_set(err, NB_ERR_FORMAT, "%s: no model", name);
@@ -214,7 +187,7 @@ static nb_status parse_model(const cJSON *json, size_t n_added, tokenizer *t, co
     if (!status) status = json_bool(json, "ignore_merges", &t->ignore_merges, NULL, name, err);
     if (!status) status = parse_vocab(json_get(json, "vocab"), n_added, t, name, err);
     if (!status) status = parse_merges(json_get(json, "merges"), t, name, err);
-    if (!status) fill_tables(t);
+    if (!status) tok_end_vocab(t);
     return status;
 }
 
@@ -243,9 +216,9 @@ nb_status tok_from_json(const char *json, size_t n, const char *name, tokenizer 
     cJSON *tree;
     nb_status status = json_parse(json, n, name, &tree, err);
     if (status) return status;
-    tokenizer *t = calloc(1, sizeof *t);
-    if (t) t->mem = arena_new(0);
-    status = t && t->mem ? parse(tree, t, name, err) : err_no_memory(err, "the tokenizer", sizeof *t);
+    tokenizer *t = NULL;
+    status = tok_new(&t, err);
+    if (!status) status = parse(tree, t, name, err);
     cJSON_Delete(tree);
     if (status) {
         tok_free(t);
@@ -253,49 +226,4 @@ nb_status tok_from_json(const char *json, size_t n, const char *name, tokenizer 
     }
     *out = t;
     return NB_OK;
-}
-
-nb_status tok_load(const char *dir, tokenizer **out, nb_error *err) {
-    *out = NULL;
-    char *path = path_join(dir, "tokenizer.json");
-    if (!path) return err_no_memory(err, "a path", 0);
-    file_map map = {0};
-    nb_status status = path_is_file(path) ? file_map_open(path, &map, err)
-                                          : err_set(err, NB_ERR_NOT_FOUND,
-                                                    "%s: no such file; the model has no tokenizer "
-                                                    "that nibble can read",
-                                                    path);
-    if (!status) {
-        status = tok_from_json(map.data ? (const char *)map.data : "", map.size, path, out, err);
-        file_map_close(&map);
-    }
-    free(path);
-    return status;
-}
-
-void tok_free(tokenizer *t) {
-    if (!t) return;
-    for (size_t i = 0; i < t->n_norms; i++) tok_pattern_free(&t->norms[i].pattern);
-    for (size_t i = 0; i < t->n_pres; i++) tok_pattern_free(&t->pres[i].pattern);
-    for (size_t i = 0; i < t->n_decs; i++) tok_pattern_free(&t->decs[i].pattern);
-    arena_free(t->mem);
-    free(t);
-}
-
-int32_t tok_count(const tokenizer *t) {
-    return t->n_ids;
-}
-
-int32_t tok_id(const tokenizer *t, const char *token) {
-    size_t len = strlen(token);
-    int32_t id = tok_map_get(&t->added_ids, token, len);
-    return id >= 0 ? id : tok_map_get(&t->vocab, token, len);
-}
-
-const char *tok_text(const tokenizer *t, int32_t id) {
-    return id >= 0 && id < t->n_ids ? t->entries[id].text : NULL;
-}
-
-bool tok_is_special(const tokenizer *t, int32_t id) {
-    return id >= 0 && id < t->n_ids && t->entries[id].special;
 }

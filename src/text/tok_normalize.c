@@ -174,6 +174,8 @@ nb_status tok_normalize(const tokenizer *t, buf *text, size_t *zero, tok_work *w
             buf_put(&out, step->content, step->content_len);
             buf_put(&out, text->data, text->len);
             if (*zero) *zero += step->content_len;
+        } else if (step->kind == NORM_SENTENCEPIECE) {
+            tok_sp_normalize(step->rules, text, &out, zero);
         } else {
             each_char(step->kind, text, &out, zero);
         }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The tokenizer: text to token ids and back, as a tokenizer.json describes it. Ids and decoded text equal those of
- * Hugging Face's `tokenizers` for BPE models; a component that is not known here is refused by its name. */
+ * The tokenizer: text to token ids and back, as a tokenizer.json or an older kind of file describes it. Ids and decoded
+ * text equal those of Hugging Face's `tokenizers` for BPE models; a component that is not known here is refused by its
+ * name. */
 #ifndef NB_TEXT_TOKENIZER_H
 #define NB_TEXT_TOKENIZER_H
 
@@ -13,11 +14,28 @@
 
 typedef struct tokenizer tokenizer; /* immutable once loaded; any number of threads may use it */
 
-/* Reads DIR/tokenizer.json. NB_ERR_NOT_FOUND when there is none, NB_ERR_UNSUPPORTED for a model or component that
- * nibble does not know, NB_ERR_FORMAT for a file that contradicts itself. Free with tok_free. */
+/* Reads DIR/tokenizer.json; where there is none tokenizer.model (SentencePiece, or lines of base64), tiktoken.model,
+ * the one *.tiktoken, tekken.json. NB_ERR_NOT_FOUND when none is there, NB_ERR_UNSUPPORTED for a model or component
+ * that nibble does not know, NB_ERR_FORMAT for a file that contradicts itself. Free with tok_free. */
 nb_status tok_load(const char *dir, tokenizer **out, nb_error *err);
 /* The same from memory (n bytes, need not be NUL-terminated); `name` stands in errors. */
 nb_status tok_from_json(const char *json, size_t n, const char *name, tokenizer **out, nb_error *err);
+
+/* What stands beside a model's file and says more of its tokens; either may be NULL. */
+typedef struct tok_side {
+    const struct cJSON *config; /* tokenizer_config.json */
+    const struct cJSON *added;  /* added_tokens.json: {TEXT: ID} */
+} tok_side;
+/* A SentencePiece model (BPE). Ids equal those of `sentencepiece` for text without control tokens; those are found in
+ * the text as Hugging Face's slow tokenizers do, and the texts between are encoded one by one. */
+nb_status tok_from_sentencepiece(const void *data, size_t n, const tok_side *side, const char *name, tokenizer **out,
+                                 nb_error *err);
+/* Lines of a token in base64, a space and its rank. The pattern that cuts texts is not in the file: it is known for
+ * some values of tokenizer_class, and for some numbers of ranks. */
+nb_status tok_from_ranks(const char *text, size_t n, const tok_side *side, const char *name, tokenizer **out,
+                         nb_error *err);
+/* Mistral's tekken.json. */
+nb_status tok_from_tekken(const char *json, size_t n, const char *name, tokenizer **out, nb_error *err);
 void tok_free(tokenizer *t);
 
 /* Text (n bytes) to ids; add_special: with what the post-processor adds (BOS, ...). *ids is for free(), never NULL on

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A tokenizer behind a pipe, for tools/check_tokenizers.py and bench/tokenizer.py. Built by hand, after nibble was
- * built in BUILD: cc -O2 -Iinclude -Isrc tests/tools/tok_run.c BUILD/CMakeFiles/nibble_objects.dir/src/text/tok_*.o
+ * built in BUILD:
+ *   cc -O2 -Iinclude -Isrc tests/tools/tok_run.c BUILD/CMakeFiles/nibble_objects.dir/src/text/tok_*.o
  *      BUILD/CMakeFiles/nibble_objects.dir/src/base/[a-z]*.o -lcjson -lpcre2-8 -lutf8proc -lm -lpthread -o tok_run
  * usage: tok_run MODEL_FOLDER
  *

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,7 +71,31 @@ static void every_allocation(void **state) {
     }
 }
 
+static nb_status load_folder(void *user, nb_error *err) {
+    tokenizer *t = NULL;
+    nb_status status = tok_load(user, &t, err);
+    tok_free(t);
+    return status;
+}
+
+static void every_allocation_of_older_kinds(void **state) {
+    (void)state;
+    static const char *const names[] = {"sp-rules", "sp-llama", "ranks-glm", "ranks-kimi"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[1024];
+        snprintf(path, sizeof path, "%s/tokenizer/old/%s", getenv("NB_TEST_DATA"), names[i]);
+        assert_true(fail_each_allocation(load_folder, path, 200) > 5);
+        work w = {0};
+        assert_int_equal(tok_load(path, &w.t, NULL), NB_OK);
+        for (int k = 0; k < 20; k++) buf_puts(&w.text, "The word caf\xc3\xa9 <s> 12 \xe6\x97\xa5 [INST] \xff");
+        assert_true(fail_each_allocation(there_and_back, &w, 200) > 5);
+        buf_free(&w.text);
+        tok_free(w.t);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_allocation)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_allocation),
+                                       cmocka_unit_test(every_allocation_of_older_kinds)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
