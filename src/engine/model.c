@@ -99,6 +99,22 @@ static nb_status find_marks(nb_model *m, nb_error *err) {
     return NB_OK;
 }
 
+/* Tokens without a row of embeddings: none of the vocabulary proper may lack it. Published models do have added tokens
+ * beyond theirs (Gemma 3 1B: one for images), which cost an error only where a text has them. */
+static nb_status check_tokens(const nb_model *m, nb_error *err) {
+    if (!m->tokenizer) return NB_OK;
+    int32_t id = tok_beyond(m->tokenizer, m->dims.vocab_size, false), added;
+    if (id >= 0)
+        return err_set(err, NB_ERR_FORMAT,
+                       "%s: token \"%.60s\" of the tokenizer has id %d, but config.json's vocab_size is %lld", m->dir,
+                       tok_text(m->tokenizer, id), id, (long long)m->dims.vocab_size);
+    added = tok_beyond(m->tokenizer, m->dims.vocab_size, true);
+    if (added >= 0)
+        log_msg(NB_LOG_INFO, "%s: added token \"%.60s\" has id %d, but config.json's vocab_size is %lld", m->dir,
+                tok_text(m->tokenizer, added), added, (long long)m->dims.vocab_size);
+    return NB_OK;
+}
+
 static nb_status open_dir(nb_model *m, nb_error *err) {
     nb_status status = config_open(m->dir, &m->config, err);
     if (!status) status = weights_open(m->dir, &m->files, err);
@@ -107,6 +123,7 @@ static nb_status open_dir(nb_model *m, nb_error *err) {
     if (status) return err_prefix(err, status, "%s", m->dir);
     status = tok_load(m->dir, &m->tokenizer, err);
     if (status == NB_ERR_NOT_FOUND) status = NB_OK; /* said when text is asked for */
+    if (!status) status = check_tokens(m, err);
     if (!status) status = chat_template_load(m->dir, &m->chat, err);
     if (!status) status = find_end_tokens(m, err);
     if (!status) status = find_marks(m, err);

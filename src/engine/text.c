@@ -7,7 +7,9 @@
 #include "text/jinja.h"
 
 static nb_status need_tokenizer(const nb_model *m, nb_error *err) {
-    return m->tokenizer ? NB_OK : err_set(err, NB_ERR_NOT_FOUND, "%s: there is no tokenizer.json", m->dir);
+    return m->tokenizer ? NB_OK
+                        : err_set(err, NB_ERR_NOT_FOUND,
+                                  "%s: there is no tokenizer.json, nor an older kind of tokenizer", m->dir);
 }
 
 nb_status nb_tokenize(const nb_model *m, const char *text, size_t length, bool add_special, int32_t **ids, size_t *n,

@@ -106,3 +106,9 @@ const char *tok_text(const tokenizer *t, int32_t id) {
 bool tok_is_special(const tokenizer *t, int32_t id) {
     return id >= 0 && id < t->n_ids && t->entries[id].special;
 }
+
+int32_t tok_beyond(const tokenizer *t, int64_t limit, bool added) {
+    for (int64_t id = limit < 0 ? 0 : limit; id < t->n_ids; id++)
+        if (t->entries[id].text && (t->entries[id].serial > 0) == added) return (int32_t)id;
+    return -1;
+}

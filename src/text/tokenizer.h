@@ -51,7 +51,10 @@ nb_status tok_decode(const tokenizer *t, const int32_t *ids, size_t n, bool skip
 int32_t tok_count(const tokenizer *t);                 /* highest id + 1 */
 int32_t tok_id(const tokenizer *t, const char *token); /* -1 when unknown */
 const char *tok_text(const tokenizer *t, int32_t id);  /* the vocabulary's spelling; NULL when no such id */
-bool tok_is_special(const tokenizer *t, int32_t id);   /* an added token marked special */
+/* The lowest id from `limit` on that texts can become, -1 for none: of the model's vocabulary, or of the tokens that
+ * were added to it. A model with so many rows of embeddings can do without the second kind, not without the first. */
+int32_t tok_beyond(const tokenizer *t, int64_t limit, bool added);
+bool tok_is_special(const tokenizer *t, int32_t id); /* an added token marked special */
 
 /* A streaming detokenizer: never emits half a character, and all it emits together equals tok_decode of all ids
  * wherever the ids spell valid UTF-8. Not thread safe; the tokenizer must outlive it. */

@@ -37,6 +37,10 @@ fails 1 'config.json' inspect "$work/bad"
 bad 'rm config.json; mkdir config.json'
 fails 1 'config.json' inspect "$work/bad"
 fails 1 'tokenizer.json' run "$tiny" hello
+bad 'echo "{\"model\": {\"vocab\": {\"a\": 0, \"b\": 5000}, \"merges\": []}}" >tokenizer.json'
+fails 1 'token "b" of the tokenizer has id 5000, but config.json.s vocab_size is [0-9]' inspect "$work/bad"
+bad 'echo "no rank" >x.tiktoken'
+fails 1 'x.tiktoken: line 1 is not a token in base64' inspect "$work/bad"
 fails 1 'no chat template' chat "$tiny"
 
 # Options that name files or tokens.
