@@ -117,12 +117,14 @@ double machine_read_bandwidth(pool *p) {
 
 /* ---- Arithmetic ------------------------------------------------------------------------------------------------ */
 
-/* Ten independent sums hide the latency of the multiply-add. */
+/* Ten independent sums hide the latency of the multiply-add. They begin differently: equal ones the compiler would make
+ * one. */
 enum { FMA_ROUNDS = 2 << 20, FMA_SUMS = 10 };
 
 #define FMA_BODY(type, set, fma)                                                                                       \
     const type x = set(0.999f), y = set(0.001f);                                                                       \
-    type a = x, b = x, c = x, d = x, e = x, f = x, g = x, h = x, i = x, j = x;                                         \
+    type a = set(0.0f), b = set(0.1f), c = set(0.2f), d = set(0.3f), e = set(0.4f);                                    \
+    type f = set(0.5f), g = set(0.6f), h = set(0.7f), i = set(0.8f), j = set(0.9f);                                    \
     for (int round = 0; round < FMA_ROUNDS; round++) {                                                                 \
         a = fma(a, x, y), b = fma(b, x, y), c = fma(c, x, y), d = fma(d, x, y), e = fma(e, x, y);                      \
         f = fma(f, x, y), g = fma(g, x, y), h = fma(h, x, y), i = fma(i, x, y), j = fma(j, x, y);                      \
