@@ -314,6 +314,30 @@ NB_API nb_status nb_ask(nb_context *context, const char *messages_json, const nb
  * without loss. `dir` must not exist, or be empty; it appears under its name only when it is complete. */
 NB_API nb_status nb_import_gguf(const char *file, const char *dir, nb_progress_fn progress, void *user, nb_error *err);
 
+/* ---- Quantizing ---------------------------------------------------------------------------------------------- */
+
+/* All zero: what mlx_lm.convert does by itself. */
+typedef struct nb_convert_options {
+    const char *mode;   /* "affine" (also NULL), "mxfp4", "mxfp8", "nvfp4" */
+    int bits;           /* 0: the mode's (affine: 4) */
+    int group_size;     /* 0: the mode's (affine: 64) */
+    int router_bits;    /* of mixture-of-experts gates, in groups of 64; 0: 8, or what the recipe says */
+    const char *recipe; /* "mixed_2_6", "mixed_3_4", "mixed_3_6", "mixed_4_6", or NULL; affine only */
+    const char *dtype;  /* "float16", "bfloat16", "float32": floats are cast to it first; NULL: config.json's */
+    const char *const *overrides; /* n_overrides texts "PATTERN=BITS:GROUP:MODE" or "PATTERN=none"; the last one that */
+    size_t n_overrides;           /* matches a module's path counts; "*" stands for any text */
+    int n_threads;                /* 0: as many as the process may run on */
+    nb_progress_fn progress;      /* may be NULL; stage "quantize" or "dequantize", bytes of the model read */
+    void *progress_user;
+} nb_convert_options;
+
+/* Writes a quantized copy of a model (a name as for nb_model_open; Hugging Face's or MLX's layout) as an MLX directory,
+ * with the bytes that mlx_lm.convert makes on MLX's CPU backend. `dir` must not exist or be empty; it appears when it
+ * is complete. An interrupted run leaves DIR.partial, and the same call goes on with it. options may be NULL. */
+NB_API nb_status nb_quantize(const char *model, const char *dir, const nb_convert_options *options, nb_error *err);
+/* The reverse: all quantized weights become floats. Reads only dtype, n_threads and progress of the options. */
+NB_API nb_status nb_dequantize(const char *model, const char *dir, const nb_convert_options *options, nb_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,21 +6,9 @@
 #include <stdlib.h>
 
 #include "base/num.h"
-#include "cli/args.h"
+#include "cli/perplexity.h"
 
 enum { MAX_TEXT = 1 << 30 };
-
-typedef struct perplexity_args {
-    int64_t sequence_length, n_sequences;
-    bool json;
-    context_args context;
-} perplexity_args;
-
-/* Sums over the losses -ln p of the tokens. */
-typedef struct losses {
-    double sum, squares;
-    int64_t n;
-} losses;
 
 static double loss_of(const float *logits, int64_t vocab_size, int32_t token) {
     float best = logits[0];
@@ -69,7 +57,7 @@ static nb_status run_text(nb_context *context, const perplexity_args *a, const i
     return status;
 }
 
-static void print_result(const losses *l, bool json) {
+void perplexity_print(const losses *l, bool json) {
     double mean = l->sum / (double)l->n;
     double variance = l->n > 1 ? (l->squares - l->sum * mean) / (double)(l->n - 1) : 0;
     double error = sqrt(variance > 0 ? variance / (double)l->n : 0), ppl = exp(mean);
@@ -81,7 +69,7 @@ static void print_result(const losses *l, bool json) {
         out_printf("Perplexity: %.4f ± %.4f (%lld tokens)\n", ppl, ppl * error, (long long)l->n);
 }
 
-static nb_status measure(nb_model *model, const perplexity_args *a, const char *file, losses *l, nb_error *err) {
+nb_status perplexity_measure(nb_model *model, const perplexity_args *a, const char *file, losses *l, nb_error *err) {
     nb_model_info info;
     nb_model_get_info(model, &info);
     nb_context *context = NULL;
@@ -115,9 +103,9 @@ static int perplexity_main(const command *self, int argc, char **argv) {
     nb_model *model = NULL;
     losses l = {0};
     code = model_open(words[0], &model);
-    if (code == CLI_OK && measure(model, &a, words[1], &l, &err)) code = cli_error(&err);
+    if (code == CLI_OK && perplexity_measure(model, &a, words[1], &l, &err)) code = cli_error(&err);
     nb_model_free(model);
-    if (code == CLI_OK) print_result(&l, a.json);
+    if (code == CLI_OK) perplexity_print(&l, a.json);
     return code;
 }
 

@@ -16,6 +16,8 @@
     X(chat)                                                                                                            \
     X(list)                                                                                                            \
     X(import)                                                                                                          \
+    X(quantize)                                                                                                        \
+    X(dequantize)                                                                                                      \
     X(inspect)                                                                                                         \
     X(bench)                                                                                                           \
     X(perplexity)                                                                                                      \

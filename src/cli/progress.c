@@ -22,10 +22,23 @@ void progress_clear(void) {
     bar.visible = false;
 }
 
-static void draw(const char *stage, double part) {
+/* "1:05 left" after some seconds, when the rate so far says something. */
+static void time_left(char text[32], double part, double passed) {
+    text[0] = 0;
+    if (passed < 3 || part <= 0.01) return;
+    double left = passed / part * (1 - part);
+    if (left < 3600)
+        snprintf(text, 32, "  %d:%02d left", (int)left / 60, (int)left % 60);
+    else
+        snprintf(text, 32, "  %.1f hours left", left / 3600);
+}
+
+static void draw(const char *stage, double part, double passed) {
+    char left[32];
+    time_left(left, part, passed);
     struct winsize size = {0};
     int columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-    int width = columns - (int)strlen(stage) - 10;
+    int width = columns - (int)strlen(stage) - (int)strlen(left) - 10;
     if (width > 40) width = 40;
     fprintf(stderr, "\r\033[K%s ", stage);
     if (width >= 10) {
@@ -34,7 +47,7 @@ static void draw(const char *stage, double part) {
         for (int i = 0; i < width; i++) fputc(i < full ? '=' : i == full ? '>' : ' ', stderr);
         fputs("] ", stderr);
     }
-    fprintf(stderr, "%3.0f%%", part * 100);
+    fprintf(stderr, "%3.0f%%%s", part * 100, left);
     fflush(stderr);
     bar.visible = true;
 }
@@ -55,7 +68,7 @@ bool progress_show(void *user, const char *stage, double done, double total) {
         progress_clear();
         bar.stage[0] = 0;
     } else if (now - bar.started > 1 && (!bar.visible || now - bar.drawn > 0.1)) {
-        draw(bar.stage, done > 0 ? done / total : 0);
+        draw(bar.stage, done > 0 ? done / total : 0, now - bar.started);
         bar.drawn = now;
     }
     return true;

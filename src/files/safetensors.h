@@ -68,6 +68,15 @@ nb_status st_writer_begin(st_writer *w, nb_error *err);
 nb_status st_writer_put(st_writer *w, size_t index, const void *data, size_t bytes, nb_error *err);
 /* Checks that every tensor is complete, flushes and renames. Frees w, whether it succeeds or not. */
 nb_status st_writer_finish(st_writer *w, nb_error *err);
+/* For work that may be interrupted and taken up again. st_writer_continue: a writer whose unfinished file is called
+ * PATH.part and stays after st_writer_abort; declared anew in the same way, it goes on where it was. st_writer_put_at
+ * puts bytes anywhere into a tensor and may be called by several threads at once; what was put so is only complete when
+ * st_writer_mark_done says so. st_writer_sync: what was put is on the disk. */
+nb_status st_writer_continue(const char *path, st_writer **out, nb_error *err);
+nb_status st_writer_put_at(const st_writer *w, size_t index, size_t offset, const void *data, size_t bytes,
+                           nb_error *err);
+void st_writer_mark_done(st_writer *w, size_t index);
+nb_status st_writer_sync(const st_writer *w, nb_error *err);
 /* Removes what was written and frees w; NULL is fine. */
 void st_writer_abort(st_writer *w);
 

@@ -30,6 +30,7 @@ struct st_writer {
     size_t n, cap;
     cJSON *metadata;
     size_t data_at; /* where the data begins in the file; 0 before st_writer_begin */
+    bool keep;      /* an aborted file stays, to be continued */
 };
 
 static nb_status fail(const st_writer *w, const char *what, nb_error *err) {
@@ -40,7 +41,7 @@ void st_writer_abort(st_writer *w) {
     if (!w) return;
     if (w->fd >= 0) {
         close(w->fd);
-        unlink(w->temp);
+        if (!w->keep) unlink(w->temp);
     }
     for (size_t i = 0; i < w->n; i++) free(w->entries[i].name);
     free(w->entries);
@@ -50,22 +51,26 @@ void st_writer_abort(st_writer *w) {
     free(w);
 }
 
-nb_status st_writer_new(const char *path, st_writer **out, nb_error *err) {
+static nb_status new_writer(const char *path, bool keep, st_writer **out, nb_error *err) {
     *out = NULL;
     nb_status status = file_check_target(path, err);
     if (status) return status;
     st_writer *w = calloc(1, sizeof *w);
     if (!w) return err_no_memory(err, path, 0);
     w->fd = -1;
+    w->keep = keep;
     buf temp = {0};
-    buf_printf(&temp, "%s.tmp-%ld", path, (long)getpid());
+    if (keep)
+        buf_printf(&temp, "%s.part", path);
+    else
+        buf_printf(&temp, "%s.tmp-%ld", path, (long)getpid());
     w->temp = buf_take(&temp, NULL);
     w->path = strdup(path);
     w->metadata = cJSON_CreateObject();
     if (!w->temp || !w->path || !w->metadata) {
         status = err_no_memory(err, path, 0);
     } else {
-        w->fd = open(w->temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        w->fd = open(w->temp, O_WRONLY | O_CREAT | O_CLOEXEC | (keep ? 0 : O_TRUNC), 0666);
         if (w->fd < 0) status = fail(w, "create", err);
     }
     if (status)
@@ -73,6 +78,14 @@ nb_status st_writer_new(const char *path, st_writer **out, nb_error *err) {
     else
         *out = w;
     return status;
+}
+
+nb_status st_writer_new(const char *path, st_writer **out, nb_error *err) {
+    return new_writer(path, false, out, err);
+}
+
+nb_status st_writer_continue(const char *path, st_writer **out, nb_error *err) {
+    return new_writer(path, true, out, err);
 }
 
 nb_status st_writer_metadata(st_writer *w, const char *key, const char *value, nb_error *err) {
@@ -190,6 +203,24 @@ nb_status st_writer_put(st_writer *w, size_t index, const void *data, size_t byt
     return status;
 }
 
+nb_status st_writer_put_at(const st_writer *w, size_t index, size_t offset, const void *data, size_t bytes,
+                           nb_error *err) {
+    if (!w->data_at || index >= w->n)
+        return err_set(err, NB_ERR_ARGUMENT, "%s: data for an undeclared tensor", w->path);
+    const entry *e = &w->entries[index];
+    if (offset > e->bytes || bytes > e->bytes - offset)
+        return err_set(err, NB_ERR_ARGUMENT, "%s: tensor %s gets more than its %zu bytes", w->path, e->name, e->bytes);
+    return write_at(w, data, bytes, w->data_at + e->begin + offset, err);
+}
+
+void st_writer_mark_done(st_writer *w, size_t index) {
+    if (index < w->n) w->entries[index].done = w->entries[index].bytes;
+}
+
+nb_status st_writer_sync(const st_writer *w, nb_error *err) {
+    return fsync(w->fd) == 0 ? NB_OK : fail(w, "write", err);
+}
+
 nb_status st_writer_finish(st_writer *w, nb_error *err) {
     nb_status status = NB_OK;
     if (!w->data_at) status = err_set(err, NB_ERR_ARGUMENT, "%s: finished before its header was written", w->path);
@@ -203,7 +234,7 @@ nb_status st_writer_finish(st_writer *w, nb_error *err) {
         w->fd = -1;
         if (close(fd) != 0 || rename(w->temp, w->path) != 0) {
             status = fail(w, "write", err);
-            unlink(w->temp);
+            if (!w->keep) unlink(w->temp);
         }
     }
     st_writer_abort(w);
