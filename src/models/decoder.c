@@ -6,9 +6,6 @@
 
 #include "base/json.h"
 
-/* Far above every model there is, far below where products overflow. */
-enum { MAX_LAYERS = 4096, MAX_HEADS = 65536, MAX_VOCAB = 1 << 24 };
-
 int64_t config_int(const family_input *in, const char *field, int64_t min, int64_t max, int64_t fallback) {
     int64_t v = fallback;
     bool found;
@@ -42,6 +39,12 @@ double config_num(const family_input *in, const cJSON *object, const char *field
     return v;
 }
 
+int64_t config_vocab_size(const family_input *in, int64_t fallback) {
+    const family_input whole = {.config = in->whole, .builder = in->builder};
+    return config_int(&whole, "vocab_size", 1, CONFIG_MAX_VOCAB,
+                      config_int(in, "vocab_size", 1, CONFIG_MAX_VOCAB, fallback));
+}
+
 int64_t config_rotary_dims(const family_input *in, int64_t size, double fallback) {
     const cJSON *nested = json_get(in->config, "rope_parameters");
     double factor = nested ? config_num(in, nested, "partial_rotary_factor", 0, 1, fallback) : fallback;
@@ -70,16 +73,28 @@ static int64_t read_size(const family_input *in, const char *field, int64_t max,
     return config_int(in, field, 1, max, fallback ? fallback : CONFIG_REQUIRED);
 }
 
+void decoder_check_heads(const family_input *in, int64_t n_kv_heads, const char *kv_heads_field, int64_t head_dim,
+                         const char *head_dim_field) {
+    const int64_t n_heads = in->dims->n_heads;
+    if (n_heads % n_kv_heads != 0)
+        plan_fail(in->builder, NB_ERR_FORMAT, "config.json: num_attention_heads %lld is no multiple of %s %lld",
+                  (long long)n_heads, kv_heads_field, (long long)n_kv_heads);
+    if (n_heads * head_dim > CONFIG_MAX_SIZE)
+        plan_fail(in->builder, NB_ERR_FORMAT, "config.json: num_attention_heads %lld x %s %lld is more than %d columns",
+                  (long long)n_heads, head_dim_field, (long long)head_dim, CONFIG_MAX_SIZE);
+}
+
 bool decoder_read(const family_input *in, decoder *d) {
     model_dims *m = in->dims;
     m->hidden_size = read_size(in, "hidden_size", CONFIG_MAX_SIZE, m->hidden_size);
-    m->n_layers = read_size(in, "num_hidden_layers", MAX_LAYERS, m->n_layers);
+    m->n_layers = read_size(in, "num_hidden_layers", CONFIG_MAX_LAYERS, m->n_layers);
     m->intermediate_size = read_size(in, "intermediate_size", CONFIG_MAX_SIZE, m->intermediate_size);
-    m->n_heads = read_size(in, "num_attention_heads", MAX_HEADS, m->n_heads);
-    m->vocab_size = read_size(in, "vocab_size", MAX_VOCAB, m->vocab_size);
+    m->n_heads = read_size(in, "num_attention_heads", CONFIG_MAX_HEADS, m->n_heads);
+    m->vocab_size = read_size(in, "vocab_size", CONFIG_MAX_VOCAB, m->vocab_size);
     if (!plan_ok(in->builder)) return false;
-    m->n_kv_heads = config_int(in, "num_key_value_heads", 1, MAX_HEADS, m->n_kv_heads ? m->n_kv_heads : m->n_heads);
-    m->head_dim = config_int(in, "head_dim", 1, 4096, m->head_dim);
+    m->n_kv_heads =
+        config_int(in, "num_key_value_heads", 1, CONFIG_MAX_HEADS, m->n_kv_heads ? m->n_kv_heads : m->n_heads);
+    m->head_dim = config_int(in, "head_dim", 1, CONFIG_MAX_HEAD_DIM, m->head_dim);
     m->context_length = config_int(in, "max_position_embeddings", 1, INT32_MAX, m->context_length);
     m->tied = config_bool(in, "tie_word_embeddings", m->tied);
     d->eps = (float)config_num(in, in->config, "rms_norm_eps", 0, 1, d->eps > 0 ? (double)d->eps : -1);
@@ -92,14 +107,7 @@ bool decoder_read(const family_input *in, decoder *d) {
                 (long long)m->hidden_size, (long long)m->n_heads);
         m->head_dim = m->hidden_size / m->n_heads;
     }
-    if (m->n_heads % m->n_kv_heads != 0)
-        plan_fail(in->builder, NB_ERR_FORMAT,
-                  "config.json: num_attention_heads %lld is no multiple of num_key_value_heads %lld",
-                  (long long)m->n_heads, (long long)m->n_kv_heads);
-    if (m->n_heads * m->head_dim > CONFIG_MAX_SIZE)
-        plan_fail(in->builder, NB_ERR_FORMAT,
-                  "config.json: num_attention_heads %lld x head_dim %lld is more than %d columns",
-                  (long long)m->n_heads, (long long)m->head_dim, CONFIG_MAX_SIZE);
+    decoder_check_heads(in, m->n_kv_heads, "num_key_value_heads", m->head_dim, "head_dim");
     return plan_ok(in->builder);
 }
 

@@ -8,8 +8,8 @@
 #include "base/log.h"
 
 static const family *const families[] = {
-    &family_llama,   &family_qwen2,     &family_qwen3,      &family_smollm3, &family_phi3,
-    &family_gpt_oss, &family_qwen3_moe, &family_qwen3_next, &family_qwen3_5,
+    &family_llama,     &family_qwen2,      &family_qwen3,   &family_smollm3, &family_phi3,   &family_gpt_oss,
+    &family_qwen3_moe, &family_qwen3_next, &family_qwen3_5, &family_gemma3,  &family_gemma4,
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
@@ -41,7 +41,7 @@ static nb_status build_steps(const model_config *config, const checkpoint *table
     if (!f) return unknown_family(config->model_type, err);
     nb_status status = plan_builder_new(table, quantization, builder, err);
     if (status) return status;
-    *logits = f->build(&(family_input){config->text, *builder, dims});
+    *logits = f->build(&(family_input){config->text, config->tree, *builder, dims});
     return NB_OK;
 }
 

@@ -18,6 +18,7 @@ typedef struct model_dims {
 /* What a family works with. */
 typedef struct family_input {
     const cJSON *config; /* the text model's object: "text_config" if there is one, else the whole config.json */
+    const cJSON *whole;  /* all of config.json */
     plan_builder *builder;
     model_dims *dims;
 } family_input;
@@ -30,6 +31,7 @@ typedef struct family {
 
 extern const family family_llama, family_qwen2, family_qwen3;
 extern const family family_qwen3_moe, family_qwen3_next, family_qwen3_5;
+extern const family family_gemma3, family_gemma4;
 extern const family family_smollm3, family_phi3, family_gpt_oss;
 
 /* Finds the family and builds its (fused) plan from the files. NB_ERR_UNSUPPORTED lists the families when the

@@ -9,7 +9,7 @@
 
 #include "base/json.h"
 
-static const char where[] = "config.json: rope_scaling";
+static const char where[] = "config.json: rope_scaling or rope_parameters";
 static const double PI = 3.14159265358979323846;
 
 /* Reading with the builder's sticky error: once something failed the rest does nothing. */
@@ -112,13 +112,29 @@ static double longrope(plan_builder *b, const rope_source *source, double *freqs
     return factor <= 1 ? 1 : sqrt(1 + log(factor) / log(old_context));
 }
 
+/* The first part of the columns turns, with periods as if all did (Gemma 4); the others stand still. */
+static void proportional(plan_builder *b, const rope_source *source, double *freqs) {
+    const int64_t dims = source->dims;
+    const double factor = number(b, source->scaling, "factor", 1e-6, 1, false);
+    const double fallback = source->proportional > 0 ? source->proportional : 1;
+    const double part = number(b, source->scaling, "partial_rotary_factor", 0, fallback, false);
+    const int64_t rotated = part <= 1 ? (int64_t)((double)dims * part) : 0;
+    if (rotated < 2 || rotated % 2 != 0)
+        plan_fail(b, NB_ERR_FORMAT,
+                  "%s: partial_rotary_factor is %g of a head of %lld columns, expected at most 1 and an even number of "
+                  "rotated columns",
+                  where, part, (long long)dims);
+    for (int64_t i = 0; i < dims / 2; i++)
+        freqs[i] = i < rotated / 2 ? 1 / (factor * period(source->theta, i, dims)) : 0;
+}
+
 bool rope_init(plan_builder *b, const rope_source *source, rope_params *out) {
     *out = (rope_params){.scale = 1};
     const cJSON *scaling = source->scaling;
     const int64_t dims = source->dims;
     const double theta = source->theta;
     nb_error err;
-    const char *type = "default";
+    const char *type = !scaling && source->proportional > 0 ? "proportional" : "default";
     bool found = false;
     nb_status status = json_str(scaling, "type", &type, &found, where, &err);
     if (!status && !found) status = json_str(scaling, "rope_type", &type, NULL, where, &err);
@@ -138,12 +154,15 @@ bool rope_init(plan_builder *b, const rope_source *source, rope_params *out) {
         out->scale = yarn(b, scaling, theta, dims, out->freqs);
     } else if (strcmp(type, "longrope") == 0 || strcmp(type, "su") == 0) {
         out->scale = longrope(b, source, out->freqs);
+    } else if (strcmp(type, "proportional") == 0) {
+        proportional(b, source, out->freqs);
     } else if (strcmp(type, "default") != 0 && strcmp(type, "mrope") != 0 && strcmp(type, "dynamic") != 0) {
         /* mrope is plain rope for text; dynamic differs from it only beyond max_position_embeddings, where nibble
          * does not go. */
         plan_fail(b, NB_ERR_UNSUPPORTED,
-                  "%s: unknown type \"%s\" (known: default, linear, dynamic, llama3, yarn, longrope, mrope)", where,
-                  type);
+                  "%s: unknown type \"%s\" (known: default, linear, dynamic, llama3, yarn, longrope, proportional, "
+                  "mrope)",
+                  where, type);
     }
     return plan_ok(b);
 }

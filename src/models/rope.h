@@ -15,8 +15,9 @@ typedef struct rope_params {
 typedef struct rope_source {
     int64_t dims; /* columns of a head that are rotated */
     double theta;
-    const cJSON *scaling;     /* rope_scaling or rope_parameters; may be NULL */
-    int64_t context_length;   /* max_position_embeddings; 0: unknown */
+    const cJSON *scaling;   /* rope_scaling or rope_parameters; may be NULL */
+    int64_t context_length; /* max_position_embeddings; 0: unknown */
+    double proportional;    /* > 0: without `scaling`, the share of a head that turns, as type "proportional" has it */
     int64_t original_context; /* where `scaling` has no original_max_position_embeddings; 0: the type's default */
 } rope_source;
 

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * gemma3_text, and gemma3, which wraps it with a vision tower: norms around both halves of a layer and on the heads of
+ * q and k, their weights stored as the distance from 1; sliding layers with a rope of their own. Fields and defaults as
+ * mlx-lm's gemma3_text and gemma3 read them. */
+#include <math.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "base/json.h"
+#include "models/decoder.h"
+
+typedef struct gemma3 {
+    const family_input *in;
+    decoder d;
+    int64_t window, pattern; /* every pattern-th layer is full */
+    double scale;            /* of the attention's scores */
+    int tables[2];           /* rope of sliding and full layers */
+} gemma3;
+
+static bool is_full(const gemma3 *g, int layer) {
+    return (layer + 1) % g->pattern == 0;
+}
+
+/* mlx-lm goes by sliding_window_pattern alone. A layer_types that says something else is no model to guess at. */
+static void check_layer_types(const gemma3 *g) {
+    plan_builder *b = g->in->builder;
+    const cJSON *types = json_get(g->in->config, "layer_types");
+    const int64_t n = g->in->dims->n_layers;
+    if (!types) return;
+    if (!cJSON_IsArray(types) || cJSON_GetArraySize(types) != (int)n) {
+        plan_fail(b, NB_ERR_FORMAT, "config.json: layer_types has %d entries, expected num_hidden_layers = %lld",
+                  cJSON_IsArray(types) ? cJSON_GetArraySize(types) : 0, (long long)n);
+        return;
+    }
+    const cJSON *type = types->child;
+    for (int i = 0; i < n; i++, type = type->next) {
+        const char *name = cJSON_IsString(type) ? type->valuestring : "?";
+        const char *expected = is_full(g, i) ? "full_attention" : "sliding_attention";
+        if (strcmp(name, expected) != 0)
+            plan_fail(b, NB_ERR_UNSUPPORTED,
+                      "config.json: layer_types[%d] is \"%s\", but with sliding_window_pattern %lld it is %s", i, name,
+                      (long long)g->pattern, expected);
+    }
+}
+
+static bool read_config(gemma3 *g) {
+    const family_input *in = g->in;
+    model_dims *m = in->dims;
+    const bool wrapped = in->whole != in->config;
+    m->hidden_size = config_int(in, "hidden_size", 1, CONFIG_MAX_SIZE, 1152);
+    m->n_layers = config_int(in, "num_hidden_layers", 1, CONFIG_MAX_LAYERS, 26);
+    m->intermediate_size = config_int(in, "intermediate_size", 1, CONFIG_MAX_SIZE, 6912);
+    m->n_heads = config_int(in, "num_attention_heads", 1, CONFIG_MAX_HEADS, wrapped ? 8 : 4);
+    m->n_kv_heads = config_int(in, "num_key_value_heads", 1, CONFIG_MAX_HEADS, wrapped ? 4 : 1);
+    m->head_dim = config_int(in, "head_dim", 1, CONFIG_MAX_HEAD_DIM, 256);
+    m->vocab_size = config_vocab_size(in, wrapped ? 262208 : 262144);
+    m->context_length = config_int(in, "max_position_embeddings", 1, INT32_MAX, 32768);
+    /* A head of its own counts if it is there, whatever the config says. */
+    m->tied = !plan_has(in->builder, !config_bool(in, "tie_word_embeddings", true), "lm_head.weight");
+    g->d.eps = (float)config_num(in, in->config, "rms_norm_eps", 0, 1, 1e-6);
+    g->window = config_int(in, "sliding_window", 1, INT32_MAX, 512);
+    g->pattern = config_int(in, "sliding_window_pattern", 1, INT32_MAX, 6);
+    g->scale = 1 / sqrt(config_num(in, in->config, "query_pre_attn_scalar", 1e-6, 1e6, 256));
+    if (!plan_ok(in->builder)) return false;
+    decoder_check_heads(in, m->n_kv_heads, "num_key_value_heads", m->head_dim, "head_dim");
+    check_layer_types(g);
+    return plan_ok(in->builder);
+}
+
+/* rope_theta and rope_scaling are for the full layers, rope_local_base_freq for the sliding ones; newer configs have an
+ * object for each kind in rope_parameters instead. */
+static int rope_table(const gemma3 *g, bool full) {
+    const family_input *in = g->in;
+    const cJSON *own = json_get(json_get(in->config, "rope_parameters"), full ? "full_attention" : "sliding_attention");
+    double theta = config_num(in, own, "rope_theta", 1, 1e12, full ? 1e6 : 1e4);
+    theta = config_num(in, in->config, full ? "rope_theta" : "rope_local_base_freq", 1, 1e12, theta);
+    const cJSON *scaling = full ? json_get(in->config, "rope_scaling") : NULL;
+    const rope_source source = {.dims = in->dims->head_dim,
+                                .theta = theta,
+                                .scaling = scaling ? scaling : own,
+                                .context_length = in->dims->context_length};
+    rope_params rope;
+    if (!rope_init(in->builder, &source, &rope)) return PLAN_NONE;
+    return plan_rope_table(in->builder, rope.freqs, source.dims / 2, (float)rope.scale);
+}
+
+static int attention(const gemma3 *g, int layer, int x) {
+    plan_builder *b = g->in->builder;
+    const model_dims *m = g->in->dims;
+    const bool full = is_full(g, layer);
+    const int table = g->tables[full];
+    int q = plan_linear(b, x, m->n_heads * m->head_dim, false, "model.layers.%d.self_attn.q_proj", layer);
+    int k = plan_linear(b, x, m->n_kv_heads * m->head_dim, false, "model.layers.%d.self_attn.k_proj", layer);
+    int v = plan_linear(b, x, m->n_kv_heads * m->head_dim, false, "model.layers.%d.self_attn.v_proj", layer);
+    q = plan_rmsnorm_1p(b, q, m->n_heads, g->d.eps, "model.layers.%d.self_attn.q_norm", layer);
+    k = plan_rmsnorm_1p(b, k, m->n_kv_heads, g->d.eps, "model.layers.%d.self_attn.k_norm", layer);
+    q = plan_rope(b, q, table, m->n_heads, false, "self_attn.rope_q");
+    k = plan_rope(b, k, table, m->n_kv_heads, false, "self_attn.rope_k");
+    int cache = plan_cache_new(b, m->n_kv_heads, m->head_dim, full ? 0 : g->window);
+    plan_kv_store(b, cache, k, v);
+    int y = plan_attention(b, q, cache, (float)g->scale);
+    return plan_linear(b, y, m->hidden_size, false, "model.layers.%d.self_attn.o_proj", layer);
+}
+
+static int emit_layer(const gemma3 *g, int layer, int h) {
+    plan_builder *b = g->in->builder;
+    const float eps = g->d.eps;
+    plan_set_layer(b, layer);
+    int x = plan_rmsnorm_1p(b, h, 1, eps, "model.layers.%d.input_layernorm", layer);
+    x = attention(g, layer, x);
+    x = plan_rmsnorm_1p(b, x, 1, eps, "model.layers.%d.post_attention_layernorm", layer);
+    h = plan_add(b, h, x, "attn_out");
+    x = plan_rmsnorm_1p(b, h, 1, eps, "model.layers.%d.pre_feedforward_layernorm", layer);
+    x = decoder_gated_mlp(g->in, &g->d, layer, x, g->in->dims->intermediate_size, ACT_GELU, "mlp");
+    x = plan_rmsnorm_1p(b, x, 1, eps, "model.layers.%d.post_feedforward_layernorm", layer);
+    return plan_add(b, h, x, "mlp_out");
+}
+
+static int build(const family_input *in) {
+    gemma3 g = {.in = in};
+    plan_builder *b = in->builder;
+    const model_dims *m = in->dims;
+    if (!read_config(&g)) return PLAN_NONE;
+    /* The models were trained with this factor in bf16. */
+    const float scale = bf16_to_f32(f32_to_bf16((float)sqrt((double)m->hidden_size)));
+    int h = plan_embed(b, "model.embed_tokens", m->vocab_size, m->hidden_size, scale);
+    if (g.pattern > 1) g.tables[0] = rope_table(&g, false);
+    if (g.pattern <= m->n_layers) g.tables[1] = rope_table(&g, true);
+    for (int layer = 0; layer < m->n_layers && plan_ok(b); layer++) h = emit_layer(&g, layer, h);
+    plan_set_layer(b, PLAN_NONE);
+    h = plan_rmsnorm_1p(b, plan_outputs(b, h), 1, g.d.eps, "model.norm");
+    return m->tied ? plan_tied_head(b, h, "model.embed_tokens") : plan_linear(b, h, m->vocab_size, false, "lm_head");
+}
+
+const family family_gemma3 = {{"gemma3_text", "gemma3"}, build};
