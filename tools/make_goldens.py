@@ -29,6 +29,7 @@ The models come from tools/goldens/*.py, a file for each group of families, whic
                       shards         into how many files; 1
                       drop           fields that the written config leaves out
                       seed           where the first choice leaves experts nearly tied
+                      prepare        function(mlx-lm's model), before it gets weights
                       layout         function(tensors, config) -> (tensors, config): another form of the checkpoint,
                                      written in place of mlx-lm's; the truth is computed from mlx-lm's
                       mlx_tolerance  when other than 2e-5; say why
@@ -91,6 +92,7 @@ def build(name, spec, module):
     rng = np.random.default_rng(sum(name.encode()) + spec.get("seed", 0))
     model_class, args_class = _get_classes(config)
     model = model_class(args_class.from_dict(copy.deepcopy(config)))
+    spec.get("prepare", lambda model: None)(model)
     parameters = sorted(tree_flatten(model.parameters()))
     text = {**config, **config.get("text_config", {})}
     text["tie_word_embeddings"] = not any("lm_head" in path for path, _ in parameters)
