@@ -109,6 +109,7 @@ static int last_of_layer(const nb_model *model, int layer) {
         const plan_step *s = &p->steps[i];
         if (layer == PLAN_NONE && s->layer != PLAN_NONE) break;
         const plan_value *y = s->y == PLAN_NONE ? NULL : &p->values[s->y];
+        if (s->op == KOP_ROPE_TABLE) continue; /* its columns are the head's, by chance as many */
         if (s->layer == layer && y && y->rows == PLAN_TOKENS && y->cols == model->dims.hidden_size) last = i;
     }
     return last;

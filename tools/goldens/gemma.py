@@ -250,8 +250,8 @@ def original(tensors, config):
 def with_shared_projections(tensors, config):
     """As published: layers that share keys and values have projections that nothing reads."""
     extra = {}
-    for layer in range(3, 6):
-        like = f"model.layers.{0 if layer != 4 else 1}.self_attn."
+    for layer, owner in ((2, 1), (3, 0)):
+        like = f"model.layers.{owner}.self_attn."
         for name in ("k_proj.weight", "v_proj.weight", "k_norm.weight"):
             extra[f"model.layers.{layer}.self_attn.{name}"] = mx.zeros_like(tensors[like + name])
     return {**tensors, **extra}, config
@@ -261,50 +261,50 @@ BYTES = {"group_size": 32, "bits": 8}  # affine, whatever the model's mode is
 
 SPECS = {
     "gemma3-bf16": dict(
-        config=gemma3(48, 3, 3, 1, 20, 24, 131, 6, sliding_window_pattern=2, rope_theta=500000.0,
+        config=gemma3(48, 2, 3, 1, 20, 24, 131, 6, sliding_window_pattern=2, rope_theta=500000.0,
                       query_pre_attn_scalar=28, rope_scaling={"factor": 8.0, "rope_type": "linear"}),
         prepare=tie, dtype="bfloat16", tokens=16),
     "gemma3-wrapped-q4": dict(
-        config=wrapped(gemma3(96, 2, 3, 1, 32, 32, 999, 7, sliding_window_pattern=2), 133, "gemma3"),
+        config=wrapped(gemma3(96, 2, 3, 1, 32, 32, 999, 7, sliding_window_pattern=2), 67, "gemma3"),
         dtype="float16", quant=(4, 32), tokens=14,
         overrides={"language_model.lm_head": {"group_size": 32, "bits": 6}}),
     "gemma3-mxfp8": dict(
         config=gemma3(32, 6, 3, 1, 32, 32, 1003, 5), prepare=tie,
         dtype="bfloat16", norm_dtype="float32", quant=(8, 32, "mxfp8"),
-        overrides={"model.embed_tokens": {"group_size": 32, "bits": 4}}, tokens=12),
+        overrides={"model.embed_tokens": {"group_size": 32, "bits": 4}}, tokens=8),
 
     "gemma4-bf16": dict(
-        config=wrapped(gemma4(40, [S, F], 3, 3, 20, 1, 40, 56, 977, 6), 131), dtype="bfloat16", tokens=16),
+        config=wrapped(gemma4(40, [S, F], 3, 3, 20, 1, 40, 24, 977, 6), 131), dtype="bfloat16", tokens=16),
     "gemma4-q4": dict(
-        config=gemma4(96, [S, F], 5, 1, 32, 1, 64, 32, 67, 5, rope_traditional=True, tie_word_embeddings=False,
+        config=gemma4(64, [S, F], 5, 1, 32, 1, 64, 32, 67, 5, rope_traditional=True, tie_word_embeddings=False,
                       final_logit_softcapping=None),
         dtype="float16", quant=(4, 32), tokens=12),
     "gemma4-unified-nvfp4": dict(
-        config=wrapped(without(gemma4(48, [S] * 4 + [F], 9, 3, 16, 1, 32, 16, 131, 5, final_logit_softcapping=5.0),
+        config=wrapped(without(gemma4(32, [S] * 4 + [F], 9, 3, 16, 1, 32, 16, 131, 5, final_logit_softcapping=5.0),
                                "rope_parameters", "layer_types"), 131, "gemma4_unified"),
         dtype="bfloat16", quant=(4, 16, "nvfp4"), overrides={"language_model.model.embed_tokens": False}, tokens=12),
 
     "gemma4-moe-bf16-original": dict(
-        config=wrapped(gemma4(32, [S, F], 3, 3, 20, 1, 24, 24, 131, 6, **moe(size=20)), 131), dtype="bfloat16",
-        layout=original, tokens=16),
+        config=wrapped(gemma4(32, [S, F], 3, 3, 20, 1, 24, 24, 131, 6, **moe(size=12)), 131), dtype="bfloat16",
+        layout=original, seed=1, tokens=16),
     "gemma4-moe-q4": dict(
-        config=wrapped(gemma4(64, [S, F], 3, 1, 32, None, 64, 32, 131, 5, **moe(size=32)), 131),
+        config=wrapped(gemma4(32, [S, F], 3, 1, 32, None, 64, 32, 131, 5, **moe(size=32)), 131),
         dtype="bfloat16", quant=(4, 32), tokens=12,
         overrides={f"language_model.model.layers.{i}.router.proj": BYTES for i in range(2)}),
     "gemma4-moe-mxfp4": dict(
-        config=gemma4(64, [F, S], 3, 3, 32, 1, 64, 32, 131, 5, **moe(5, 2, 32)),
+        config=gemma4(64, [F, S], 3, 1, 32, 1, 64, 32, 131, 5, **moe(5, 2, 32)),
         dtype="bfloat16", quant=(4, 32, "mxfp4"), tokens=12,
         overrides={"model.embed_tokens": BYTES,
                    **{f"model.layers.{i}.router.proj": {"group_size": 64, "bits": 8} for i in range(2)}}),
 
     "gemma4-small-f16": dict(
-        config=gemma4(32, [S, F, S, S, F, S], 3, 1, 12, None, 20, 12, 131, 6, **small(6, 3, 150)),
-        layout=with_shared_projections, dtype="float16", tokens=16),
+        config=gemma4(32, [S, F, F, S], 3, 1, 12, None, 24, 12, 131, 6, **small(6, 2, 150)),
+        layout=with_shared_projections, dtype="float16", seed=1, tokens=16),
     "gemma4-small-q4": dict(
-        config=wrapped(gemma4(32, [S, F, S, F], 3, 1, 32, None, 64, 32, 131, 5, **small(64, 2, 131)), 131),
+        config=wrapped(gemma4(32, [S, F, S, F], 3, 1, 32, None, 64, 32, 67, 5, **small(32, 2, 67)), 67),
         dtype="bfloat16", quant=(4, 32), tokens=12,
-        overrides={"language_model.model.embed_tokens_per_layer": {"group_size": 64, "bits": 6}}),
+        overrides={"language_model.model.embed_tokens_per_layer": {"group_size": 128, "bits": 6}}),
     "gemma4-small-q8": dict(
-        config=gemma4(32, [S, F, S], 5, 1, 32, None, 64, 32, 67, 5, **small(32, 1, 67)),
+        config=gemma4(32, [S, F, S], 3, 1, 32, None, 64, 32, 67, 5, **small(32, 1, 67)),
         dtype="float16", quant=(8, 32), tokens=12),
 }
