@@ -37,24 +37,32 @@ nb_status context_open(nb_model *model, const context_args *a, int64_t n_tokens,
 
 /* ---- Sampling -------------------------------------------------------------------------------------------------- */
 
+enum { NOT_GIVEN = -1 }; /* of whole numbers, none of which may be negative; of others NaN */
+
 void sampling_init(sampling_args *a) {
-    nb_sampling d;
-    nb_sampling_defaults(&d);
     *a = (sampling_args){
-        .temp = (double)d.temperature,
-        .top_p = (double)d.top_p,
-        .min_p = (double)d.min_p,
-        .min_tokens_to_keep = d.min_tokens_to_keep,
-        .top_k = d.top_k,
-        .xtc_probability = (double)d.xtc_probability,
-        .xtc_threshold = (double)d.xtc_threshold,
-        .repetition_penalty = (double)d.repetition_penalty,
-        .repetition_context_size = d.repetition_context_size,
-        .presence_penalty = (double)d.presence_penalty,
-        .presence_context_size = d.presence_context_size,
-        .frequency_penalty = (double)d.frequency_penalty,
-        .frequency_context_size = d.frequency_context_size,
+        .temp = NAN,
+        .top_p = NAN,
+        .min_p = NAN,
+        .min_tokens_to_keep = NOT_GIVEN,
+        .top_k = NOT_GIVEN,
+        .xtc_probability = NAN,
+        .xtc_threshold = NAN,
+        .repetition_penalty = NAN,
+        .repetition_context_size = NOT_GIVEN,
+        .presence_penalty = NAN,
+        .presence_context_size = NOT_GIVEN,
+        .frequency_penalty = NAN,
+        .frequency_context_size = NOT_GIVEN,
     };
+}
+
+static void give_real(double from, float *to) {
+    if (!isnan(from)) *to = (float)from;
+}
+
+static void give_int(int64_t from, int *to) {
+    if (from != NOT_GIVEN) *to = (int)from;
 }
 
 /* "ID=V" of one --logit-bias. */
@@ -89,20 +97,21 @@ nb_status sampling_resolve(sampling_args *a, const nb_model *model, nb_sampling 
     }
     if (!a->seed.given && getrandom(&a->seed.value, sizeof a->seed.value, 0) != sizeof a->seed.value)
         a->seed.value = (uint64_t)time(NULL);
-    nb_sampling_defaults(out);
-    out->temperature = (float)a->temp;
-    out->top_p = (float)a->top_p;
-    out->min_p = (float)a->min_p;
-    out->min_tokens_to_keep = (int)a->min_tokens_to_keep;
-    out->top_k = (int)a->top_k;
-    out->xtc_probability = (float)a->xtc_probability;
-    out->xtc_threshold = (float)a->xtc_threshold;
-    out->repetition_penalty = (float)a->repetition_penalty;
-    out->repetition_context_size = (int)a->repetition_context_size;
-    out->presence_penalty = (float)a->presence_penalty;
-    out->presence_context_size = (int)a->presence_context_size;
-    out->frequency_penalty = (float)a->frequency_penalty;
-    out->frequency_context_size = (int)a->frequency_context_size;
+    nb_model_sampling(model, out);
+    give_real(a->temp, &out->temperature);
+    give_real(a->top_p, &out->top_p);
+    give_real(a->min_p, &out->min_p);
+    give_int(a->min_tokens_to_keep, &out->min_tokens_to_keep);
+    give_int(a->top_k, &out->top_k);
+    give_real(a->xtc_probability, &out->xtc_probability);
+    give_real(a->xtc_threshold, &out->xtc_threshold);
+    give_real(a->repetition_penalty, &out->repetition_penalty);
+    give_int(a->repetition_context_size, &out->repetition_context_size);
+    give_real(a->presence_penalty, &out->presence_penalty);
+    give_int(a->presence_context_size, &out->presence_context_size);
+    give_real(a->frequency_penalty, &out->frequency_penalty);
+    give_int(a->frequency_context_size, &out->frequency_context_size);
+    a->temperature = (double)out->temperature;
     out->logit_bias_ids = a->bias_ids;
     out->logit_bias_values = a->bias_values;
     out->n_logit_bias = a->n_bias;
@@ -119,11 +128,6 @@ void sampling_free(sampling_args *a) {
 
 /* ---- The answer ------------------------------------------------------------------------------------------------ */
 
-static bool show_text(void *user, const char *text, size_t length) {
-    (void)user;
-    return out_text(text, length) && !interrupted();
-}
-
 static bool watch_token(void *user, int32_t token) {
     (void)user;
     (void)token;
@@ -138,7 +142,6 @@ nb_status answer_resolve(answer_args *a, const nb_model *model, nb_generate_opti
     out->ignore_eos = a->ignore_eos;
     out->stop = a->stop.items;
     out->n_stop = a->stop.n;
-    out->on_text = show_text;
     out->on_token = watch_token;
     out->on_prefill = progress_show;
     return sampling_resolve(&a->sampling, model, &out->sampling, err);
@@ -155,7 +158,8 @@ void answer_stats(const answer_args *a, const nb_generate_result *result) {
     progress_clear();
     stats_line("prompt:", result->n_prompt, result->n_prompt, result->prompt_seconds);
     stats_line("generation:", result->n_generated, result->n_generated - 1, result->generation_seconds);
-    if (a->sampling.temp > 0) fprintf(stderr, "%-11s %llu\n", "seed:", (unsigned long long)a->sampling.seed.value);
+    if (a->sampling.temperature > 0)
+        fprintf(stderr, "%-11s %llu\n", "seed:", (unsigned long long)a->sampling.seed.value);
 }
 
 /* ---- Templates and text ---------------------------------------------------------------------------------------- */
@@ -178,15 +182,41 @@ nb_status objects_read(const char *path, const char *what, buf *out, nb_error *e
     return status;
 }
 
-nb_status template_load(template_args *a, nb_error *err) {
-    nb_status status = NB_OK;
+/* The names under which templates ask whether the model shall think; what --template-args says wins, since it comes
+ * last. */
+static nb_status join_variables(template_args *a, bool extra_empty, nb_error *err) {
+    buf *v = &a->variables;
+    buf_clear(v);
+    if (a->think || a->no_think) {
+        const char *value = a->think ? "true" : "false";
+        buf_printf(v, "{\"enable_thinking\": %s, \"thinking\": %s", value, value);
+        if (a->extra && !extra_empty)
+            buf_printf(v, ", %s", strchr(a->extra, '{') + 1);
+        else
+            buf_putc(v, '}');
+    } else if (a->extra) {
+        buf_puts(v, a->extra);
+    }
+    return v->failed ? err_no_memory(err, "template arguments", 0) : NB_OK;
+}
+
+nb_status template_variables_make(template_args *a, nb_error *err) {
+    bool extra_empty = false;
     if (a->extra) {
         cJSON *json = NULL;
-        status = json_parse(a->extra, strlen(a->extra), "--template-args", &json, err);
+        nb_status status = json_parse(a->extra, strlen(a->extra), "--template-args", &json, err);
         if (!status && !cJSON_IsObject(json))
             status = err_set(err, NB_ERR_FORMAT, "--template-args: not a JSON object");
+        extra_empty = json && !json->child;
         cJSON_Delete(json);
+        if (status) return status;
     }
+    return join_variables(a, extra_empty, err);
+}
+
+nb_status template_load(template_args *a, nb_error *err) {
+    if (a->think && a->no_think) return err_set(err, NB_ERR_ARGUMENT, "--think and --no-think exclude each other");
+    nb_status status = template_variables_make(a, err);
     if (!status && a->tools_file) status = objects_read(a->tools_file, "tools", &a->tools, err);
     return status;
 }
@@ -195,8 +225,13 @@ const char *template_tools(const template_args *a) {
     return a->tools.len ? a->tools.data : NULL;
 }
 
+const char *template_variables(const template_args *a) {
+    return a->variables.len ? a->variables.data : NULL;
+}
+
 void template_free(template_args *a) {
     buf_free(&a->tools);
+    buf_free(&a->variables);
 }
 
 nb_status text_check(const char *text, size_t n, const char *what, nb_error *err) {

@@ -40,24 +40,25 @@ typedef struct sampling_args {
     int64_t repetition_context_size, presence_context_size, frequency_context_size;
     opt_list logit_bias;
     opt_seed seed;
-    int32_t *bias_ids; /* made by sampling_resolve, as is the rest */
+    double temperature; /* what --temp or the model says; made by sampling_resolve, as is the rest */
+    int32_t *bias_ids;
     float *bias_values;
     size_t n_bias;
 } sampling_args;
 
 #define SAMPLING_OPTS(a) \
     {.kind = OPT_TITLE, .help = "Sampling"}, \
-    {"temp", 0, OPT_REAL, &(a).temp, "T", "temperature; 0 takes the most likely token [0]", 0, 1000}, \
-    {"top-p", 0, OPT_REAL, &(a).top_p, "P", "keep the most likely tokens up to this probability [off]", 0, 1}, \
-    {"min-p", 0, OPT_REAL, &(a).min_p, "P", "keep tokens at least this likely, relative to the best [off]", 0, 1}, \
-    {"top-k", 0, OPT_INT, &(a).top_k, "N", "keep the N most likely tokens [off]", 0, 1 << 30}, \
+    {"temp", 0, OPT_REAL, &(a).temp, "T", "temperature; 0 takes the most likely token [the model's, or 0]", 0, 1000}, \
+    {"top-p", 0, OPT_REAL, &(a).top_p, "P", "keep the most likely tokens up to this probability [the model's, or off]", 0, 1}, \
+    {"min-p", 0, OPT_REAL, &(a).min_p, "P", "keep tokens at least this likely, relative to the best [the model's, or off]", 0, 1}, \
+    {"top-k", 0, OPT_INT, &(a).top_k, "N", "keep the N most likely tokens [the model's, or off]", 0, 1 << 30}, \
     {"min-tokens-to-keep", 0, OPT_INT, &(a).min_tokens_to_keep, "N", "what --min-p leaves at least [1]", \
      1, 1 << 30}, \
     {"xtc-probability", 0, OPT_REAL, &(a).xtc_probability, "P", "how often to leave out the likeliest tokens [0]", \
      0, 1}, \
     {"xtc-threshold", 0, OPT_REAL, &(a).xtc_threshold, "P", "probability from which XTC leaves out [0.1]", 0, 0.5}, \
     {"repetition-penalty", 0, OPT_REAL, &(a).repetition_penalty, "R", \
-     "scale the logits of recent tokens down by this [off]", 0, 1000}, \
+     "scale the logits of recent tokens down by this [the model's, or off]", 0, 1000}, \
     {"repetition-context-size", 0, OPT_INT, &(a).repetition_context_size, "N", "how many tokens are recent [20]", \
      1, 1 << 30}, \
     {"presence-penalty", 0, OPT_REAL, &(a).presence_penalty, "R", \
@@ -71,8 +72,10 @@ typedef struct sampling_args {
     {"logit-bias", 0, OPT_LIST, &(a).logit_bias, "ID=V", "add V to the logit of token ID; may be repeated", 0, 0}, \
     {"seed", 0, OPT_SEED, &(a).seed, "N", "the same seed gives the same text [random]", 0, 0}
 
+/* Nothing is given yet. */
 void sampling_init(sampling_args *a);
-/* Checks the token ids of --logit-bias and draws a seed if none was given. out's logit bias points into a. */
+/* What was given, over what the model's maker recommends, over the library's defaults. Checks the token ids of
+ * --logit-bias and draws a seed if none was given. out's logit bias points into a. */
 nb_status sampling_resolve(sampling_args *a, const nb_model *model, nb_sampling *out, nb_error *err);
 void sampling_free(sampling_args *a);
 
@@ -94,8 +97,8 @@ typedef struct answer_args {
     {"stats", 0, OPT_FLAG, &(a).stats, NULL, "print tokens per second on stderr", 0, 0}, \
     SAMPLING_OPTS((a).sampling)
 
-/* Fills options from the arguments, of which it keeps pointers; shows text on stdout, progress on stderr, and stops
- * after Ctrl-C. */
+/* Fills options from the arguments, of which it keeps pointers; shows progress on stderr, and stops after Ctrl-C. What
+ * becomes of the text is the caller's to say. */
 nb_status answer_resolve(answer_args *a, const nb_model *model, nb_generate_options *out, nb_error *err);
 /* On stderr: tokens and tokens per second of the prompt and of the answer. */
 void answer_stats(const answer_args *a, const nb_generate_result *result);
@@ -104,12 +107,16 @@ void answer_stats(const answer_args *a, const nb_generate_result *result);
 
 typedef struct template_args {
     const char *tools_file, *extra;
-    buf tools; /* the file's text, read by template_load */
+    bool think, no_think;
+    buf tools;     /* the file's text, read by template_load */
+    buf variables; /* what --template-args and --think give, or empty; made by template_load */
 } template_args;
 
 #define TEMPLATE_OPTS(a) \
     {.kind = OPT_TITLE, .help = "Chat template"}, \
     {"tools", 0, OPT_STRING, &(a).tools_file, "FILE", "JSON array of tools that the model may call", 0, 0}, \
+    {"think", 0, OPT_FLAG, &(a).think, NULL, "ask the template for reasoning", 0, 0}, \
+    {"no-think", 0, OPT_FLAG, &(a).no_think, NULL, "ask the template for an answer without reasoning", 0, 0}, \
     {"template-args", 0, OPT_STRING, &(a).extra, "JSON", "object of further variables for the template", 0, 0}
 
 /* clang-format on */
@@ -118,7 +125,10 @@ typedef struct template_args {
 nb_status objects_read(const char *path, const char *what, buf *out, nb_error *err);
 /* Reads and checks what the options name. */
 nb_status template_load(template_args *a, nb_error *err);
-const char *template_tools(const template_args *a); /* NULL: none */
+/* Makes the variables again after think or no_think has changed; template_load has done it the first time. */
+nb_status template_variables_make(template_args *a, nb_error *err);
+const char *template_tools(const template_args *a);     /* NULL: none */
+const char *template_variables(const template_args *a); /* NULL: none */
 void template_free(template_args *a);
 
 /* nb_model_open, with its error printed. Returns CLI_OK or the exit code. */

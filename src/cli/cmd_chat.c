@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "cli/conversation.h"
 #include "cli/lines.h"
+#include "cli/reply.h"
 #include "files/store.h"
 
 typedef struct chat {
@@ -20,8 +21,9 @@ typedef struct chat {
     nb_context *context;
     conversation c;
     nb_generate_options options;
+    reply_args reply_args;
     lines *in;
-    buf reply;
+    reply reply;
     int code; /* what the program will return */
     bool leave;
 } chat;
@@ -30,8 +32,7 @@ typedef struct chat {
 
 static bool take_text(void *user, const char *text, size_t length) {
     chat *s = user;
-    buf_put(&s->reply, text, length);
-    return out_text(text, length) && !s->reply.failed && !interrupted();
+    return reply_text(&s->reply, text, length) && !interrupted();
 }
 
 static bool take_token(void *user, int32_t token) {
@@ -49,7 +50,7 @@ static void turn_failed(chat *s, const nb_error *err) {
 }
 
 static void turn_finished(chat *s, const nb_generate_result *result) {
-    if (!out_text("\n", 1)) s->leave = true, s->code = CLI_FAILURE;
+    if (s->reply.failed) s->leave = true, s->code = CLI_FAILURE;
     if (s->answer.stats) {
         answer_stats(&s->answer, result);
         fprintf(stderr, "%-11s %6lld tokens\n", "kept:", (long long)s->c.n_reused);
@@ -69,28 +70,83 @@ static void obey_signals(chat *s) {
     }
 }
 
-static void say(chat *s, const char *text) {
-    nb_error err = {0};
-    nb_generate_result result = {0};
+/* The model's turn; its message joins the conversation. */
+static nb_status answer(chat *s, nb_generate_result *result, nb_error *err) {
+    char *text = NULL;
     int32_t *ids = NULL;
     size_t n = 0;
-    buf_clear(&s->reply);
-    nb_status status = text_check(text, strlen(text), "the message", &err);
-    if (!status) status = conversation_add(&s->c, "user", text, &err);
-    if (!status) {
-        status = conversation_prompt(&s->c, &ids, &n, &err);
-        if (!status) status = conversation_generate(&s->c, ids, n, &s->options, &result, &err);
-        buf_put(&s->reply, "", 0);
-        if (!status && s->reply.failed) status = err_no_memory(&err, "answer", s->reply.len);
-        if (!status) status = conversation_add(&s->c, "assistant", s->reply.data, &err);
+    reply_free(&s->reply);
+    nb_status status = conversation_prompt(&s->c, &text, &ids, &n, err);
+    if (!status) status = reply_begin(&s->reply, &s->reply_args, s->model, &s->template, text, err);
+    if (!status) status = conversation_generate(&s->c, ids, n, &s->options, result, err);
+    if (!status) status = reply_finish(&s->reply, err);
+    if (!status) status = conversation_add_message(&s->c, reply_message(&s->reply), err);
+    nb_free(text);
+    nb_free(ids);
+    return status;
+}
+
+/* A message was added (or not, with this status); the model answers unless more must come before. */
+static void go_on(chat *s, nb_status status, bool complete, nb_error *err) {
+    nb_generate_result result = {0};
+    if (!status && complete) {
+        status = answer(s, &result, err);
         if (status) conversation_drop(&s->c); /* as if it had not been asked */
     }
-    nb_free(ids);
     if (status)
-        turn_failed(s, &err);
-    else
+        turn_failed(s, err);
+    else if (complete)
         turn_finished(s, &result);
     obey_signals(s);
+}
+
+static void say(chat *s, const char *text) {
+    nb_error err = {0};
+    nb_status status = text_check(text, strlen(text), "the message", &err);
+    if (!status) status = conversation_add(&s->c, "user", text, &err);
+    go_on(s, status, true, &err);
+}
+
+/* The first call of the last answer that has no result yet, or NULL; *last: no other waits. */
+static const cJSON *waiting_call(const chat *s, bool *last) {
+    int n_results = 0, i = cJSON_GetArraySize(s->c.messages) - 1;
+    const cJSON *calls = NULL;
+    for (; i >= 0; i--, n_results++) {
+        const cJSON *m = cJSON_GetArrayItem(s->c.messages, i);
+        calls = cJSON_GetObjectItemCaseSensitive(m, "tool_calls");
+        const char *role = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(m, "role"));
+        if (calls || !role || strcmp(role, "tool") != 0) break;
+    }
+    *last = n_results + 1 == cJSON_GetArraySize(calls);
+    return calls ? cJSON_GetArrayItem(calls, n_results) : NULL;
+}
+
+static void do_tool(chat *s, const char *text) {
+    nb_error err = {0};
+    bool last;
+    const cJSON *call = waiting_call(s, &last);
+    if (!call) {
+        cli_note("no tool call waits for a result");
+        return;
+    }
+    const cJSON *f = cJSON_GetObjectItemCaseSensitive(call, "function");
+    cJSON *m = cJSON_CreateObject();
+    bool ok =
+        m && cJSON_AddStringToObject(m, "role", "tool") &&
+        cJSON_AddItemToObject(m, "name", cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(f, "name"), true)) &&
+        cJSON_AddItemToObject(m, "tool_call_id", cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(call, "id"), true)) &&
+        cJSON_AddStringToObject(m, "content", text);
+    if (!ok) {
+        cJSON_Delete(m);
+        m = NULL;
+    }
+    nb_status status = text_check(text, strlen(text), "the result", &err);
+    if (!status)
+        status = conversation_add_message(&s->c, m, &err);
+    else
+        cJSON_Delete(m);
+    if (!status && !last) cli_note("the next call waits for its result");
+    go_on(s, status, last, &err);
 }
 
 /* ---- Commands -------------------------------------------------------------------------------------------------- */
@@ -130,6 +186,17 @@ static void do_stats(chat *s, const char *text) {
     cli_note("statistics are %s", s->answer.stats ? "on" : "off");
 }
 
+static void do_think(chat *s, const char *text) {
+    nb_error err = {0};
+    if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0) {
+        cli_note("/think on or /think off");
+        return;
+    }
+    s->template.think = strcmp(text, "on") == 0;
+    s->template.no_think = !s->template.think;
+    if (template_variables_make(&s->template, &err)) turn_failed(s, &err);
+}
+
 static void do_save(chat *s, const char *text) {
     nb_error err = {0};
     if (!*text) {
@@ -159,6 +226,8 @@ static const struct chat_command {
     {"help", "", "this text", do_help},
     {"reset", "", "start the conversation over", do_reset},
     {"system", " TEXT", "set the system message and start over", do_system},
+    {"think", " on|off", "ask the template for reasoning, or for none", do_think},
+    {"tool", " TEXT", "the result of the tool call that waits for one", do_tool},
     {"stats", "", "tokens per second after each answer, on or off", do_stats},
     {"save", " FILE", "write the conversation as JSON, for `nibble template --messages`", do_save},
     {"exit", "", "leave (as Ctrl-D does)", do_exit},
@@ -277,6 +346,7 @@ static nb_status prepare(chat *s, nb_error *err) {
     s->options.on_text = take_text;
     s->options.on_token = take_token;
     s->options.user = s;
+    s->options.show_marks = true;
     if (!status) status = template_load(&s->template, err);
     if (!status && s->first_system) {
         status = text_check(s->first_system, strlen(s->first_system), "--system", err);
@@ -301,10 +371,13 @@ static int chat_main(const command *self, int argc, char **argv) {
         ANSWER_OPTS(s.answer),
         CONTEXT_OPTS(s.context_args),
         TEMPLATE_OPTS(s.template),
+        REPLY_OPTS(s.reply_args),
     };
     const char *words[2];
     int code = opts_parse(self, table, OPT_COUNT(table), argc, argv, words, 1, 1);
     if (code >= 0) return code;
+    if (s.reply_args.show && s.reply_args.hide)
+        return cli_usage(self->name, "--show-reasoning and --hide-reasoning exclude each other");
 
     nb_error err = {0};
     s.code = model_open(words[0], &s.model);
@@ -326,7 +399,7 @@ static int chat_main(const command *self, int argc, char **argv) {
     nb_model_free(s.model);
     sampling_free(&s.answer.sampling);
     template_free(&s.template);
-    buf_free(&s.reply);
+    reply_free(&s.reply);
     free(s.system);
     return s.code;
 }

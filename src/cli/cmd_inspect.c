@@ -20,7 +20,29 @@ static int64_t kv_bytes(const plan *p) {
     return sum * (int64_t)sizeof(float);
 }
 
-static void print_json(const nb_model_info *m, int64_t kv) {
+/* A sampling value, as text with the digits that it was written with. */
+typedef struct value {
+    const char *name;
+    char text[24];
+} value;
+enum { MAX_VALUES = 5 };
+
+/* What the model's maker recommends, without what is off; the temperature is always there. */
+static int sampling_values(const nb_model *model, value out[MAX_VALUES]) {
+    nb_sampling s;
+    nb_model_sampling(model, &s);
+    const char *names[MAX_VALUES] = {"temperature", "top_p", "min_p", "top_k", "repetition_penalty"};
+    const double values[MAX_VALUES] = {s.temperature, s.top_p, s.min_p, s.top_k, s.repetition_penalty};
+    int n = 0;
+    for (int i = 0; i < MAX_VALUES; i++) {
+        if (i > 0 && values[i] == 0) continue;
+        out[n].name = names[i];
+        snprintf(out[n++].text, sizeof out[0].text, "%.6g", values[i]);
+    }
+    return n;
+}
+
+static void print_json(const nb_model *model, const nb_model_info *m, int64_t kv) {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "path", m->path);
     cJSON_AddStringToObject(o, "model_type", m->model_type);
@@ -47,13 +69,19 @@ static void print_json(const nb_model_info *m, int64_t kv) {
     cJSON_AddBoolToObject(o, "tied_embeddings", m->tied_embeddings);
     cJSON_AddBoolToObject(o, "has_tokenizer", m->has_tokenizer);
     cJSON_AddBoolToObject(o, "has_chat_template", m->has_chat_template);
+    cJSON_AddBoolToObject(o, "has_reasoning", m->has_reasoning);
+    if (m->tool_format) cJSON_AddStringToObject(o, "tool_format", m->tool_format);
+    value values[MAX_VALUES];
+    int n = sampling_values(model, values);
+    cJSON *sampling = cJSON_AddObjectToObject(o, "sampling");
+    for (int i = 0; i < n; i++) cJSON_AddRawToObject(sampling, values[i].name, values[i].text);
     char *text = cJSON_Print(o);
     if (text) out_printf("%s\n", text);
     cJSON_free(text);
     cJSON_Delete(o);
 }
 
-static void print_info(const nb_model_info *m, int64_t kv) {
+static void print_info(const nb_model *model, const nb_model_info *m, int64_t kv) {
     out_printf("path            %s\n", m->path);
     out_printf("family          %s\n", m->model_type);
     bool small = m->n_parameters < 1000000;
@@ -71,8 +99,14 @@ static void print_info(const nb_model_info *m, int64_t kv) {
         out_printf("context         %lld tokens\n", (long long)m->context_length);
     else
         out_printf("context         not stated\n");
-    out_printf("text            %s, %s\n", m->has_tokenizer ? "tokenizer" : "no tokenizer",
-               m->has_chat_template ? "chat template" : "no chat template");
+    out_printf("text            %s, %s%s%s%s\n", m->has_tokenizer ? "tokenizer" : "no tokenizer",
+               m->has_chat_template ? "chat template" : "no chat template", m->has_reasoning ? ", reasoning" : "",
+               m->tool_format ? ", tool calls as " : "", m->tool_format ? m->tool_format : "");
+    value values[MAX_VALUES];
+    int n = sampling_values(model, values);
+    out_printf("sampling       ");
+    for (int i = 0; i < n; i++) out_printf("%s %s %s", i ? "," : "", values[i].name, values[i].text);
+    out_printf("%s\n", n == 1 && strcmp(values[0].text, "0") == 0 ? " (the most likely token)" : "");
     out_printf("KV cache        %.1f KB per token (half of it with --kv-type f16)\n", (double)kv / 1e3);
     double weight = (double)m->weight_bytes;
     out_printf("memory needed   %.0f MB", weight / MB);
@@ -133,9 +167,9 @@ static nb_status inspect_model(nb_model *model, const inspect_args *a, nb_error 
         if (status) return status;
     }
     if (a->json)
-        print_json(&info, kv_bytes(model->plan));
+        print_json(model, &info, kv_bytes(model->plan));
     else
-        print_info(&info, kv_bytes(model->plan));
+        print_info(model, &info, kv_bytes(model->plan));
     if (a->tensors) print_tensors(model);
     if (a->plan) print_plan(model->plan);
     if (a->kernels) print_kernels(context);

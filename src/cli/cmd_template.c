@@ -28,8 +28,8 @@ static int template_main(const command *self, int argc, char **argv) {
         nb_status status = objects_read(file, "messages", &messages, &err);
         if (!status) status = template_load(&t, &err);
         if (!status)
-            status = nb_template_render(model, messages.data, template_tools(&t), t.extra, !no_generation_prompt, &text,
-                                        &err);
+            status = nb_template_render(model, messages.data, template_tools(&t), template_variables(&t),
+                                        !no_generation_prompt, &text, &err);
         if (status) code = cli_error(&err);
     }
     if (code == CLI_OK) out_write(text, strlen(text)); /* and nothing after it */

@@ -21,10 +21,16 @@ void conversation_free(conversation *c) {
 nb_status conversation_add(conversation *c, const char *role, const char *content, nb_error *err) {
     cJSON *message = cJSON_CreateObject();
     if (message && cJSON_AddStringToObject(message, "role", role) &&
-        cJSON_AddStringToObject(message, "content", content) && cJSON_AddItemToArray(c->messages, message))
-        return NB_OK;
+        cJSON_AddStringToObject(message, "content", content))
+        return conversation_add_message(c, message, err);
     cJSON_Delete(message);
     return err_no_memory(err, "messages", strlen(content));
+}
+
+nb_status conversation_add_message(conversation *c, cJSON *message, nb_error *err) {
+    if (message && cJSON_AddItemToArray(c->messages, message)) return NB_OK;
+    cJSON_Delete(message);
+    return err_no_memory(err, "messages", 0);
 }
 
 void conversation_drop(conversation *c) {
@@ -35,15 +41,15 @@ void conversation_reset(conversation *c) {
     while (cJSON_GetArraySize(c->messages) > 0) conversation_drop(c);
 }
 
-nb_status conversation_prompt(const conversation *c, int32_t **ids, size_t *n, nb_error *err) {
-    char *json = cJSON_PrintUnformatted(c->messages), *text = NULL;
+nb_status conversation_prompt(const conversation *c, char **text, int32_t **ids, size_t *n, nb_error *err) {
+    char *json = cJSON_PrintUnformatted(c->messages);
+    *text = NULL;
     if (!json) return err_no_memory(err, "messages", 0);
     const template_args *t = c->template_args;
-    nb_status status = nb_template_render(c->model, json, template_tools(t), t->extra, true, &text, err);
+    nb_status status = nb_template_render(c->model, json, template_tools(t), template_variables(t), true, text, err);
     cJSON_free(json);
     /* Templates write BOS and the like themselves. */
-    if (!status) status = nb_tokenize(c->model, text, strlen(text), false, ids, n, err);
-    nb_free(text);
+    if (!status) status = nb_tokenize(c->model, *text, strlen(*text), false, ids, n, err);
     return status;
 }
 

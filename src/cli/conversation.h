@@ -27,8 +27,10 @@ void conversation_drop(conversation *c);
 /* Forgets all messages and tokens. */
 void conversation_reset(conversation *c);
 
-/* The tokens with which the model is asked for its next message; nb_free(*ids). */
-nb_status conversation_prompt(const conversation *c, int32_t **ids, size_t *n, nb_error *err);
+/* The same with a whole message, which the conversation takes over, also on failure; NULL is out of memory. */
+nb_status conversation_add_message(conversation *c, cJSON *message, nb_error *err);
+/* The text and the tokens with which the model is asked for its next message; nb_free both. */
+nb_status conversation_prompt(const conversation *c, char **text, int32_t **ids, size_t *n, nb_error *err);
 
 /* Makes the sequence continue with these tokens, of which only those are computed that it does not hold yet, and
  * generates. `options` gives callbacks and sampling; its on_text, on_token and user are called as usual. */
