@@ -24,7 +24,7 @@ static const char ARGUMENT[] = "<|tool_call_argument_begin|>";
 /* "functions.f:0" is the id; "f" is the name. */
 static bool kimi_name(nb_parser *p) {
     take_id(p, ARGUMENT);
-    if (p->id.failed || p->id.len == 0) return false;
+    if (p->id.failed || p->id.len == 0 || strlen(p->id.data) < p->id.len) return false;
     const char *name = p->id.data, prefix[] = "functions.";
     size_t n = p->id.len, digits = n;
     if (n > sizeof prefix - 1 && memcmp(name, prefix, sizeof prefix - 1) == 0) name += sizeof prefix - 1;

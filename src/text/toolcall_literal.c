@@ -170,8 +170,8 @@ static bool gemma_calls(reader *r) {
         tc_trim(&from, &n);
         buf_put(&name, from, n);
         r->function = strcmp(r->quote, "<escape>") == 0 ? &name : NULL;
-        bool ok =
-            n > 0 && n <= TC_MAX_NAME && take_text(r, "{") && gemma_object(r, 0, &args) && found_call(r, &name, &args);
+        bool ok = n > 0 && n <= TC_MAX_NAME && !memchr(from, 0, n) && take_text(r, "{") && gemma_object(r, 0, &args) &&
+                  found_call(r, &name, &args);
         buf_free(&name);
         buf_free(&args);
         if (!ok) return false;

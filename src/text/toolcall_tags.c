@@ -36,7 +36,7 @@ static void call_starts(nb_parser *p) {
     p->state = TAGS_NAME;
 }
 
-/* The value, without `tail` bytes at its end, is a name; "" when it is none. */
+/* The value, without `tail` bytes at its end, is a name; "" when it is none, or holds a NUL. */
 static void take_name(nb_parser *p, size_t tail, buf *out) {
     const char *text = p->value.data;
     size_t n = p->value.len - tail;
@@ -44,7 +44,7 @@ static void take_name(nb_parser *p, size_t tail, buf *out) {
     char q = n >= 2 && p->format->tags->quoted ? text[0] : 0;
     if ((q == '"' || q == '\'') && text[n - 1] == q) text++, n -= 2;
     tc_clear(p, out);
-    buf_put(out, text, n);
+    if (n && !memchr(text, 0, n)) buf_put(out, text, n);
 }
 
 static tc_result between(nb_parser *p, char c) {
