@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "base/num.h"
+#include "quant/quantize_fast.h"
 
 const float quant_fp4_values[16] = {0.0f,  0.5f,  1.0f,  1.5f,  2.0f,  3.0f,  4.0f,  6.0f,
                                     -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
@@ -193,11 +195,17 @@ static float power_of_2(int e, dtype type) {
 
 /* Mode mxfp4 or mxfp8: the scale is the smallest power of two that is at least max / 6 (or 448), its quotient rounded
  * to T, and is stored as its exponent + 127 modulo 256: below 2^-127 (bf16 and fp32 only) MLX's byte wraps around. */
-static uint8_t mx_scale(float largest, float top, dtype type, float *scale) {
+static float mx_scale(float largest, float top, dtype type, uint8_t *byte) {
     float s = rounded(largest / top, type);
     int e = s == 0 ? 0 : ceil_log2(s);
-    *scale = power_of_2(e, type);
-    return (uint8_t)(e + 127);
+    *byte = (uint8_t)(e + 127);
+    return power_of_2(e, type);
+}
+
+static float small_scale(const quant_format *f, dtype type, float largest, uint8_t *byte) {
+    if (f->mode != W_NVFP4) return mx_scale(largest, f->bits == 4 ? 6.0f : 448.0f, type, byte);
+    *byte = quant_to_fp8(rounded(largest / 6.0f, type));
+    return quant_from_fp8(*byte);
 }
 
 static void small_encode(const quant_format *f, dtype type, const void *w, int64_t n_groups, uint8_t *codes,
@@ -208,12 +216,7 @@ static void small_encode(const quant_format *f, dtype type, const void *w, int64
         uint8_t q[QUANT_MAX_GROUP];
         load_group(w, type, g * n, n, x);
         for (int j = 0; j < n; j++) largest = fabsf(x[j]) > largest ? fabsf(x[j]) : largest;
-        if (f->mode == W_NVFP4) {
-            scales[g] = quant_to_fp8(rounded(largest / 6.0f, type));
-            scale = quant_from_fp8(scales[g]);
-        } else {
-            scales[g] = mx_scale(largest, f->bits == 4 ? 6.0f : 448.0f, type, &scale);
-        }
+        scale = small_scale(f, type, largest, &scales[g]);
         for (int j = 0; j < n; j++) {
             float y = rounded(x[j] / scale, type);
             q[j] = f->bits == 4 ? to_fp4(y) : quant_to_fp8(y);
@@ -238,12 +241,57 @@ static void small_decode(const quant_format *f, const uint8_t *codes, const uint
 
 /* ---- All modes ------------------------------------------------------------------------------------------------- */
 
-void quant_encode(const quant_format *f, dtype type, const void *w, int64_t n_groups, void *codes, void *scales,
-                  void *biases) {
+void quant_encode_portable(const quant_format *f, dtype type, const void *w, int64_t n_groups, void *codes,
+                           void *scales, void *biases) {
     if (f->mode == W_AFFINE)
         affine_encode(f, type, w, n_groups, codes, scales, biases);
     else
         small_encode(f, type, w, n_groups, codes, scales);
+}
+
+#if defined(__x86_64__)
+static bool has_avx2(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");
+}
+
+static void affine_fast(const quant_format *f, dtype type, const uint8_t *w, int64_t n_groups, uint8_t *codes,
+                        void *scales, void *biases) {
+    enum { SOME = 256 };
+    const int64_t group_bytes = f->group_size * (int64_t)dtype_size(type);
+    for (int64_t g = 0; g < n_groups; g += SOME) {
+        float s[SOME], b[SOME];
+        int64_t n = min_i64(SOME, n_groups - g);
+        quant_affine_avx2(f, type, w + g * group_bytes, n, codes + g * quant_group_bytes(f), s, b);
+        for (int64_t i = 0; i < n; i++) {
+            store(scales, type, g + i, s[i]);
+            store(biases, type, g + i, b[i]);
+        }
+    }
+}
+
+static void small_fast(const quant_format *f, dtype type, const uint8_t *w, int64_t n_groups, uint8_t *codes,
+                       uint8_t *scales) {
+    const int64_t group_bytes = f->group_size * (int64_t)dtype_size(type);
+    for (int64_t g = 0; g < n_groups; g++) {
+        g += quant_small_avx2(f, type, w + g * group_bytes, n_groups - g, codes + g * quant_group_bytes(f), scales + g,
+                              small_scale);
+        if (g < n_groups) small_encode(f, type, w + g * group_bytes, 1, codes + g * quant_group_bytes(f), scales + g);
+    }
+}
+#endif
+
+void quant_encode(const quant_format *f, dtype type, const void *w, int64_t n_groups, void *codes, void *scales,
+                  void *biases) {
+#if defined(__x86_64__)
+    if (has_avx2()) {
+        if (f->mode == W_AFFINE)
+            affine_fast(f, type, w, n_groups, codes, scales, biases);
+        else
+            small_fast(f, type, w, n_groups, codes, scales);
+        return;
+    }
+#endif
+    quant_encode_portable(f, type, w, n_groups, codes, scales, biases);
 }
 
 void quant_decode(const quant_format *f, dtype scale_type, const void *codes, const void *scales, const void *biases,

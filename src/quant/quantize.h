@@ -38,6 +38,10 @@ static inline dtype quant_scale_type(const quant_format *f, dtype type) {
 void quant_encode(const quant_format *f, dtype type, const void *w, int64_t n_groups, void *codes, void *scales,
                   void *biases);
 
+/* The same without instructions that not every processor has; the definition. */
+void quant_encode_portable(const quant_format *f, dtype type, const void *w, int64_t n_groups, void *codes,
+                           void *scales, void *biases);
+
 /* The reverse, into elements of `out_type`. Affine: scales (and biases; NULL: zeros) of scale_type; MLX computes in
  * that type and then casts. Other modes: scales are bytes, and MLX computes in out_type (which is bf16 where nothing
  * else is said). */

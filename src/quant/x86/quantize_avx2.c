@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The quantizers with AVX2: the same operations in the same roundings as src/quant/quantize.c, eight at a time. Only
+ * the order in which a group's largest element is looked for differs, which nothing can tell. */
+#include <immintrin.h>
+
+#include "base/half.h"
+#include "quant/quantize_fast.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* ---- Elements -------------------------------------------------------------------------------------------------- */
+
+INLINE __m256 load8(const void *w, dtype type, int64_t i) {
+    if (type == DT_F32) return _mm256_loadu_ps((const float *)w + i);
+    __m128i h = _mm_loadu_si128((const __m128i *)(const void *)((const uint16_t *)w + i));
+    if (type == DT_F16) return _mm256_cvtph_ps(h);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+}
+
+/* Rounded to `type`; bf16 as f32_to_bf16 does it. */
+INLINE __m256 rounded8(__m256 x, dtype type) {
+    if (type == DT_F32) return x;
+    if (type == DT_F16) return _mm256_cvtph_ps(_mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+    __m256i u = _mm256_castps_si256(x), odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+    __m256i r = _mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    r = _mm256_and_si256(r, _mm256_set1_epi32((int)0xffff0000));
+    return _mm256_blendv_ps(_mm256_castsi256_ps(r), x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+}
+
+INLINE float largest_of(__m256 x) {
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+
+INLINE __m256 absolute(__m256 x) {
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
+}
+
+/* The bytes of eight 32-bit numbers below 256, first one lowest. */
+INLINE uint64_t bytes_of(__m256i x) {
+    const __m256i pick = _mm256_set1_epi32(0x0c080400);
+    __m256i b = _mm256_shuffle_epi8(x, pick);
+    uint64_t low = (uint32_t)_mm256_extract_epi32(b, 0), high = (uint32_t)_mm256_extract_epi32(b, 4);
+    return low | high << 32;
+}
+
+/* Eight codes as a little-endian bit stream: `mask` has the code's bits in every byte. */
+INLINE uint8_t *put_codes(uint8_t *to, uint64_t bytes, int bits, uint64_t mask) {
+    uint64_t word = bits == 8 ? bytes : _pext_u64(bytes, mask);
+    if (bits == 8 || bits == 4 || bits == 2) {
+        memcpy(to, &word, bits == 8 ? 8 : bits == 4 ? 4 : 2);
+    } else {
+        memcpy(to, &word, 2);
+        for (int b = 2; b < bits; b++) to[b] = (uint8_t)(word >> 8 * b);
+    }
+    return to + bits;
+}
+
+INLINE uint64_t code_mask(int bits) {
+    return (uint64_t)((1u << bits) - 1) * 0x0101010101010101u;
+}
+
+/* ---- Affine ---------------------------------------------------------------------------------------------------- */
+
+INLINE void affine_group(const void *w, dtype type, int64_t first, int n, int bits, uint8_t *codes, float *scale,
+                         float *bias) {
+    const float steps = (float)((1 << bits) - 1), smallest = 1e-7f;
+    __m256 low8 = _mm256_set1_ps(__builtin_inff()), high8 = _mm256_set1_ps(-__builtin_inff());
+    for (int j = 0; j < n; j += 8) { /* a NaN as the first operand leaves the second */
+        __m256 x = load8(w, type, first + j);
+        low8 = _mm256_min_ps(x, low8);
+        high8 = _mm256_max_ps(x, high8);
+    }
+    const float high = largest_of(high8), low = -largest_of(_mm256_xor_ps(low8, _mm256_set1_ps(-0.0f)));
+    const bool from_low = __builtin_fabsf(low) > __builtin_fabsf(high);
+    float s = (high - low) / steps;
+    s = s < smallest ? smallest : s;
+    s = from_low ? s : -s;
+    float edge = from_low ? low : high, zero_at = __builtin_rintf(edge / s), b = 0;
+    if (zero_at != 0) {
+        s = edge / zero_at;
+        b = edge;
+    }
+    *scale = s;
+    *bias = b;
+    const __m256 s8 = _mm256_set1_ps(s), b8 = _mm256_set1_ps(b), top = _mm256_set1_ps(steps);
+    const uint64_t mask = code_mask(bits);
+    for (int j = 0; j < n; j += 8) {
+        __m256 c = _mm256_div_ps(_mm256_sub_ps(load8(w, type, first + j), b8), s8);
+        c = _mm256_round_ps(c, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        c = _mm256_min_ps(_mm256_max_ps(c, _mm256_setzero_ps()), top); /* a NaN becomes 0 */
+        codes = put_codes(codes, bytes_of(_mm256_cvttps_epi32(c)), bits, mask);
+    }
+}
+
+INLINE void affine_typed(const quant_format *f, dtype type, int bits, const void *w, int64_t n_groups, uint8_t *codes,
+                         float *scales, float *biases) {
+    for (int64_t g = 0; g < n_groups; g++, codes += quant_group_bytes(f))
+        affine_group(w, type, g * f->group_size, f->group_size, bits, codes, &scales[g], &biases[g]);
+}
+
+INLINE void affine_bits(const quant_format *f, dtype type, const void *w, int64_t n_groups, uint8_t *codes,
+                        float *scales, float *biases) {
+    switch (f->bits) {
+    case 2:
+        affine_typed(f, type, 2, w, n_groups, codes, scales, biases);
+        break;
+    case 4:
+        affine_typed(f, type, 4, w, n_groups, codes, scales, biases);
+        break;
+    case 8:
+        affine_typed(f, type, 8, w, n_groups, codes, scales, biases);
+        break;
+    default:
+        affine_typed(f, type, f->bits, w, n_groups, codes, scales, biases);
+    }
+}
+
+void quant_affine_avx2(const quant_format *f, dtype type, const void *w, int64_t n_groups, uint8_t *codes,
+                       float *scales, float *biases) {
+    if (type == DT_F32)
+        affine_bits(f, DT_F32, w, n_groups, codes, scales, biases);
+    else if (type == DT_F16)
+        affine_bits(f, DT_F16, w, n_groups, codes, scales, biases);
+    else
+        affine_bits(f, DT_BF16, w, n_groups, codes, scales, biases);
+}
+
+/* ---- Small floats ---------------------------------------------------------------------------------------------- */
+
+/* 1 in every lane where a > limit. */
+INLINE __m256i above(__m256 a, float limit) {
+    return _mm256_srli_epi32(_mm256_castps_si256(_mm256_cmp_ps(a, _mm256_set1_ps(limit), _CMP_GT_OQ)), 31);
+}
+
+INLINE __m256i fp4_codes(__m256 x) {
+    __m256 a = absolute(x);
+    __m256i i = _mm256_add_epi32(_mm256_add_epi32(above(a, 0.25f), above(a, 0.75f)),
+                                 _mm256_add_epi32(above(a, 1.25f), above(a, 1.75f)));
+    i = _mm256_add_epi32(_mm256_add_epi32(i, above(a, 2.5f)), _mm256_add_epi32(above(a, 3.5f), above(a, 5.0f)));
+    __m256i sign = _mm256_and_si256(_mm256_srli_epi32(_mm256_castps_si256(x), 28), _mm256_set1_epi32(8));
+    return _mm256_or_si256(i, _mm256_andnot_si256(_mm256_cmpeq_epi32(i, _mm256_setzero_si256()), sign));
+}
+
+INLINE __m256i fp8_codes(__m256 x) {
+    const __m256i u = _mm256_castps_si256(x), a = _mm256_and_si256(u, _mm256_set1_epi32(0x7fffffff));
+    const __m256i sign = _mm256_and_si256(_mm256_srli_epi32(u, 24), _mm256_set1_epi32(0x80));
+    const __m256 small_base = _mm256_set1_ps(0x1p14f);
+    __m256i small = _mm256_sub_epi32(_mm256_castps_si256(_mm256_add_ps(_mm256_castsi256_ps(a), small_base)),
+                                     _mm256_castps_si256(small_base));
+    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(a, 20), _mm256_set1_epi32(1));
+    __m256i large = _mm256_add_epi32(_mm256_add_epi32(a, odd), _mm256_set1_epi32((int)(0x7ffffu - (120u << 23))));
+    large = _mm256_srli_epi32(large, 20);
+    __m256i is_large = _mm256_cmpgt_epi32(a, _mm256_set1_epi32((int)(121u << 23) - 1)); /* 2^-6 and above */
+    __m256i is_top = _mm256_cmpgt_epi32(a, _mm256_set1_epi32((int)(543u << 21) - 1));   /* 448 and above */
+    __m256i code = _mm256_blendv_epi8(small, large, is_large);
+    code = _mm256_blendv_epi8(code, _mm256_set1_epi32(0x7e), is_top);
+    return _mm256_or_si256(code, sign);
+}
+
+INLINE bool small_group(const quant_format *f, dtype type, const void *w, int64_t first, uint8_t *codes,
+                        float (*scale_of)(const quant_format *, dtype, float, uint8_t *), uint8_t *scale) {
+    const int n = f->group_size, bits = f->bits;
+    __m256 largest = _mm256_setzero_ps();
+    for (int j = 0; j < n; j += 8) largest = _mm256_max_ps(absolute(load8(w, type, first + j)), largest);
+    const __m256 s = _mm256_set1_ps(scale_of(f, type, largest_of(largest), scale));
+    __m256 wild = _mm256_setzero_ps();
+    for (int j = 0; j < n; j += 8) {
+        __m256 y = rounded8(_mm256_div_ps(load8(w, type, first + j), s), type);
+        wild = _mm256_or_ps(wild, _mm256_cmp_ps(absolute(y), _mm256_set1_ps(0x1p24f), _CMP_NLT_UQ));
+        __m256i q = bits == 4 ? fp4_codes(y) : fp8_codes(y);
+        codes = put_codes(codes, bytes_of(q), bits == 4 ? 4 : 8, code_mask(4));
+    }
+    return bits == 8 || _mm256_movemask_ps(wild) == 0;
+}
+
+int64_t quant_small_avx2(const quant_format *f, dtype type, const void *w, int64_t n_groups, uint8_t *codes,
+                         uint8_t *scales, float (*scale_of)(const quant_format *, dtype, float, uint8_t *)) {
+    for (int64_t g = 0; g < n_groups; g++, codes += quant_group_bytes(f)) {
+        const int64_t first = g * f->group_size;
+        bool done = type == DT_F32   ? small_group(f, DT_F32, w, first, codes, scale_of, &scales[g])
+                    : type == DT_F16 ? small_group(f, DT_F16, w, first, codes, scale_of, &scales[g])
+                                     : small_group(f, DT_BF16, w, first, codes, scale_of, &scales[g]);
+        if (!done) return g;
+    }
+    return n_groups;
+}
