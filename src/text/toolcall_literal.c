@@ -172,6 +172,7 @@ static bool gemma_calls(reader *r) {
         r->function = strcmp(r->quote, "<escape>") == 0 ? &name : NULL;
         bool ok = n > 0 && n <= TC_MAX_NAME && !memchr(from, 0, n) && take_text(r, "{") && gemma_object(r, 0, &args) &&
                   found_call(r, &name, &args);
+        r->p->failed |= name.failed || args.failed;
         buf_free(&name);
         buf_free(&args);
         if (!ok) return false;
@@ -429,6 +430,7 @@ static bool pythonic_calls(reader *r) {
     while (!take_sign(r, "]")) {
         buf name = {0}, args = {0};
         bool ok = comma && python_call(r, &name, &args) && found_call(r, &name, &args);
+        r->p->failed |= name.failed || args.failed;
         buf_free(&name);
         buf_free(&args);
         if (!ok) return false;
