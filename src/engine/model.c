@@ -59,7 +59,7 @@ static bool has_mark(const nb_model *m, const char *mark) {
 /* By name, else by the template, else (LFM2.5's templates name no marks) by the vocabulary; mlx-lm's order. */
 static const tc_format *find_tool_format(const nb_model *m) {
     const char *name = chat_template_tool_parser(m->chat);
-    const tc_format *f = name ? tc_format_named(name) : tc_format_of_template(chat_template_source(m->chat));
+    const tc_format *f = name ? tc_format_named(name) : tc_format_of_template(chat_template_tool_source(m->chat));
     if (name && !f)
         log_msg(NB_LOG_WARN, "%s: tool_parser_type \"%s\" is not known; tool calls are not read", m->dir, name);
     if (!name && !f && m->tokenizer && tok_id(m->tokenizer, "<|tool_call_start|>") >= 0 &&

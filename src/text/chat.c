@@ -12,7 +12,8 @@
 
 struct chat_template {
     jinja *main, *tool_use; /* tool_use may be NULL; main may be when there is a tool_use */
-    char *source;           /* of main, or of tool_use without it */
+    char *source;           /* of main, or NULL */
+    char *tool_source;      /* of tool_use, or NULL */
     cJSON *tokens;          /* bos_token, ... as strings */
     char *tool_parser;      /* NULL: not stated */
 };
@@ -36,12 +37,12 @@ static nb_status add(chat_template *t, bool tool_use, const char *source, size_t
     jinja **to = tool_use ? &t->tool_use : &t->main;
     if (*to) return NB_OK;
     nb_status status = jinja_compile(source, n, name, to, err);
-    if (status || (tool_use && t->source)) return status;
-    free(t->source);
-    t->source = malloc(n + 1);
-    if (!t->source) return err_no_memory(err, name, n);
-    memcpy(t->source, source, n);
-    t->source[n] = 0;
+    if (status) return status;
+    char **kept = tool_use ? &t->tool_source : &t->source;
+    *kept = malloc(n + 1);
+    if (!*kept) return err_no_memory(err, name, n);
+    memcpy(*kept, source, n);
+    (*kept)[n] = 0;
     return NB_OK;
 }
 
@@ -130,13 +131,18 @@ void chat_template_free(chat_template *t) {
     jinja_free(t->main);
     jinja_free(t->tool_use);
     free(t->source);
+    free(t->tool_source);
     free(t->tool_parser);
     cJSON_Delete(t->tokens);
     free(t);
 }
 
 const char *chat_template_source(const chat_template *t) {
-    return t->source;
+    return t->source ? t->source : t->tool_source;
+}
+
+const char *chat_template_tool_source(const chat_template *t) {
+    return t->tool_source ? t->tool_source : t->source;
 }
 
 const char *chat_template_tool_parser(const chat_template *t) {

@@ -23,6 +23,9 @@ void chat_template_free(chat_template *t);
 /* The template's source (of "default" where there are several); lives as long as t. */
 const char *chat_template_source(const chat_template *t);
 
+/* The source of the template that is used with tools. */
+const char *chat_template_tool_source(const chat_template *t);
+
 /* tokenizer_config.json's "tool_parser_type"; NULL when it has none. Lives as long as t. */
 const char *chat_template_tool_parser(const chat_template *t);
 

@@ -155,6 +155,13 @@ static void named_templates(void **state) {
     renders(t, "[]", "T0");
     renders(t, "[{}]", "T1");
     assert_string_equal(chat_template_source(t), "D");
+    assert_string_equal(chat_template_tool_source(t), "T{{ tools|length }}");
+    assert_null(chat_template_tool_parser(t));
+    chat_template_free(t);
+    put_file("tokenizer_config.json", "{\"chat_template\": \"D\", \"tool_parser_type\": \"json_tools\"}");
+    t = load();
+    assert_string_equal(chat_template_tool_source(t), "D");
+    assert_string_equal(chat_template_tool_parser(t), "json_tools");
     chat_template_free(t);
 }
 
