@@ -33,6 +33,7 @@ static int build(const family_input *in) {
                              .context_length = 131072,
                              .tied = !plan_has(in->builder, true, "lm_head.weight")};
     if (!decoder_read(in, &d) || !delta_net_read(in, &p.delta, &d) || !moe_read(in, false, &p.moe)) return PLAN_NONE;
+    d.gated = config_bool(in, "attn_output_gate", true);
     d.rope_dims = config_rotary_dims(in, in->dims->head_dim, 0.25);
     d.qkv_bias = d.o_bias = config_bool(in, "attention_bias", false);
     return plan_ok(in->builder) ? decoder_emit(in, &d) : PLAN_NONE;
