@@ -21,8 +21,7 @@ static int linear(const family_input *in, const decoder *d, int layer, int x) {
 static int build(const family_input *in) {
     parts p = {.delta = {.n_keys = 16, .n_values = 64, .key_dim = 192, .value_dim = 128, .kernel = 4},
                .moe = {.has_shared = true, .normalize = true}};
-    decoder d = {
-        .eps = 1e-6f, .rope_theta = 100000, .qk_norm = true, .gated = true, .mlp = mlp, .linear = linear, .user = &p};
+    decoder d = {.eps = 1e-6f, .rope_theta = 100000, .qk_norm = true, .mlp = mlp, .linear = linear, .user = &p};
     /* Some configs say whether the head is tied only outside of text_config: then the files do. */
     *in->dims = (model_dims){.hidden_size = 4096,
                              .intermediate_size = 14336,
