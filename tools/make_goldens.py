@@ -126,7 +126,8 @@ def write_model(directory, tensors, config, shards):
         part = {name: tensors[name] for name in names[s * len(names) // shards:(s + 1) * len(names) // shards]}
         mx.save_safetensors(str(directory / file), part, metadata={"format": "mlx"})
         index["weight_map"].update({name: file for name in sorted(part)})
-    (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=4))
+    if shards > 1:
+        (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=4))
     save_config(copy.deepcopy(config), directory / "config.json")
 
 

@@ -234,16 +234,16 @@ SPECS = {
                     **experts(4, 2, 16, 24, norm_topk_prob=True, decoder_sparse_step=1, mlp_only_layers=[])),
         dtype="bfloat16", tokens=16, layout=hugging_face),
     "qwen3_5-f16": dict(
-        config=nested(base("qwen3_5", 40, 4, 3, 1, 16, 191, intermediate_size=56, full_attention_interval=4,
+        config=nested(base("qwen3_5", 40, 4, 3, 1, 16, 97, intermediate_size=56, full_attention_interval=4,
                            layer_types=["linear_attention"] * 3 + ["full_attention"], **delta(3, 8, 3, 16, 4),
                            **rope(100000.0, 0.25))),
-        dtype="float16", tokens=24),
+        dtype="float16", tokens=75),
     "qwen3_5-q4-g64-bf16": dict(
         config=nested(base("qwen3_5", 64, 2, 9, 3, 64, 1003, intermediate_size=128, full_attention_interval=2,
                            tie_word_embeddings=True, attention_bias=True, **delta(2, 32, 6, 32, 4), **rope())),
         dtype="bfloat16", quant=(4, 64), tokens=12),
     "qwen3_5-mxfp8-bf16": dict(
-        config=nested(base("qwen3_5", 160, 2, 5, 1, 32, 197, intermediate_size=96, full_attention_interval=2,
+        config=nested(base("qwen3_5", 160, 2, 5, 1, 32, 103, intermediate_size=32, full_attention_interval=2,
                            **delta(1, 16, 3, 32, 2), **rope(partial=0.5))),
         dtype="bfloat16", norm_dtype="float32", quant=(8, 32, "mxfp8"), tokens=16),
     "qwen3_5-hf": dict(
@@ -256,8 +256,8 @@ SPECS = {
         dtype="float32", tokens=20),
     "qwen3_5_moe-q4-g64-bf16": dict(
         config=nested(base("qwen3_5_moe", 64, 4, 2, 1, 64, 211, full_attention_interval=4,
-                           **delta(2, 16, 4, 32, 4), **experts(6, 3, 64, 64), **rope())),
-        dtype="bfloat16", quant=(4, 64), tokens=24,
+                           **delta(2, 16, 2, 32, 4), **experts(6, 3, 64, 64), **rope())),
+        dtype="bfloat16", quant=(4, 64), tokens=24, seed=2,
         overrides={f"language_model.model.layers.{i}.mlp.{g}": GATE8 for i in range(4)
                    for g in ("gate", "shared_expert_gate")}),
     "qwen3_5_moe-q3-g32-f16": dict(
