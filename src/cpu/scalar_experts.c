@@ -20,6 +20,15 @@ static void choose(const float *x, int64_t n_experts, int64_t n, float *chosen) 
     }
 }
 
+/* The sum of exp(x - largest) in 8 chains. */
+static float sum_exp(const float *x, int64_t n, float largest) {
+    float sums[8] = {0};
+    for (int64_t e = 0; e < n; e++) sums[e % 8] += expf(x[e] - largest);
+    for (int width = 4; width > 0; width /= 2)
+        for (int l = 0; l < width; l++) sums[l] += sums[l + width];
+    return sums[0];
+}
+
 static void route_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
     (void)row, (void)scratch;
     for (int64_t t = begin; t < min_i64(end, c->x.rows); t++) {
@@ -31,10 +40,7 @@ static void route_run(const krow *row, const kcall *c, int64_t begin, int64_t en
             weights[s] = expf(x[(int64_t)chosen[s]] - largest);
             sum += weights[s];
         }
-        if (!c->normalize) {
-            sum = 0;
-            for (int64_t e = 0; e < c->x.cols; e++) sum += expf(x[e] - largest);
-        }
+        if (!c->normalize) sum = sum_exp(x, c->x.cols, largest);
         for (int64_t s = 0; s < c->n_chosen; s++) {
             weights[s] /= sum;
             if (c->weight.data) weights[s] *= float_at_f32(c->weight.data, c->weight.type, (int64_t)chosen[s]);

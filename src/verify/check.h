@@ -30,13 +30,22 @@ typedef struct check_spec {
     check_pattern pattern;
     uint64_t seed;
     int64_t rows, cols; /* of y; KV_STORE: of x */
-    int64_t k;          /* MATMUL: inputs */
-    int64_t parts;      /* RMSNORM, ROPE: heads; ATTENTION: query heads */
+    int64_t k;          /* MATMUL, MATMUL_EXPERTS: inputs; CONV1D: kernel */
+    int64_t parts;      /* RMSNORM, ROPE: heads; ATTENTION: query heads; DELTA: value heads */
     int64_t rotated;    /* ROPE */
     bool interleaved;   /* ROPE */
     bool in_place;      /* y is x; MATMUL: the residual */
     bool strided;       /* rows stand apart */
-    bool bias, residual;
+    bool bias;          /* MATMUL, MATMUL_EXPERTS; also ATTENTION's sinks and ROUTE's weights */
+    bool residual;
+    bool offset;     /* RMSNORM: 1 */
+    kact act;        /* ACT_MUL, CONV1D */
+    bool one_factor; /* ACT_MUL: x has one column */
+    int64_t n_experts, n_chosen;
+    bool normalize;          /* ROUTE */
+    bool own_x;              /* MATMUL_EXPERTS: x has a part for each chosen expert */
+    bool same_experts;       /* all tokens have chosen the same ones */
+    int64_t n_keys, key_dim; /* DELTA */
     dtype x_type, y_type;
     int64_t group; /* of the form of x or y */
     wmode mode;
@@ -45,7 +54,7 @@ typedef struct check_spec {
     bool no_biases; /* of an affine weight */
     dtype kv_type;
     int64_t kv_heads, head_dim, page_size, window;
-    int64_t n_seqs, start; /* sequences in the call; the position of the first one's first token */
+    int64_t n_seqs, start; /* sequences in the call; KV: the position of the first one's first token */
 } check_spec;
 
 /* One line that names everything about a spec. */

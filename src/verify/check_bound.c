@@ -20,15 +20,22 @@ static double sum_depth(int64_t n) {
     return (double)n / 8 + 8;
 }
 
+/* exp, + 1, division, product, and one to spare for a reciprocal; where the sigmoid's argument is computed, up to four
+ * more on the way to it. */
+static double act_depth(kact act) {
+    return act == ACT_NONE ? 1 : act == ACT_GELU || act == ACT_SWIGLU_OAI ? 12 : 8;
+}
+
 /* Exponentials are within 2 ulp = 4 u; a division or a product adds one rounding. */
 static double depth_of(const kcall *c) {
     switch (c->op) {
     case KOP_EMBED:
         return 3; /* scale * code, + bias, * embedding scale */
     case KOP_RMSNORM:
-        /* The root halves the sum's error; mean, + eps, root, 1 / root, twice a product. */
-        return (sum_depth(c->x.cols / c->n_parts) + 3) / 2 + 4;
+        /* The root halves the sum's error; mean, + eps, root, 1 / root, twice a product, the weight's offset. */
+        return (sum_depth(c->x.cols / c->n_parts) + 3) / 2 + 5;
     case KOP_MATMUL:
+    case KOP_MATMUL_EXPERTS:
         /* Dequantizing 2, the product 1, + bias, + residual; in the activation form the integer sum's conversion in
          * two parts, scale * scale, the group's sum: 8 in all at most. */
         return sum_depth(c->w->k) + 8;
@@ -45,14 +52,30 @@ static double depth_of(const kcall *c) {
         return sum_depth(c->keys.head_dim) + 2 + 4 + 2 * (double)keys + 2;
     }
     case KOP_ACT_MUL:
-        return 4 + 4; /* exp, + 1, division, product, and one to spare for a reciprocal */
+        return act_depth(c->act);
+    case KOP_SOFTCAP:
+        return 8; /* x / scale by a reciprocal, tanh as good as exp, a division, * scale */
+    case KOP_ROUTE:
+        /* Differences, exp, their sum, division, the expert's own weight. */
+        return sum_depth(c->normalize ? c->n_chosen : c->x.cols) + 8;
+    case KOP_SUM_EXPERTS:
+        return (double)c->n_chosen; /* a product, then sums */
+    case KOP_CONV1D:
+        return (double)c->w->k + act_depth(c->act);
+    case KOP_DELTA_GATES:
+        /* The decay's exponent: a sum; softplus an exp, a log and a sum; exp(A_log) and its product. Its exp. */
+        return 1 + 4 + 4 + 1 + 4 + 1 + 4;
+    case KOP_DELTA:
+        /* One stage of src/ref/delta.c is at most a normalized key (half a sum of squares, + eps, root, division), a
+         * dot product with it, a difference, * beta, and a product and a sum that write the row. */
+        return 1.5 * sum_depth(c->key_dim) + 8;
     default:
-        return 0; /* ADD is rounded once; copies and conversions have one right result */
+        return 0; /* ADD and SCALE are rounded once; copies and conversions have one right result */
     }
 }
 
 double check_bound(const kcall *c, double y, double mag) {
-    if (c->op == KOP_KV_STORE || c->op == KOP_SELECT_ROWS) return 0;
+    if (c->op == KOP_KV_STORE || c->op == KOP_SELECT_ROWS || c->op == KOP_SELECT_COLS) return 0;
     if (c->op == KOP_QUANTIZE) return 0; /* the form's own half step is all */
     double depth = depth_of(c);
     return unit * fabs(y) + unit * depth * mag + (depth + 1) * (double)FLT_MIN;

@@ -168,6 +168,49 @@ static int32_t *integers(check *c, int64_t n, int64_t below) {
     return data;
 }
 
+/* n matrices of one shape: their data follow one another, as in a file. */
+static bool expert_weights(check *c, int64_t n_experts, int64_t n, int64_t k) {
+    kweight all = c->w = weight_shape(&c->spec, n, k);
+    if (!weight_data(c, &all, n_experts * n)) return false;
+    int64_t n_scales = all.mode == W_PLAIN ? 0 : n * (k / all.group_size);
+    size_t code_bytes = all.mode == W_PLAIN ? (size_t)(n * k) * dtype_size(all.type) : (size_t)(n * k * all.bits / 8);
+    size_t scale_bytes = (size_t)n_scales * dtype_size(all.type);
+    for (int64_t e = 0; e < n_experts; e++) {
+        kweight *w = &c->experts[e];
+        *w = c->w;
+        w->codes = (const uint8_t *)all.codes + (size_t)e * code_bytes;
+        if (all.scales) w->scales = (const uint8_t *)all.scales + (size_t)e * scale_bytes;
+        if (all.biases) w->biases = (const uint8_t *)all.biases + (size_t)e * scale_bytes;
+    }
+    c->w.n_experts = n_experts;
+    c->w.experts = c->experts;
+    c->call.w = &c->w;
+    return true;
+}
+
+kweight *check_matrices(check *c, int64_t *n) {
+    *n = c->w.experts ? c->w.n_experts : 1;
+    return c->w.experts ? c->experts : &c->w;
+}
+
+/* z as ROUTE makes it: numbers that differ from one another within a token, then weights. What the operation has no use
+ * for is NaN. */
+static bool routing(check *c) {
+    const check_spec *s = &c->spec;
+    bool numbers_only = s->op == KOP_MATMUL_EXPERTS;
+    if (!matrix(c, SLOT_Z, &c->call.z, s->rows, 2 * s->n_chosen, CHECK_NORMAL)) return false;
+    for (int64_t t = 0; t < s->rows; t++) {
+        float *z = (float *)c->call.z.data + t * c->call.z.stride;
+        int64_t first = s->same_experts ? (int64_t)(s->seed % (uint64_t)s->n_experts) : check_below(c, s->n_experts);
+        int64_t step = s->same_experts || check_below(c, 2) ? 1 : s->n_experts - 1;
+        for (int64_t i = 0; i < s->n_chosen; i++) {
+            if (numbers_only) z[i] = (float)((first + i * step) % s->n_experts);
+            z[numbers_only ? s->n_chosen + i : i] = NAN;
+        }
+    }
+    return true;
+}
+
 /* ---- Sequences and pages ------------------------------------------------------------------------------------- */
 
 typedef struct sequence {
@@ -185,23 +228,24 @@ static sequence sequence_at(check *c, int64_t i) {
     return q;
 }
 
-/* Page numbers in random order; the last one is nobody's. */
-static int32_t *shuffled_pages(check *c, int64_t n) {
-    int32_t *pages = malloc((size_t)n * sizeof *pages);
-    for (int64_t i = 0; pages && i < n; i++) {
+/* 0 to n - 1 in random order. */
+static int32_t *shuffled(check *c, int64_t n) {
+    int32_t *order = malloc((size_t)n * sizeof *order);
+    for (int64_t i = 0; order && i < n; i++) {
         int64_t j = check_below(c, i + 1);
-        pages[i] = pages[j];
-        pages[j] = (int32_t)i;
+        order[i] = order[j];
+        order[j] = (int32_t)i;
     }
-    return pages;
+    return order;
 }
 
-/* Positions, tables and the pages' shape. Table entries that no token may look at name a page of NaN. */
+/* Positions, tables and the pages' shape; the last page in the order is nobody's. Table entries that no token may look
+ * at name a page of NaN. */
 static bool sequences(check *c) {
     const check_spec *s = &c->spec;
     int64_t n_entries = 0, at = 0, token = 0;
     for (int64_t i = 0; i < s->n_seqs; i++) n_entries += sequence_at(c, i).n_entries;
-    int32_t *order = shuffled_pages(c, n_entries + 1);
+    int32_t *order = shuffled(c, n_entries + 1);
     int32_t *entries = guard_input(&c->slots[SLOT_TABLES], (size_t)n_entries * sizeof *entries);
     const int32_t **starts = guard_input(&c->slots[SLOT_TABLE_STARTS], (size_t)s->rows * sizeof *starts);
     int32_t *positions = guard_input(&c->slots[SLOT_INTS], (size_t)s->rows * sizeof *positions);
@@ -256,18 +300,102 @@ static bool fill_pages(check *c, int slot, kpages *p, check_pattern pattern) {
     return true;
 }
 
+/* ---- States --------------------------------------------------------------------------------------------------- */
+
+/* A state for each sequence and two that are nobody's, in random order. */
+static bool states(check *c, int64_t size) {
+    const check_spec *s = &c->spec;
+    int32_t *slots = integers(c, s->rows, 1), *order = shuffled(c, s->n_seqs + 2);
+    c->call.states = (kstates){.n_slots = s->n_seqs + 2, .size = size};
+    c->call.states.data = numbers(c, SLOT_STATES, DT_F32, c->call.states.n_slots * size, s->pattern, 1.0f);
+    c->call.slots = slots;
+    if (slots && order) {
+        int64_t place = 0;
+        for (int64_t t = 0; t < s->rows; t++) {
+            int64_t left = s->n_seqs - 1 - place; /* sequences, of which each needs a token */
+            if (t > 0 && left > 0 && (s->rows - t == left || check_below(c, s->rows - t) < left)) place++;
+            slots[t] = order[place];
+        }
+    }
+    free(order);
+    return c->call.states.data && slots;
+}
+
 /* ---- Operations ---------------------------------------------------------------------------------------------- */
+
+/* A vector of n numbers about 1 in a type that turns with the seed. */
+static bool vector(check *c, int slot, kvec *v, int64_t n) {
+    static const dtype types[] = {DT_F32, DT_F16, DT_BF16};
+    v->type = types[c->spec.seed % 3];
+    v->data = numbers(c, slot, v->type, n, CHECK_NORMAL, 1.0f);
+    return v->data != NULL;
+}
 
 static bool load_matmul(check *c) {
     const check_spec *s = &c->spec;
     kcall *call = &c->call;
     if (!matrix(c, SLOT_X, &call->x, s->rows, s->k, s->pattern) || !weight(c, s->cols, s->k)) return false;
     if (s->x_type != DT_F32 && !encode_x(c)) return false;
-    static const dtype bias_types[] = {DT_F32, DT_F16, DT_BF16};
-    dtype bias_type = bias_types[s->seed % 3];
-    if (s->bias) call->weight = (kvec){numbers(c, SLOT_WEIGHT, bias_type, s->cols, CHECK_NORMAL, 1.0f), bias_type};
-    if (s->bias && !call->weight.data) return false;
+    if (s->bias && !vector(c, SLOT_WEIGHT, &call->weight, s->cols)) return false;
     return !s->residual || matrix(c, SLOT_RESIDUAL, &call->residual, s->rows, s->cols, CHECK_NORMAL);
+}
+
+static bool load_experts(check *c) {
+    const check_spec *s = &c->spec;
+    int64_t n = s->cols / s->n_chosen;
+    c->call.n_chosen = s->n_chosen;
+    return matrix(c, SLOT_X, &c->call.x, s->rows, s->own_x ? s->n_chosen * s->k : s->k, s->pattern) &&
+           expert_weights(c, s->n_experts, n, s->k) && routing(c) && (s->x_type == DT_F32 || encode_x(c)) &&
+           (!s->bias || vector(c, SLOT_WEIGHT, &c->call.weight, s->n_experts * n));
+}
+
+/* Logits with many equal ones among them every third time. */
+static bool load_route(check *c) {
+    const check_spec *s = &c->spec;
+    c->call.n_chosen = s->n_chosen;
+    c->call.normalize = s->normalize;
+    if (!matrix(c, SLOT_X, &c->call.x, s->rows, s->n_experts, s->pattern)) return false;
+    for (int64_t i = 0; s->seed % 3 == 0 && i < s->rows * s->n_experts; i++) {
+        float *x = (float *)c->call.x.data + i / s->n_experts * c->call.x.stride + i % s->n_experts;
+        *x = rintf(*x);
+    }
+    return !s->bias || vector(c, SLOT_WEIGHT, &c->call.weight, s->n_experts);
+}
+
+static bool load_conv1d(check *c) {
+    const check_spec *s = &c->spec;
+    c->call.act = s->act;
+    return matrix(c, SLOT_X, &c->call.x, s->rows, s->cols, s->pattern) && weight(c, s->cols, s->k) &&
+           states(c, (s->k - 1) * s->cols);
+}
+
+static bool load_delta_gates(check *c) {
+    const check_spec *s = &c->spec;
+    int64_t heads = s->cols / 2;
+    return matrix(c, SLOT_X, &c->call.x, s->rows, heads, s->pattern) &&
+           matrix(c, SLOT_Z, &c->call.z, s->rows, heads, s->seed % 3 ? CHECK_NORMAL : s->pattern) &&
+           vector(c, SLOT_WEIGHT, &c->call.weight, heads) && vector(c, SLOT_WEIGHT2, &c->call.weight2, heads);
+}
+
+/* Decays and betas are in [0, 1], as DELTA_GATES makes them; now and then all states are kept for long, or every beta
+ * is 1. */
+static bool load_delta(check *c) {
+    const check_spec *s = &c->spec;
+    kcall *call = &c->call;
+    call->n_parts = s->parts;
+    call->n_keys = s->n_keys;
+    call->key_dim = s->key_dim;
+    call->eps = 1e-6f;
+    if (!matrix(c, SLOT_X, &call->x, s->rows, 2 * s->n_keys * s->key_dim + s->cols, s->pattern) ||
+        !matrix(c, SLOT_Z, &call->z, s->rows, 2 * s->parts, CHECK_NORMAL) || !states(c, s->cols * s->key_dim))
+        return false;
+    for (int64_t i = 0; i < s->rows * s->parts; i++) {
+        float *z = (float *)call->z.data + i / s->parts * call->z.stride + i % s->parts;
+        float decay = (float)check_below(c, 65537) / 65536.0f, beta = (float)check_below(c, 65537) / 65536.0f;
+        z[0] = s->seed % 3 ? 1.0f - decay / 64.0f : decay;
+        z[s->parts] = s->seed % 5 ? beta : 1.0f;
+    }
+    return true;
 }
 
 static bool load_rope_table(check *c) {
@@ -286,6 +414,7 @@ static bool load_attention(check *c) {
     c->call.values = c->call.keys;
     c->call.scale = 1.0f / sqrtf((float)s->head_dim);
     c->call.window = s->window;
+    if (s->bias && !vector(c, SLOT_WEIGHT, &c->call.weight, s->parts)) return false;
     check_pattern values = s->pattern == CHECK_SUBNORMAL ? CHECK_NORMAL : s->pattern;
     return fill_pages(c, SLOT_KEYS, &c->call.keys, CHECK_NORMAL) && fill_pages(c, SLOT_VALUES, &c->call.values, values);
 }
@@ -300,6 +429,7 @@ static bool load_operands(check *c) {
     case KOP_RMSNORM:
         call->n_parts = s->parts;
         call->eps = s->seed % 2 ? 1e-5f : 1e-6f;
+        call->offset = s->offset ? 1.0f : 0.0f;
         call->weight.type = s->w_type;
         if (s->w_type != DT_NONE)
             call->weight.data = numbers(c, SLOT_WEIGHT, s->w_type, s->cols / s->parts, CHECK_NORMAL, 1.0f);
@@ -319,16 +449,35 @@ static bool load_operands(check *c) {
     case KOP_ATTENTION:
         return load_attention(c);
     case KOP_ACT_MUL:
-        call->act = ACT_SILU;
+        call->act = s->act;
         /* fall through */
     case KOP_ADD:
-        return matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern) &&
+        return matrix(c, SLOT_X, &call->x, s->rows, s->one_factor ? 1 : s->cols, s->pattern) &&
                matrix(c, SLOT_Z, &call->z, s->rows, s->cols, s->seed % 3 ? CHECK_NORMAL : s->pattern);
     case KOP_SELECT_ROWS:
         return matrix(c, SLOT_X, &call->x, 7, s->cols, s->pattern) && (call->rows = integers(c, s->rows, 7));
+    case KOP_SELECT_COLS:
+        return matrix(c, SLOT_X, &call->x, s->rows, 61, s->pattern) && (call->columns = integers(c, s->cols, 61));
+    case KOP_SCALE:
+    case KOP_SOFTCAP:
+        call->scale = s->seed % 2 ? 30.0f : 0.7f;
+        /* fall through */
     case KOP_QUANTIZE:
         return matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern);
-    default:
+    case KOP_ROUTE:
+        return load_route(c);
+    case KOP_MATMUL_EXPERTS:
+        return load_experts(c);
+    case KOP_SUM_EXPERTS:
+        call->n_chosen = s->n_chosen;
+        return matrix(c, SLOT_X, &call->x, s->rows, s->n_chosen * s->cols, s->pattern) && routing(c);
+    case KOP_CONV1D:
+        return load_conv1d(c);
+    case KOP_DELTA_GATES:
+        return load_delta_gates(c);
+    case KOP_DELTA:
+        return load_delta(c);
+    case KOP_COUNT:
         break;
     }
     return false;
@@ -349,7 +498,7 @@ nb_status check_load(check *c, const check_spec *spec, nb_error *err) {
     c->random = spec->seed * 2654435761u + (uint64_t)spec->op;
     c->call = (kcall){.op = spec->op};
     c->w = (kweight){0};
-    if (!load_operands(c) || !reserve_ref(c, (size_t)(spec->rows * spec->cols))) return check_no_memory(err);
+    if (!load_operands(c)) return check_no_memory(err);
     dtype y_type = spec->y_type == DT_NONE ? DT_F32 : spec->y_type;
     if (spec->op != KOP_KV_STORE) {
         bool form = y_type == DT_XI8X3;
@@ -357,6 +506,7 @@ nb_status check_load(check *c, const check_spec *spec, nb_error *err) {
         c->call.y.stride = form ? 0 : spec->cols + (spec->strided ? 3 : 0);
         c->call.y.group = form ? spec->group : 0;
     }
+    if (!reserve_ref(c, (size_t)ref_count(&c->call))) return check_no_memory(err);
     ref_run(&c->call, c->ref, c->mag);
     return NB_OK;
 }

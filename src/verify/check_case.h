@@ -7,6 +7,8 @@
 #include "verify/check.h"
 #include "verify/guard.h"
 
+enum { CHECK_MAX_EXPERTS = 9 };
+
 enum check_slot {
     SLOT_X,
     SLOT_Z,
@@ -15,7 +17,8 @@ enum check_slot {
     SLOT_BIASES,
     SLOT_WEIGHT,
     SLOT_RESIDUAL,
-    SLOT_INTS, /* tokens, positions or rows */
+    SLOT_WEIGHT2,
+    SLOT_INTS, /* tokens, positions, rows, columns or slots */
     SLOT_FREQS,
     SLOT_TABLES,
     SLOT_TABLE_STARTS,
@@ -24,10 +27,14 @@ enum check_slot {
     SLOT_FORM,    /* x in an activation form */
     SLOT_X_SLICE, /* some of its rows */
     SLOT_PACKED,
-    SLOT_PACKED_OTHER,
+    SLOT_PACKED_ONE, /* a matrix, packed over two kinds of poison */
+    SLOT_PACKED_TWO,
     SLOT_SCRATCH,
     SLOT_Y,
     SLOT_Y_OTHER,
+    SLOT_STATES, /* before the call */
+    SLOT_STATES_Y,
+    SLOT_STATES_OTHER,
     SLOT_COUNT
 };
 
@@ -35,11 +42,15 @@ struct check {
     check_spec spec;
     kcall call; /* the inputs; y has no data yet (KV_STORE: keys have none) */
     kweight w;
+    kweight experts[CHECK_MAX_EXPERTS];
     uint64_t random;
     guard slots[SLOT_COUNT];
-    double *ref, *mag; /* of y, without gaps */
+    double *ref, *mag; /* of y, without gaps; then of new states (ref_run) */
     size_t ref_cap;    /* elements */
 };
+
+/* The matrices of the case's weight: *n of them, the experts or the one. */
+kweight *check_matrices(check *c, int64_t *n);
 
 uint64_t check_random(check *c);           /* 64 random bits */
 int64_t check_below(check *c, int64_t n);  /* 0 to n - 1 */

@@ -21,6 +21,7 @@ typedef struct trial {
     kcall call;
     void *out;
     size_t out_bytes;
+    float *states;  /* in call.states, after the run the new ones; NULL before the first run: to be made */
     uint8_t poison; /* 0xff: NaN in every type; 0x7f: a number that no right result comes near */
 } trial;
 
@@ -74,6 +75,7 @@ static bool slice(check *c, kcall *call, int64_t from, int64_t n) {
     if (call->tokens) call->tokens += from;
     if (call->positions) call->positions += from;
     if (call->rows) call->rows += from;
+    if (call->slots) call->slots += from;
     if (call->tables) call->tables += from;
     return true;
 }
@@ -86,8 +88,23 @@ static void put_in_place(kmat *operand, const kmat *y) {
     *operand = *y;
 }
 
+/* The states of the call's sequences as they are before it; those of others hold poison. */
+static bool prepare_states(check *c, trial *t, int slot) {
+    const kstates *before = &c->call.states;
+    size_t size = (size_t)before->size * sizeof(float);
+    t->states = guard_output(&c->slots[slot == SLOT_Y ? SLOT_STATES_Y : SLOT_STATES_OTHER],
+                             (size_t)before->n_slots * size, t->poison);
+    for (int64_t i = 0; t->states && i < c->spec.rows; i++) {
+        int64_t at = c->call.slots[i] * before->size;
+        memcpy(t->states + at, before->data + at, size);
+    }
+    return t->states != NULL;
+}
+
 static bool prepare(check *c, trial *t, int64_t from, int64_t n, int slot) {
     t->call = c->call;
+    if (t->call.states.data && !t->states && !prepare_states(c, t, slot)) return false;
+    t->call.states.data = t->states;
     if (n < c->spec.rows && !slice(c, &t->call, from, n)) return false;
     kmat *y = &t->call.y;
     if (t->call.op == KOP_KV_STORE)
@@ -154,6 +171,20 @@ static bool gaps_intact(const trial *t) {
     return true;
 }
 
+/* Nothing around the states was written, nor the states of sequences that are not in the call. */
+static bool states_intact(const check *c, const trial *t) {
+    const kstates *s = &c->call.states;
+    if (!guard_intact(t->states, (size_t)(s->n_slots * s->size) * sizeof(float), t->poison)) return false;
+    for (int64_t slot = 0; slot < s->n_slots; slot++) {
+        bool used = false;
+        for (int64_t i = 0; i < c->spec.rows; i++) used |= c->call.slots[i] == slot;
+        const uint8_t *bytes = (const uint8_t *)(t->states + slot * s->size);
+        for (int64_t b = 0; !used && b < s->size * 4; b++)
+            if (bytes[b] != t->poison) return false;
+    }
+    return true;
+}
+
 static nb_status run_trial(check *c, trial *t, int64_t from, int64_t n, int slot, bool pieces, nb_error *err) {
     if (!prepare(c, t, from, n, slot)) return check_no_memory(err);
     int64_t n_tasks = t->row->tasks(t->row, &t->call);
@@ -162,6 +193,7 @@ static nb_status run_trial(check *c, trial *t, int64_t from, int64_t n, int slot
     if (!ran) return check_no_memory(err);
     if (!guard_intact(t->out, t->out_bytes, t->poison)) return fail(c, t->row, err, "wrote outside of its output");
     if (!gaps_intact(t)) return fail(c, t->row, err, "wrote between the rows of its output");
+    if (t->states && !states_intact(c, t)) return fail(c, t->row, err, "wrote outside of its sequences' states");
     return NB_OK;
 }
 
@@ -219,6 +251,11 @@ static double largest_of_group(const check *c, const kmat *y, int64_t i, int64_t
 /* Values beyond fp32's range say nothing. */
 static const double too_large = 1e37;
 
+/* The numbers of experts have one right value. */
+static bool is_exact(const kcall *c, int64_t j) {
+    return c->op == KOP_ROUTE && j < c->n_chosen;
+}
+
 static nb_status compare_matrix(check *c, const trial *t, nb_error *err) {
     const kmat *y = &t->call.y;
     double half_step = 0;
@@ -226,7 +263,7 @@ static nb_status compare_matrix(check *c, const trial *t, nb_error *err) {
         for (int64_t j = 0; j < y->cols; j++) {
             double ref = c->ref[i * y->cols + j], mag = c->mag[i * y->cols + j], got = ref_at(y, i, j);
             if (is_form(y) && j % y->group == 0) half_step = check_half_step(largest_of_group(c, y, i, j));
-            double bound = check_bound(&t->call, ref, mag) + half_step;
+            double bound = is_exact(&t->call, j) ? 0 : check_bound(&t->call, ref, mag) + half_step;
             if (fabs(ref) > too_large || mag > too_large || fabs(got - ref) <= bound) continue;
             return fail(c, t->row, err,
                         "element [%" PRId64 ", %" PRId64 "] is %.9g, expected %.9g: off by %.3g, at most %.3g is right",
@@ -234,6 +271,30 @@ static nb_status compare_matrix(check *c, const trial *t, nb_error *err) {
         }
     }
     return is_form(y) ? compare_sums(c, t, err) : NB_OK;
+}
+
+/* The new state of each sequence against the reference's, which follow its y. A convolution's are copies. */
+static nb_status compare_states(check *c, const trial *t, nb_error *err) {
+    const kstates *s = &t->call.states;
+    int64_t at = c->spec.rows * c->spec.cols;
+    for (int64_t first = 0; first < c->spec.rows; first = kcall_sequence_end(&t->call, first)) {
+        for (int64_t i = 0; i < s->size; i++, at++) {
+            double ref = c->ref[at], mag = c->mag[at], got = (double)s->data[t->call.slots[first] * s->size + i];
+            double bound = c->spec.op == KOP_CONV1D ? 0 : check_bound(&t->call, ref, mag);
+            if (fabs(ref) > too_large || mag > too_large || fabs(got - ref) <= bound) continue;
+            return fail(c, t->row, err,
+                        "element %" PRId64 " of the state left by the sequence of token %" PRId64
+                        " is %.9g, expected %.9g: off by %.3g, at most %.3g is right",
+                        i, first, got, ref, fabs(got - ref), bound);
+        }
+    }
+    return NB_OK;
+}
+
+/* Whether the sequence of token i has left the same bits in both. */
+static bool same_state(const check *c, const trial *a, const trial *b, int64_t i) {
+    int64_t size = c->call.states.size, at = c->call.slots[i] * size;
+    return memcmp(a->states + at, b->states + at, (size_t)size * sizeof(float)) == 0;
 }
 
 /* Whether row a of one output has the bits of row b of another. */
@@ -250,45 +311,67 @@ static bool same_row(const kmat *m, int64_t a, const kmat *o, int64_t b) {
 
 /* ---- Packing ------------------------------------------------------------------------------------------------- */
 
-/* The packed weight, written in two runs of tasks, the later ones first. */
-static nb_status pack(check *c, const krow *row, uint8_t poison, int slot, uint8_t **out, nb_error *err) {
+/* One matrix packed, in two runs of tasks, the later ones first. */
+static nb_status pack(check *c, const krow *row, const kweight *w, uint8_t poison, int slot, uint8_t **out,
+                      nb_error *err) {
     const klayout *layout = row->layout;
-    size_t bytes = layout->bytes(&c->w);
+    size_t bytes = layout->bytes(w);
     *out = guard_output(&c->slots[slot], bytes, poison);
     if (!*out) return check_no_memory(err);
-    int64_t n = layout->tasks(&c->w), middle = check_below(c, n + 1);
-    if (middle < n) layout->pack(&c->w, *out, middle, n);
-    if (middle > 0) layout->pack(&c->w, *out, 0, middle);
+    int64_t n = layout->tasks(w), middle = check_below(c, n + 1);
+    if (middle < n) layout->pack(w, *out, middle, n);
+    if (middle > 0) layout->pack(w, *out, 0, middle);
     if (!guard_intact(*out, bytes, poison)) return fail(c, row, err, "packing wrote outside of its output");
     return NB_OK;
 }
 
+/* Bytes of one row of a weight as it is stored. */
+static size_t stored_row(const kweight *w) {
+    size_t element = dtype_size(w->type);
+    if (w->mode == W_PLAIN) return (size_t)w->k * element;
+    return (size_t)(w->k * w->bits / 8) + (size_t)((w->biases ? 2 : 1) * w->k / w->group_size) * element;
+}
+
 /* A packed weight may be as large as the stored one with 64 more outputs, and every byte of it must be written. */
-static nb_status pack_weight(check *c, const krow *row, nb_error *err) {
-    kweight *w = &c->w;
-    size_t bytes = row->layout->bytes(w), element = dtype_size(w->type);
-    size_t a_row = (size_t)w->k * element;
-    if (w->mode == W_AFFINE) a_row = (size_t)(w->k * w->bits / 8) + (size_t)(2 * w->k / w->group_size) * element;
-    if (bytes > a_row * ((size_t)w->n + 64)) return fail(c, row, err, "the packed weight is %zu bytes", bytes);
+static nb_status pack_one(check *c, const krow *row, const kweight *w, uint8_t *to, nb_error *err) {
+    size_t bytes = row->layout->bytes(w);
+    if (bytes > stored_row(w) * ((size_t)w->n + 64)) return fail(c, row, err, "the packed weight is %zu bytes", bytes);
     uint8_t *one, *two;
-    nb_status status = pack(c, row, 0xff, SLOT_PACKED, &one, err);
-    if (status == NB_OK) status = pack(c, row, 0x7f, SLOT_PACKED_OTHER, &two, err);
+    nb_status status = pack(c, row, w, 0xff, SLOT_PACKED_ONE, &one, err);
+    if (status == NB_OK) status = pack(c, row, w, 0x7f, SLOT_PACKED_TWO, &two, err);
     if (status != NB_OK) return status;
     if (memcmp(one, two, bytes) != 0) return fail(c, row, err, "packing leaves bytes unwritten");
-    uint8_t *packed = guard_input(&c->slots[SLOT_PACKED], round_up(bytes, 64));
-    if (!packed) return check_no_memory(err);
-    memcpy(packed, two, bytes);
-    w->packed = packed;
+    memcpy(to, two, bytes);
     return NB_OK;
+}
+
+/* All matrices of the weight, each 64-byte aligned, the last one at the end of memory. */
+static nb_status pack_weight(check *c, const krow *row, nb_error *err) {
+    int64_t n;
+    kweight *matrices = check_matrices(c, &n);
+    size_t stride = round_up(row->layout->bytes(matrices), 64);
+    uint8_t *packed = guard_input(&c->slots[SLOT_PACKED], (size_t)n * stride);
+    if (!packed) return check_no_memory(err);
+    nb_status status = NB_OK;
+    for (int64_t i = 0; status == NB_OK && i < n; i++) {
+        status = pack_one(c, row, &matrices[i], packed + (size_t)i * stride, err);
+        matrices[i].packed = packed + (size_t)i * stride;
+    }
+    return status;
 }
 
 /* Only whether there are data is looked at here, not what they are. */
 bool check_takes(check *c, const krow *row) {
     static uint8_t somewhere[64];
     if (row->op != c->spec.op) return false;
-    if (row->layout && !row->layout->takes(&c->w)) return false;
+    int64_t n;
+    kweight *matrices = check_matrices(c, &n);
+    if (row->layout && !row->layout->takes(matrices)) return false;
     c->w.layout = row->layout;
-    c->w.packed = row->layout ? somewhere : NULL;
+    for (int64_t i = 0; i < n; i++) {
+        matrices[i].layout = row->layout;
+        matrices[i].packed = row->layout ? somewhere : NULL;
+    }
     kcall call = c->call;
     call.y.data = somewhere;
     if (call.op == KOP_KV_STORE) call.keys.data = somewhere;
@@ -298,13 +381,48 @@ bool check_takes(check *c, const krow *row) {
 /* ---- The check of a row -------------------------------------------------------------------------------------- */
 
 /* Tokens [from, from + n) alone must give the bits that they have in the whole call. */
-static nb_status check_some_tokens(check *c, const trial *whole, int64_t from, int64_t n, nb_error *err) {
-    trial some = {.row = whole->row, .poison = 0x7f};
-    nb_status status = run_trial(c, &some, from, n, SLOT_Y_OTHER, false, err);
+static nb_status check_some_tokens(check *c, const trial *whole, trial *some, int64_t from, int64_t n, nb_error *err) {
+    nb_status status = run_trial(c, some, from, n, SLOT_Y_OTHER, false, err);
     for (int64_t i = 0; status == NB_OK && i < n; i++)
-        if (!same_row(&some.call.y, i, &whole->call.y, from + i))
+        if (!same_row(&some->call.y, i, &whole->call.y, from + i))
             status = fail(c, whole->row, err, "token %" PRId64 " has other bits in a call of %" PRId64 " tokens",
                           from + i, n);
+    return status;
+}
+
+/* Without states: one token, and a random run of tokens. */
+static nb_status check_fewer(check *c, const trial *whole, nb_error *err) {
+    int64_t rows = c->spec.rows, one = check_below(c, rows);
+    nb_status status = NB_OK;
+    trial some = {.row = whole->row, .poison = 0x7f};
+    if (rows > 1) status = check_some_tokens(c, whole, &some, one, 1, err);
+    if (status == NB_OK && rows > 3) {
+        int64_t from = check_below(c, rows - 1), n = 1 + check_below(c, rows - from);
+        status = check_some_tokens(c, whole, &some, from, n, err);
+    }
+    return status;
+}
+
+/* With states: the tokens in calls one after the other, of which each goes on where the last one stopped; and one
+ * sequence alone. */
+static nb_status check_in_turn(check *c, const trial *whole, nb_error *err) {
+    int64_t rows = c->spec.rows;
+    nb_status status = NB_OK;
+    trial turns = {.row = whole->row, .poison = 0x7f}, alone = turns;
+    for (int64_t from = 0, n; status == NB_OK && from < rows; from += n) {
+        n = 1 + check_below(c, min_i64(rows - from, 1 + check_below(c, rows)));
+        status = check_some_tokens(c, whole, &turns, from, n, err);
+    }
+    for (int64_t i = 0; status == NB_OK && i < rows; i++)
+        if (!same_state(c, whole, &turns, i))
+            status =
+                fail(c, whole->row, err, "token %" PRId64 "'s sequence leaves other bits when it comes in pieces", i);
+    int64_t first = 0, which = check_below(c, rows);
+    while (kcall_sequence_end(&c->call, first) <= which) first = kcall_sequence_end(&c->call, first);
+    int64_t n = kcall_sequence_end(&c->call, first) - first;
+    if (status == NB_OK && n < rows) status = check_some_tokens(c, whole, &alone, first, n, err);
+    if (status == NB_OK && n < rows && !same_state(c, whole, &alone, first))
+        status = fail(c, whole->row, err, "token %" PRId64 "'s sequence leaves other bits when it is alone", first);
     return status;
 }
 
@@ -314,19 +432,14 @@ nb_status check_row(check *c, const krow *row, nb_error *err) {
     nb_status status = row->layout ? pack_weight(c, row, err) : NB_OK;
     if (status == NB_OK) status = run_trial(c, &whole, 0, c->spec.rows, SLOT_Y, false, err);
     if (status == NB_OK) status = pages ? compare_pages(c, &whole, err) : compare_matrix(c, &whole, err);
+    if (status == NB_OK && whole.states) status = compare_states(c, &whole, err);
     if (status != NB_OK) return status;
 
     status = run_trial(c, &pieces, 0, c->spec.rows, SLOT_Y_OTHER, true, err);
     if (status == NB_OK && pages) return compare_pages(c, &pieces, err);
     for (int64_t i = 0; status == NB_OK && i < c->spec.rows; i++)
-        if (!same_row(&whole.call.y, i, &pieces.call.y, i))
+        if (!same_row(&whole.call.y, i, &pieces.call.y, i) || (whole.states && !same_state(c, &whole, &pieces, i)))
             status = fail(c, row, err, "token %" PRId64 " has other bits when the tasks run in pieces", i);
-
-    int64_t rows = c->spec.rows, one = check_below(c, rows);
-    if (status == NB_OK && rows > 1) status = check_some_tokens(c, &whole, one, 1, err);
-    if (status == NB_OK && rows > 3) {
-        int64_t from = check_below(c, rows - 1), n = 1 + check_below(c, rows - from);
-        status = check_some_tokens(c, &whole, from, n, err);
-    }
-    return status;
+    if (status != NB_OK) return status;
+    return whole.states ? check_in_turn(c, &whole, err) : check_fewer(c, &whole, err);
 }

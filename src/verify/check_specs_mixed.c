@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Cases of mixtures of experts and of delta nets. */
+#include "verify/check_specs.h"
+
+/* ---- Experts ------------------------------------------------------------------------------------------------- */
+
+/* Few experts for many tokens and many for few, one, all of them chosen. */
+static const struct {
+    int64_t n_experts, n_chosen;
+} mixtures[] = {{1, 1}, {2, 1}, {3, 2}, {4, 4}, {5, 3}, {7, 1}, {8, 2}, {9, 4}};
+
+static void choose_mixture(visitor *v, check_spec *s) {
+    size_t i = turn(v, COUNT(mixtures));
+    s->n_experts = mixtures[i].n_experts;
+    s->n_chosen = mixtures[i].n_chosen;
+}
+
+void route_specs(visitor *v) {
+    static const int64_t larger[] = {16, 31, 32, 60, 128, 256}, chosen[] = {1, 2, 4, 6, 8, 10};
+    FOR_TOKENS(rows) {
+        for (size_t i = 0; i < 4 * (COUNT(mixtures) + COUNT(larger)); i++) {
+            check_spec s = {.op = KOP_ROUTE, .rows = rows, .x_type = DT_F32, .y_type = DT_F32};
+            choose_mixture(v, &s);
+            if (i % 2) {
+                s.n_experts = TURN(larger);
+                s.n_chosen = TURN(chosen);
+            }
+            s.cols = 2 * s.n_chosen;
+            s.normalize = coin(v);
+            s.bias = coin(v);
+            s.strided = coin(v);
+            emit(v, s);
+        }
+    }
+}
+
+/* What a kernel tells apart: the mode, the form of x. The rest turns. */
+static void experts_each(visitor *v, check_spec s, const int64_t *ks, size_t n_ks, int times) {
+    static const int64_t outputs[] = {1, 7, 8, 15, 16, 17, 31, 33, 48, 65};
+    for (int i = 0; i < times; i++) {
+        choose_mixture(v, &s);
+        s.k = ks[turn(v, n_ks)];
+        s.cols = s.n_chosen * TURN(outputs);
+        s.bias = coin(v);
+        s.own_x = coin(v);
+        s.same_experts = turn(v, 4) == 0;
+        s.strided = coin(v);
+        emit(v, s);
+    }
+}
+
+static void quantized_experts(visitor *v, check_spec s, int times) {
+    int64_t group = s.group_size, ks[] = {group, 2 * group, 3 * group, 5 * group};
+    s.x_type = DT_F32;
+    experts_each(v, s, ks, COUNT(ks), times);
+    if (s.mode == W_NVFP4) return;
+    s.x_type = DT_XI8X3;
+    s.group = group;
+    experts_each(v, s, ks, COUNT(ks), 2 * times);
+}
+
+void matmul_experts_specs(visitor *v) {
+    static const int64_t plain_ks[] = {1, 7, 16, 33, 64, 100, 256};
+    const int times = v->level == CHECK_FULL ? 3 : 1;
+    FOR_TOKENS(rows) {
+        for (size_t type = 0; type < COUNT(check_stored); type++) {
+            check_spec s = {.op = KOP_MATMUL_EXPERTS, .rows = rows, .w_type = check_stored[type], .x_type = DT_F32};
+            experts_each(v, s, plain_ks, COUNT(plain_ks), 3 * times);
+            s.mode = W_AFFINE;
+            for (size_t width = 0; width < COUNT(check_widths); width++) {
+                s.bits = check_widths[width];
+                s.group_size = (int)TURN(check_groups);
+                s.no_biases = turn(v, 8) == 0;
+                quantized_experts(v, s, times);
+            }
+        }
+        for (size_t i = 0; i < FLOAT_MODES; i++)
+            quantized_experts(v, float_mode_spec(KOP_MATMUL_EXPERTS, rows, i), 3 * times);
+    }
+}
+
+void sum_experts_specs(visitor *v) {
+    static const int64_t lengths[] = {1, 7, 8, 16, 17, 33, 100, 577};
+    FOR_TOKENS(rows) {
+        for (size_t i = 0; i < 4 * COUNT(lengths); i++) {
+            check_spec s = {.op = KOP_SUM_EXPERTS, .rows = rows, .x_type = DT_F32, .y_type = DT_F32};
+            s.cols = lengths[i % COUNT(lengths)];
+            choose_mixture(v, &s);
+            s.strided = coin(v);
+            emit(v, s);
+        }
+    }
+}
+
+/* ---- Delta nets ---------------------------------------------------------------------------------------------- */
+
+static int64_t some_sequences(visitor *v, int64_t rows) {
+    return min_i64(rows, coin(v) ? 1 : (int64_t)(1 + turn(v, 5)));
+}
+
+void conv1d_specs(visitor *v) {
+    static const int64_t channels[] = {1, 7, 8, 16, 31, 64, 65, 100, 257}, kernels[] = {2, 3, 4, 4, 7};
+    FOR_TOKENS(rows) {
+        for (size_t i = 0; i < COUNT(channels) * COUNT(check_stored) * 2; i++) {
+            check_spec s = {.op = KOP_CONV1D, .rows = rows, .x_type = DT_F32, .y_type = DT_F32};
+            s.cols = channels[i / 6];
+            s.k = TURN(kernels);
+            s.w_type = check_stored[i % 3];
+            s.act = coin(v) ? ACT_SILU : ACT_NONE;
+            s.n_seqs = some_sequences(v, rows);
+            s.strided = coin(v);
+            emit(v, s);
+        }
+    }
+}
+
+void delta_gates_specs(visitor *v) {
+    static const int64_t heads[] = {1, 4, 7, 8, 16, 17, 32, 48, 64};
+    FOR_TOKENS(rows) {
+        for (size_t i = 0; i < COUNT(heads) * 3; i++) {
+            check_spec s = {.op = KOP_DELTA_GATES, .rows = rows, .x_type = DT_F32, .y_type = DT_F32};
+            s.cols = 2 * heads[i / 3];
+            s.w_type = check_stored[i % 3];
+            s.strided = coin(v);
+            emit(v, s);
+        }
+    }
+}
+
+void delta_specs(visitor *v) {
+    static const int64_t key_dims[] = {4, 7, 8, 16, 24, 33, 64, 100, 128, 192, 256};
+    static const int64_t value_dims[] = {1, 5, 8, 16, 17, 32, 64, 128};
+    FOR_TOKENS(rows) {
+        for (size_t i = 0; i < COUNT(key_dims) * (v->level == CHECK_FULL ? 4 : 2); i++) {
+            check_spec s = {.op = KOP_DELTA, .rows = rows, .x_type = DT_F32, .y_type = DT_F32};
+            s.key_dim = key_dims[i % COUNT(key_dims)];
+            s.n_keys = (int64_t)(1 + turn(v, 3));
+            s.parts = s.n_keys * (int64_t)(1 + turn(v, 3));
+            int64_t value_dim = TURN(value_dims);
+            if (rows * s.parts * s.key_dim * value_dim > 1 << 20) s.n_keys = s.parts = 1;
+            s.cols = s.parts * value_dim;
+            s.n_seqs = some_sequences(v, rows);
+            s.strided = coin(v);
+            emit(v, s);
+        }
+    }
+}
