@@ -126,6 +126,25 @@ static void streaming(void **state) {
     tok_stream_free(NULL);
 }
 
+/* Marks of tool calls are special tokens of some models; a stream shows those that it is told to keep. */
+static void kept_special_tokens(void **state) {
+    (void)state;
+    tokenizer *t = tok_golden_load("gemma");
+    int32_t kept = tok_id(t, "<s>"), other = -1;
+    for (int32_t id = 0; id < tok_count(t); id++)
+        if (id != kept && tok_is_special(t, id)) other = id;
+    assert_true(kept >= 0 && other >= 0);
+    tok_stream *s;
+    assert_int_equal(tok_stream_new(t, true, &s, NULL), NB_OK);
+    assert_string_equal(tok_stream_put(s, kept), "");
+    tok_stream_keep(s, &kept, 1);
+    assert_string_equal(tok_stream_put(s, kept), "<s>");
+    assert_string_equal(tok_stream_put(s, other), "");
+    assert_string_equal(tok_stream_finish(s), "");
+    tok_stream_free(s);
+    tok_free(t);
+}
+
 /* One piece without any cut (no pre-tokenizer), long enough for the heap, equals itself cut by hand. */
 static void long_words(void **state) {
     (void)state;
@@ -154,6 +173,7 @@ int main(void) {
         cmocka_unit_test(ids_outside_are_left_out),
         cmocka_unit_test(invalid_utf8_is_replaced),
         cmocka_unit_test(streaming),
+        cmocka_unit_test(kept_special_tokens),
         cmocka_unit_test(long_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
