@@ -283,6 +283,7 @@ def gemma(f, opens, closes, q, think):
     mine(call("call:f{unit:celsius,b:1}"), None if f != "gemma4" else hand("", ("f", {"unit": "celsius", "b": 1})))
     mine(call(" call:f{ a : 1 , b : " + q + " x " + q + " } "), hand("", ("f", {"a": 1, "b": " x "})))
     mine(call('call:f{"a":"x \\" y",b:["z"]}'), hand("", ("f", {"a": 'x " y', "b": ["z"]})))
+    mine(call("call:f{n:None,l:[None,True,Nonesuch]}"), hand("", ("f", {"n": None, "l": [None, True, "Nonesuch"]})))
     mine(opens + "call:f{a:1}", hand("", ("f", {"a": 1})))
     if f == "function_gemma":
         mine(call("call:get_weather{city:75001,days:3,detail:yes}"),

@@ -80,7 +80,7 @@ static bool gemma_key(reader *r, buf *out) {
     return n > 0 && take_text(r, ":");
 }
 
-/* A number, true, false or null; other bare words are strings. */
+/* A number, true, false or null (Gemma's template spells the last one None); other bare words are strings. */
 static bool gemma_bare(reader *r, const buf *key, buf *out) {
     const char *from = r->at;
     while (r->at < r->end && !strchr(",{}[]", *r->at)) r->at++;
@@ -89,7 +89,7 @@ static bool gemma_bare(reader *r, const buf *key, buf *out) {
     if (n == 0) return false;
     if (key && r->function)
         tc_put_typed(r->p, r->function, key, from, n, false, true, out);
-    else if (!tc_json_copy(from, n, out))
+    else if (!tc_json_copy(from, n, out) && !tc_python_literal(from, n, out))
         json_put_str(out, from, n);
     return true;
 }
