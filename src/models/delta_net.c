@@ -7,7 +7,7 @@
 #include "base/json.h"
 
 /* Far above every model there is. A state is n_values * value_dim * key_dim floats of each sequence. */
-enum { MAX_HEADS = 4096, MAX_HEAD_DIM = 1024, MAX_KERNEL = 64, MAX_STATE = 1 << 26 };
+enum { MAX_HEADS = 4096, MAX_HEAD_DIM = 1024, MAX_KERNEL = 64, MAX_STATE = 1 << 24 };
 static const double L2_EPS = 1e-6; /* of q and k, whatever rms_norm_eps is */
 
 static int64_t read_size(const family_input *in, const char *field, int64_t min, int64_t max, int64_t fallback) {
