@@ -16,7 +16,7 @@ static void describe_quantization(nb_model *m) {
     bool plain = false, mixed = false;
     for (int i = 0; i < m->plan->n_weights; i++) {
         const kweight *a = &m->plan->weights[i].w;
-        plain |= a->mode == W_PLAIN;
+        plain |= a->mode == W_PLAIN && !m->plan->weights[i].is_conv;
         int64_t elements = 0;
         for (int j = 0; a->mode != W_PLAIN && j < m->plan->n_weights; j++) {
             const kweight *b = &m->plan->weights[j].w;

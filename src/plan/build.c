@@ -217,6 +217,7 @@ static int add_weight(plan_builder *b, const char *module, matrix_kind kind, int
     plan_weight *w = list_push(b, &b->weights);
     if (!w) return PLAN_NONE;
     w->w = (kweight){.mode = W_PLAIN, .type = DT_F32, .n = n, .k = k, .n_experts = n_experts};
+    w->is_conv = kind == MATRIX_CONV;
     w->name = arena_strdup(b->memory, module);
     if (!w->name) return plan_fail(b, NB_ERR_NO_MEMORY, "out of memory for the plan");
     if (!b->source.table) return b->weights.n - 1;

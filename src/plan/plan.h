@@ -30,6 +30,7 @@ typedef struct plan_weight {
     int n_tensors;
     bool is_table; /* read by EMBED (as stored), perhaps also by a MATMUL */
     bool is_matrix;
+    bool is_conv; /* the taps of a convolution, which are never quantized */
 } plan_weight;
 
 /* Keys and values of one attention layer. */
