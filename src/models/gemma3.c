@@ -13,34 +13,40 @@
 typedef struct gemma3 {
     const family_input *in;
     decoder d;
-    int64_t window, pattern; /* every pattern-th layer is full */
-    double scale;            /* of the attention's scores */
-    int tables[2];           /* rope of sliding and full layers */
+    int64_t window;
+    bool *is_full;    /* [n_layers] */
+    bool has_kind[2]; /* sliding layers, full layers */
+    int tables[2];    /* their ropes */
+    double scale;     /* of the attention's scores */
 } gemma3;
 
-static bool is_full(const gemma3 *g, int layer) {
-    return (layer + 1) % g->pattern == 0;
-}
-
-/* mlx-lm goes by sliding_window_pattern alone. A layer_types that says something else is no model to guess at. */
-static void check_layer_types(const gemma3 *g) {
+/* Every sliding_window_pattern-th layer is full; mlx-lm looks at nothing else. layer_types must say the same, or
+ * decides where there is no sliding_window_pattern. */
+static void read_layers(gemma3 *g) {
     plan_builder *b = g->in->builder;
     const cJSON *types = json_get(g->in->config, "layer_types");
-    const int64_t n = g->in->dims->n_layers;
-    if (!types) return;
-    if (!cJSON_IsArray(types) || cJSON_GetArraySize(types) != (int)n) {
+    const int64_t n = g->in->dims->n_layers, pattern = config_int(g->in, "sliding_window_pattern", 1, INT32_MAX, 6);
+    const bool by_pattern = !types || json_get(g->in->config, "sliding_window_pattern");
+    if (types && (!cJSON_IsArray(types) || cJSON_GetArraySize(types) != (int)n)) {
         plan_fail(b, NB_ERR_FORMAT, "config.json: layer_types has %d entries, expected num_hidden_layers = %lld",
                   cJSON_IsArray(types) ? cJSON_GetArraySize(types) : 0, (long long)n);
         return;
     }
-    const cJSON *type = types->child;
-    for (int i = 0; i < n; i++, type = type->next) {
-        const char *name = cJSON_IsString(type) ? type->valuestring : "?";
-        const char *expected = is_full(g, i) ? "full_attention" : "sliding_attention";
-        if (strcmp(name, expected) != 0)
+    g->is_full = plan_alloc(b, (size_t)n, sizeof *g->is_full);
+    const cJSON *type = types ? types->child : NULL;
+    for (int i = 0; g->is_full && i < n; i++, type = type ? type->next : NULL) {
+        const char *names[2] = {"sliding_attention", "full_attention"};
+        const char *expected = names[(i + 1) % pattern == 0];
+        const char *name = !types ? expected : cJSON_IsString(type) ? type->valuestring : "?";
+        g->is_full[i] = strcmp(name, names[1]) == 0;
+        if (!g->is_full[i] && strcmp(name, names[0]) != 0)
             plan_fail(b, NB_ERR_UNSUPPORTED,
+                      "config.json: layer_types[%d] is \"%s\", expected full_attention or sliding_attention", i, name);
+        if (by_pattern && strcmp(name, expected) != 0)
+            plan_fail(b, NB_ERR_FORMAT,
                       "config.json: layer_types[%d] is \"%s\", but with sliding_window_pattern %lld it is %s", i, name,
-                      (long long)g->pattern, expected);
+                      (long long)pattern, expected);
+        g->has_kind[g->is_full[i]] = true;
     }
 }
 
@@ -60,11 +66,10 @@ static bool read_config(gemma3 *g) {
     m->tied = !plan_has(in->builder, !config_bool(in, "tie_word_embeddings", true), "lm_head.weight");
     g->d.eps = (float)config_num(in, in->config, "rms_norm_eps", 0, 1, 1e-6);
     g->window = config_int(in, "sliding_window", 1, INT32_MAX, 512);
-    g->pattern = config_int(in, "sliding_window_pattern", 1, INT32_MAX, 6);
     g->scale = 1 / sqrt(config_num(in, in->config, "query_pre_attn_scalar", 1e-6, 1e6, 256));
     if (!plan_ok(in->builder)) return false;
     decoder_check_heads(in, m->n_kv_heads, "num_key_value_heads", m->head_dim, "head_dim");
-    check_layer_types(g);
+    read_layers(g);
     return plan_ok(in->builder);
 }
 
@@ -88,7 +93,7 @@ static int rope_table(const gemma3 *g, bool full) {
 static int attention(const gemma3 *g, int layer, int x) {
     plan_builder *b = g->in->builder;
     const model_dims *m = g->in->dims;
-    const bool full = is_full(g, layer);
+    const bool full = g->is_full[layer];
     const int table = g->tables[full];
     int q = plan_linear(b, x, m->n_heads * m->head_dim, false, "model.layers.%d.self_attn.q_proj", layer);
     int k = plan_linear(b, x, m->n_kv_heads * m->head_dim, false, "model.layers.%d.self_attn.k_proj", layer);
@@ -125,8 +130,8 @@ static int build(const family_input *in) {
     /* The models were trained with this factor in bf16. */
     const float scale = bf16_to_f32(f32_to_bf16((float)sqrt((double)m->hidden_size)));
     int h = plan_embed(b, "model.embed_tokens", m->vocab_size, m->hidden_size, scale);
-    if (g.pattern > 1) g.tables[0] = rope_table(&g, false);
-    if (g.pattern <= m->n_layers) g.tables[1] = rope_table(&g, true);
+    for (int full = 0; full < 2; full++)
+        if (g.has_kind[full]) g.tables[full] = rope_table(&g, full);
     for (int layer = 0; layer < m->n_layers && plan_ok(b); layer++) h = emit_layer(&g, layer, h);
     plan_set_layer(b, PLAN_NONE);
     h = plan_rmsnorm_1p(b, plan_outputs(b, h), 1, g.d.eps, "model.norm");

@@ -27,6 +27,8 @@
     "\"model_type\":\"gemma3_text\",\"hidden_size\":48,\"num_hidden_layers\":3,\"intermediate_size\":40,"              \
     "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":20,\"vocab_size\":99,\"sliding_window\":7,"
 
+#define THREE_TYPES "\"layer_types\":[\"sliding_attention\",\"sliding_attention\",\"full_attention\"],"
+
 static nb_status build(const char *fields, plan **p, const plan_spec **specs, size_t *n, nb_error *err) {
     char text[4000];
     snprintf(text, sizeof text, "{%s\"end\":0}", fields);
@@ -136,13 +138,17 @@ static void test_gemma3_layers(void **state) {
     (void)state;
     const plan_spec *specs;
     size_t n;
-    plan *p = accepted(GEMMA3 "\"sliding_window_pattern\":3,", &specs, &n);
-    assert_int_equal(p->n_caches, 3);
-    assert_int_equal(p->caches[0].window, 7);
-    assert_int_equal(p->caches[2].window, 0);
-    assert_null(find(specs, n, "lm_head"));
-    plan_free(p);
-    p = accepted("\"model_type\":\"gemma3\",\"text_config\":{\"num_hidden_layers\":1},", &specs, &n);
+    static const char *const same[] = {GEMMA3 "\"sliding_window_pattern\":3,", GEMMA3 THREE_TYPES,
+                                       GEMMA3 THREE_TYPES "\"sliding_window_pattern\":3,"};
+    for (int i = 0; i < 3; i++) {
+        plan *p = accepted(same[i], &specs, &n);
+        assert_int_equal(p->n_caches, 3);
+        assert_int_equal(p->caches[0].window, 7);
+        assert_int_equal(p->caches[2].window, 0);
+        assert_null(find(specs, n, "lm_head"));
+        plan_free(p);
+    }
+    plan *p = accepted("\"model_type\":\"gemma3\",\"text_config\":{\"num_hidden_layers\":1},", &specs, &n);
     assert_shape(specs, n, "model.embed_tokens", 262208, 1152);
     assert_shape(specs, n, "model.layers.0.self_attn.k_proj", 1024, 1152);
     plan_free(p);
@@ -191,8 +197,10 @@ static void test_layer_types(void **state) {
     /* by default the fifth layer is the first full one */
     refused(GEMMA4 "\"num_kv_shared_layers\":3,", "num_kv_shared_layers leaves 3 of 6", "full_attention");
     refused(GEMMA3 "\"layer_types\":[\"full_attention\"],", "layer_types has 1", "num_hidden_layers = 3");
-    refused(GEMMA3 "\"layer_types\":[\"sliding_attention\",\"sliding_attention\",\"full_attention\"],",
-            "layer_types[2] is \"full_attention\"", "sliding_window_pattern 6");
+    refused(GEMMA3 "\"sliding_window_pattern\":2," THREE_TYPES, "layer_types[1] is \"sliding_attention\"",
+            "sliding_window_pattern 2");
+    refused(GEMMA3 "\"layer_types\":[\"sliding_attention\",\"sliding_attention\",\"chunked\"],", "layer_types[2]",
+            "chunked");
 }
 
 static void test_experts(void **state) {
