@@ -36,12 +36,9 @@ nb_status tok_begin_vocab(tokenizer *t, size_t n, int32_t n_ids, size_t n_added,
     return t->entries && tok_map_init(&t->vocab, t->mem, n) ? NB_OK : err_no_memory(err, "the vocabulary", n);
 }
 
-nb_status tok_put_token(tokenizer *t, const char *text, size_t len, int32_t id, nb_error *err) {
-    text = arena_strndup(t->mem, text, len);
-    if (!text) return err_no_memory(err, "the vocabulary", len);
+void tok_put_token(tokenizer *t, const char *text, size_t len, int32_t id) {
     tok_map_put(&t->vocab, text, (uint32_t)len, id);
     t->entries[id] = (tok_entry){.text = text, .decoded = text, .len = (uint32_t)len, .decoded_len = (uint32_t)len};
-    return NB_OK;
 }
 
 void tok_end_vocab(tokenizer *t) {
@@ -57,34 +54,51 @@ void tok_end_vocab(tokenizer *t) {
     if (t->unk_token) t->unk_id = tok_map_get(&t->vocab, t->unk_token, strlen(t->unk_token));
 }
 
-/* Puts every way to make token `id` of two others. */
-static void put_splits(const tokenizer *t, int32_t id, uint32_t rank, buf *found) {
+/* Puts every way to make token `id` of two others: look-ups first all begin, then end. `hashes` has room for two a
+ * byte of the token. */
+static void put_splits(const tokenizer *t, int32_t id, uint32_t rank, uint64_t *hashes, buf *found) {
     const tok_entry *e = &t->entries[id];
     uint32_t cp;
-    size_t at = (size_t)uni_next(e->text, e->len, &cp);
-    for (size_t length; at < e->len; at += length) {
-        length = (size_t)uni_next(e->text + at, e->len - at, &cp);
-        int32_t left = tok_map_get(&t->vocab, e->text, at);
-        int32_t right = left < 0 ? -1 : tok_map_get(&t->vocab, e->text + at, e->len - at);
+    size_t first = (size_t)uni_next(e->text, e->len, &cp), k = 0;
+    for (size_t at = first; at < e->len; at += (size_t)uni_next(e->text + at, e->len - at, &cp)) {
+        hashes[k++] = tok_map_prepare(&t->vocab, e->text, at);
+        hashes[k++] = tok_map_prepare(&t->vocab, e->text + at, e->len - at);
+    }
+    k = 0;
+    for (size_t at = first; at < e->len; at += (size_t)uni_next(e->text + at, e->len - at, &cp), k += 2) {
+        int32_t left = tok_map_find(&t->vocab, hashes[k], e->text, at);
+        int32_t right = left < 0 ? -1 : tok_map_find(&t->vocab, hashes[k + 1], e->text + at, e->len - at);
         if (right < 0) continue;
         tok_merge merge = {.pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right, .rank = rank, .id = id};
         buf_put(found, &merge, sizeof merge);
     }
 }
 
+nb_status tok_put_merges(tokenizer *t, const buf *found, nb_error *err) {
+    enum { AHEAD = 32 };
+    const tok_merge *merges = (const tok_merge *)(const void *)found->data;
+    size_t n = found->len / sizeof *merges;
+    if (found->failed || !tok_merges_init(&t->merges, t->mem, n)) return err_no_memory(err, "the merges", found->len);
+    for (size_t i = 0; i < n; i++) {
+        if (i + AHEAD < n) tok_merges_prepare(&t->merges, merges[i + AHEAD].pair);
+        tok_merges_put(&t->merges, &merges[i]);
+    }
+    return NB_OK;
+}
+
 nb_status tok_merge_all(tokenizer *t, const uint32_t *ranks, nb_error *err) {
     buf found = {0};
+    size_t longest = 0;
     for (int32_t id = 0; id < t->n_ids; id++)
+        if (t->entries[id].len > longest) longest = t->entries[id].len;
+    uint64_t *hashes = malloc((2 * longest + 1) * sizeof *hashes);
+    for (int32_t id = 0; hashes && id < t->n_ids; id++)
         if (t->entries[id].text && (!ranks || ranks[id] != TOK_NO_RANK))
-            put_splits(t, id, ranks ? ranks[id] : (uint32_t)id, &found);
-    const tok_merge *merges = (const tok_merge *)(const void *)found.data;
-    size_t n = found.len / sizeof *merges;
-    bool ok = !found.failed && tok_merges_init(&t->merges, t->mem, n);
-    for (size_t i = 0; ok && i < n; i++)
-        tok_merges_put(&t->merges, (int32_t)(merges[i].pair >> 32), (int32_t)(uint32_t)merges[i].pair, merges[i].rank,
-                       merges[i].id);
+            put_splits(t, id, ranks ? ranks[id] : (uint32_t)id, hashes, &found);
+    nb_status status = hashes ? tok_put_merges(t, &found, err) : err_no_memory(err, "the merges", longest);
+    free(hashes);
     buf_free(&found);
-    return ok ? NB_OK : err_no_memory(err, "the merges", n);
+    return status;
 }
 
 /* ---- What a tokenizer says of itself -------------------------------------------------------------------------- */

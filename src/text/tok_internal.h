@@ -15,6 +15,7 @@ enum {
     TOK_MAX_STEPS = 256,         /* components of one kind, sequences counted flat */
     TOK_MAX_CONTENT = 4096,      /* bytes of a pattern, replacement or prefix */
     TOK_MAX_ADDED_LENGTH = 1024, /* bytes of an added token: bounds the work at each byte of a text */
+    TOK_MAX_TOKEN = UINT16_MAX,  /* bytes of a token */
     TOK_MAX_TOKENS = 1 << 26,
     TOK_MAX_GAP = 1 << 20, /* ids may leave gaps: up to 8 times the tokens and so many more */
     TOK_MAX_GROWTH = 64,   /* normalizers may make a text at most so many times longer, + TOK_MAX_CONTENT */
@@ -196,8 +197,8 @@ typedef struct tok_entry {
 
 typedef struct tok_slot {
     const char *text;
-    uint32_t len;
-    int32_t id; /* -1: free */
+    int32_t id;        /* -1: free */
+    uint16_t len, tag; /* the tag is a part of the hash: other texts are seldom looked at */
 } tok_slot;
 
 typedef struct tok_map {
@@ -225,10 +226,14 @@ uint64_t tok_hash(uint64_t seed, const char *s, size_t n);
 bool tok_map_init(tok_map *m, arena *mem, size_t n);
 /* The id or -1. */
 int32_t tok_map_get(const tok_map *m, const char *text, size_t len);
+/* The same in two steps, for many texts at once: the hash, with which the slot is on its way from memory; the id. */
+uint64_t tok_map_prepare(const tok_map *m, const char *text, size_t len);
+int32_t tok_map_find(const tok_map *m, uint64_t hash, const char *text, size_t len);
 /* Adds or overwrites (the last one wins). The caller keeps within n of tok_map_init. */
 void tok_map_put(tok_map *m, const char *text, uint32_t len, int32_t id);
+void tok_merges_prepare(const tok_merges *m, uint64_t pair); /* fetches the slot */
 bool tok_merges_init(tok_merges *m, arena *mem, size_t n);
-void tok_merges_put(tok_merges *m, int32_t left, int32_t right, uint32_t rank, int32_t id);
+void tok_merges_put(tok_merges *m, const tok_merge *merge);
 const tok_merge *tok_merges_get(const tok_merges *m, int32_t left, int32_t right);
 
 /* ---- The tokenizer -------------------------------------------------------------------------------------------- */
@@ -258,6 +263,18 @@ struct tokenizer {
     uint32_t n_serials;
 };
 
+/* A part of a file's text. */
+typedef struct tok_part {
+    const char *at; /* NULL: not there */
+    size_t n;
+} tok_part;
+/* Large parts of tokenizer.json (tok_json.c). Finds the values of model.vocab and model.merges; `rest` becomes the
+ * text with null in their places. False when that text has no model, or is no JSON: then parsing it says why. */
+bool tok_json_cut(const char *json, size_t n, tok_part *vocab, tok_part *merges, buf *rest);
+nb_status tok_read_vocab(const tok_part *source, size_t n_added, tokenizer *t, const char *name, nb_error *err);
+/* After the vocabulary. */
+nb_status tok_read_merges(const tok_part *source, tokenizer *t, const char *name, nb_error *err);
+
 nb_status tok_parse_normalizer(const cJSON *json, tokenizer *t, const char *name, nb_error *err);
 nb_status tok_parse_pre_tokenizer(const cJSON *json, tokenizer *t, const char *name, nb_error *err);
 nb_status tok_parse_post_processor(const cJSON *json, tokenizer *t, const char *name, nb_error *err);
@@ -269,8 +286,10 @@ nb_status tok_parse_added(const cJSON *json, tokenizer *t, const char *name, nb_
 nb_status tok_new(tokenizer **out, nb_error *err);
 /* Room for n tokens of the model with ids below n_ids, and n_added behind; then each token; then the tables. */
 nb_status tok_begin_vocab(tokenizer *t, size_t n, int32_t n_ids, size_t n_added, nb_error *err);
-nb_status tok_put_token(tokenizer *t, const char *text, size_t len, int32_t id, nb_error *err);
+void tok_put_token(tokenizer *t, const char *text, size_t len, int32_t id); /* the text must stay */
 void tok_end_vocab(tokenizer *t);
+/* The merges, an array of tok_merge in `found`. */
+nb_status tok_put_merges(tokenizer *t, const buf *found, nb_error *err);
 /* For models without a list of merges: any two tokens merge that together spell a third, the one of the lowest rank
  * first. ranks[id] for all n_ids; TOK_NO_RANK: nothing makes this token; NULL: the id is
  * the rank. Time is quadratic in a token's length. */

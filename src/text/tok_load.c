@@ -88,81 +88,6 @@ nb_status tok_prepend_scheme(const cJSON *json, tok_prepend *out, const char *na
 
 /* ---- The model ------------------------------------------------------------------------------------------------ */
 
-static nb_status parse_vocab(const cJSON *json, size_t n_added, tokenizer *t, const char *name, nb_error *err) {
-    if (!cJSON_IsObject(json)) return err_set(err, NB_ERR_FORMAT, "%s: the model has no vocab", name);
-    size_t n = 0;
-    double highest = -1, limit;
-    for (const cJSON *item = json->child; item; item = item->next) n++;
-    if (n > TOK_MAX_TOKENS || n_added > TOK_MAX_TOKENS) return err_set(err, NB_ERR_FORMAT, "%s: too many tokens", name);
-    limit = 8.0 * (double)n + TOK_MAX_GAP;
-    for (const cJSON *item = json->child; item; item = item->next) {
-        double id = item->valuedouble;
-        if (!cJSON_IsNumber(item) || !(id >= 0 && id < limit) || id != (double)(int32_t)id)
-            return err_set(err, NB_ERR_FORMAT, "%s: token \"%.60s\" has id %g, expected a whole number from 0 to %.0f",
-                           name, item->string, id, limit - 1);
-        if (id > highest) highest = id;
-    }
-    nb_status status = tok_begin_vocab(t, n, (int32_t)highest + 1, n_added, err);
-    for (const cJSON *item = json->child; item && !status; item = item->next)
-        status = tok_put_token(t, item->string, strlen(item->string), (int32_t)item->valuedouble, err);
-    t->n_vocab = t->vocab.n;
-    return status;
-}
-
-/* Both halves of a merge: ["a", "b"], or "a b" with one space. */
-static bool merge_parts(const cJSON *item, const char **a, size_t *n_a, const char **b, size_t *n_b) {
-    if (cJSON_IsString(item)) {
-        const char *text = item->valuestring, *space = strchr(text, ' ');
-        if (!space || strchr(space + 1, ' ')) return false;
-        *a = text;
-        *n_a = (size_t)(space - text);
-        *b = space + 1;
-        *n_b = strlen(*b);
-        return true;
-    }
-    const cJSON *left = cJSON_IsArray(item) ? item->child : NULL, *right = left ? left->next : NULL;
-    if (!right || right->next || !cJSON_IsString(left) || !cJSON_IsString(right)) return false;
-    *a = left->valuestring;
-    *n_a = strlen(*a);
-    *b = right->valuestring;
-    *n_b = strlen(*b);
-    return true;
-}
-
-static nb_status add_merge(const cJSON *item, uint32_t rank, tokenizer *t, buf *joined, const char *name,
-                           nb_error *err) {
-    const char *a, *b;
-    size_t n_a, n_b, n_prefix = t->subword_prefix ? strlen(t->subword_prefix) : 0;
-    if (!merge_parts(item, &a, &n_a, &b, &n_b) || n_b < n_prefix)
-        return err_set(err, NB_ERR_FORMAT, "%s: merge %u is not a pair of tokens", name, rank);
-    buf_clear(joined);
-    buf_put(joined, a, n_a);
-    buf_put(joined, b + n_prefix, n_b - n_prefix);
-    if (joined->failed) return err_no_memory(err, "a merge", n_a + n_b);
-    int32_t left = tok_map_get(&t->vocab, a, n_a), right = tok_map_get(&t->vocab, b, n_b);
-    int32_t id = tok_map_get(&t->vocab, joined->data, joined->len);
-    if (left < 0 || right < 0 || id < 0)
-        return err_set(err, NB_ERR_FORMAT, "%s: merge %u (\"%.60s\") makes or needs a token outside of the vocabulary",
-                       name, rank, joined->data);
-    tok_merges_put(&t->merges, left, right, rank, id);
-    return NB_OK;
-}
-
-static nb_status parse_merges(const cJSON *json, tokenizer *t, const char *name, nb_error *err) {
-    if (!cJSON_IsArray(json)) return err_set(err, NB_ERR_FORMAT, "%s: the model has no merges", name);
-    size_t n = (size_t)cJSON_GetArraySize(json);
-    if (n > TOK_MAX_TOKENS || !tok_merges_init(&t->merges, t->mem, n)) return err_no_memory(err, "the merges", n);
-    buf joined = {0};
-    uint32_t rank = 0;
-    nb_status status = NB_OK;
-    for (const cJSON *item = json->child; item && !status; item = item->next) {
-        if (cJSON_IsString(item) && strncmp(item->valuestring, "#version", 8) == 0) continue;
-        status = add_merge(item, rank++, t, &joined, name, err);
-    }
-    buf_free(&joined);
-    return status;
-}
-
 /* An optional string of the model; "" counts as none. */
 static nb_status optional(const cJSON *json, const char *field, tokenizer *t, const char **out, const char *name,
                           nb_error *err) {
@@ -174,7 +99,8 @@ static nb_status optional(const cJSON *json, const char *field, tokenizer *t, co
     return status;
 }
 
-static nb_status parse_model(const cJSON *json, size_t n_added, tokenizer *t, const char *name, nb_error *err) {
+static nb_status parse_model(const cJSON *json, const tok_part *vocab, const tok_part *merges, size_t n_added,
+                             tokenizer *t, const char *name, nb_error *err) {
     const char *type = "BPE"; /* the oldest files do not say */
     if (!cJSON_IsObject(json)) return err_set(err, NB_ERR_FORMAT, "%s: no model", name);
     nb_status status = json_str(json, "type", &type, NULL, name, err);
@@ -185,15 +111,16 @@ static nb_status parse_model(const cJSON *json, size_t n_added, tokenizer *t, co
     if (!status) status = json_bool(json, "fuse_unk", &t->fuse_unk, NULL, name, err);
     if (!status) status = json_bool(json, "byte_fallback", &t->byte_fallback, NULL, name, err);
     if (!status) status = json_bool(json, "ignore_merges", &t->ignore_merges, NULL, name, err);
-    if (!status) status = parse_vocab(json_get(json, "vocab"), n_added, t, name, err);
-    if (!status) status = parse_merges(json_get(json, "merges"), t, name, err);
+    if (!status) status = tok_read_vocab(vocab, n_added, t, name, err);
+    if (!status) status = tok_read_merges(merges, t, name, err);
     if (!status) tok_end_vocab(t);
     return status;
 }
 
 /* ---- The whole ------------------------------------------------------------------------------------------------ */
 
-static nb_status parse(const cJSON *json, tokenizer *t, const char *name, nb_error *err) {
+static nb_status parse(const cJSON *json, const tok_part *vocab, const tok_part *merges, tokenizer *t, const char *name,
+                       nb_error *err) {
     if (!cJSON_IsObject(json)) return err_set(err, NB_ERR_FORMAT, "%s: no object", name);
     const char *version = "1.0";
     nb_status status = json_str(json, "version", &version, NULL, name, err);
@@ -201,7 +128,7 @@ static nb_status parse(const cJSON *json, tokenizer *t, const char *name, nb_err
         status = err_set(err, NB_ERR_UNSUPPORTED, "%s: version \"%.20s\", expected 1.0", name, version);
     const cJSON *added = json_get(json, "added_tokens");
     size_t n_added = cJSON_IsArray(added) ? (size_t)cJSON_GetArraySize(added) : 0;
-    if (!status) status = parse_model(json_get(json, "model"), n_added, t, name, err);
+    if (!status) status = parse_model(json_get(json, "model"), vocab, merges, n_added, t, name, err);
     if (!status) status = tok_parse_normalizer(json_get(json, "normalizer"), t, name, err);
     if (!status) status = tok_parse_added(added, t, name, err);
     if (!status) status = tok_parse_pre_tokenizer(json_get(json, "pre_tokenizer"), t, name, err);
@@ -213,12 +140,25 @@ static nb_status parse(const cJSON *json, tokenizer *t, const char *name, nb_err
 nb_status tok_from_json(const char *json, size_t n, const char *name, tokenizer **out, nb_error *err) {
     *out = NULL;
     if (!utf8_valid(json, n)) return err_set(err, NB_ERR_FORMAT, "%s: not valid UTF-8", name);
-    cJSON *tree;
-    nb_status status = json_parse(json, n, name, &tree, err);
-    if (status) return status;
+    if (n >= 3 && memcmp(json, "\xef\xbb\xbf", 3) == 0) {
+        json += 3;
+        n -= 3;
+    }
+    tok_part vocab = {0}, merges = {0};
+    buf rest = {0};
+    cJSON *tree = NULL;
     tokenizer *t = NULL;
-    status = tok_new(&t, err);
-    if (!status) status = parse(tree, t, name, err);
+    bool cut = tok_json_cut(json, n, &vocab, &merges, &rest);
+    nb_status status = rest.failed ? err_no_memory(err, "tokenizer.json", n) : NB_OK;
+    if (!status) status = json_parse(cut ? rest.data : json, cut ? rest.len : n, name, &tree, err);
+    if (status && cut && !rest.failed) { /* the place in the whole file is what people look for */
+        cJSON *whole = NULL;
+        if (json_parse(json, n, name, &whole, err) == NB_OK) err_set(err, NB_ERR_FORMAT, "%s: not valid JSON", name);
+        cJSON_Delete(whole);
+    }
+    buf_free(&rest);
+    if (!status) status = tok_new(&t, err);
+    if (!status) status = parse(tree, &vocab, &merges, t, name, err);
     cJSON_Delete(tree);
     if (status) {
         tok_free(t);

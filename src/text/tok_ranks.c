@@ -154,7 +154,10 @@ static nb_status put_base64(tokenizer *t, const char *s, size_t n, int32_t id, c
     if (same >= 0 || t->entries[id].text)
         return err_set(err, NB_ERR_FORMAT, "%s: rank %d is given twice, or to a token that has rank %d", name, id,
                        same);
-    return tok_put_token(t, letters, len, id, err);
+    const char *text = arena_strndup(t->mem, letters, len);
+    if (!text) return err_no_memory(err, "the vocabulary", len);
+    tok_put_token(t, text, len, id);
+    return NB_OK;
 }
 
 /* Merges and steps, once the vocabulary is there. */

@@ -193,14 +193,12 @@ static nb_status put_pieces(sp_model *m, int32_t n_ids, tokenizer *t, nb_error *
         if (p->type == UNKNOWN && t->unk_id >= 0)
             return err_set(err, NB_ERR_FORMAT, "%s: two unknown pieces, %d and %d", m->name, t->unk_id, i);
         if (p->type == UNKNOWN) t->unk_id = i;
-        bool word = p->type == NORMAL || p->type == UNUSED || p->type == USER_DEFINED;
-        if (word) {
-            status = tok_put_token(t, p->text, p->len, i, err);
-            continue;
-        }
         const char *text = arena_strndup(t->mem, p->text, p->len);
         if (!text) return err_no_memory(err, "the vocabulary", p->len);
-        t->entries[i] = (tok_entry){.text = text, .decoded = text, .len = p->len, .decoded_len = p->len};
+        if (p->type == NORMAL || p->type == UNUSED || p->type == USER_DEFINED)
+            tok_put_token(t, text, p->len, i);
+        else
+            t->entries[i] = (tok_entry){.text = text, .decoded = text, .len = p->len, .decoded_len = p->len};
     }
     if (!status && t->unk_id < 0) return err_set(err, NB_ERR_FORMAT, "%s: no unknown piece", m->name);
     if (!status) tok_end_vocab(t);

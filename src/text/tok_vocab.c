@@ -53,22 +53,37 @@ bool tok_map_init(tok_map *m, arena *mem, size_t n) {
     return true;
 }
 
-static tok_slot *map_slot(const tok_map *m, const char *text, size_t len) {
-    size_t i = (size_t)tok_hash(m->seed, text, len) & m->mask;
-    for (;; i = (i + 1) & m->mask) {
+static uint16_t tag_of(uint64_t hash) {
+    return (uint16_t)(hash >> 48);
+}
+
+static tok_slot *map_slot(const tok_map *m, uint64_t hash, const char *text, size_t len) {
+    for (size_t i = (size_t)hash & m->mask;; i = (i + 1) & m->mask) {
         tok_slot *s = &m->slots[i];
-        if (s->id < 0 || (s->len == len && memcmp(s->text, text, len) == 0)) return s;
+        if (s->id < 0) return s;
+        if (s->tag == tag_of(hash) && s->len == len && memcmp(s->text, text, len) == 0) return s;
     }
 }
 
+uint64_t tok_map_prepare(const tok_map *m, const char *text, size_t len) {
+    uint64_t hash = tok_hash(m->seed, text, len);
+    if (m->slots) __builtin_prefetch(&m->slots[(size_t)hash & m->mask]);
+    return hash;
+}
+
+int32_t tok_map_find(const tok_map *m, uint64_t hash, const char *text, size_t len) {
+    return m->slots ? map_slot(m, hash, text, len)->id : -1;
+}
+
 int32_t tok_map_get(const tok_map *m, const char *text, size_t len) {
-    return m->slots ? map_slot(m, text, len)->id : -1;
+    return m->slots ? map_slot(m, tok_hash(m->seed, text, len), text, len)->id : -1;
 }
 
 void tok_map_put(tok_map *m, const char *text, uint32_t len, int32_t id) {
-    tok_slot *s = map_slot(m, text, len);
+    uint64_t hash = tok_hash(m->seed, text, len);
+    tok_slot *s = map_slot(m, hash, text, len);
     if (s->id < 0) m->n++;
-    *s = (tok_slot){.text = text, .len = len, .id = id};
+    *s = (tok_slot){.text = text, .id = id, .len = (uint16_t)len, .tag = tag_of(hash)};
 }
 
 bool tok_merges_init(tok_merges *m, arena *mem, size_t n) {
@@ -81,15 +96,18 @@ bool tok_merges_init(tok_merges *m, arena *mem, size_t n) {
     return true;
 }
 
+void tok_merges_prepare(const tok_merges *m, uint64_t pair) {
+    __builtin_prefetch(&m->slots[(size_t)mix(pair ^ m->seed) & m->mask]);
+}
+
 static tok_merge *merge_slot(const tok_merges *m, uint64_t pair) {
     size_t i = (size_t)mix(pair ^ m->seed) & m->mask;
     while (m->slots[i].pair != pair && m->slots[i].pair != UINT64_MAX) i = (i + 1) & m->mask;
     return &m->slots[i];
 }
 
-void tok_merges_put(tok_merges *m, int32_t left, int32_t right, uint32_t rank, int32_t id) {
-    uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    *merge_slot(m, pair) = (tok_merge){.pair = pair, .rank = rank, .id = id};
+void tok_merges_put(tok_merges *m, const tok_merge *merge) {
+    *merge_slot(m, merge->pair) = *merge;
 }
 
 const tok_merge *tok_merges_get(const tok_merges *m, int32_t left, int32_t right) {
