@@ -74,11 +74,14 @@ nb_status tok_regex_translate(const char *regex, buf *out, const char *name, nb_
 
 /* ---- Unicode (tok_unicode.c) ---------------------------------------------------------------------------------- */
 
-bool uni_is_space(uint32_t cp);       /* White_Space */
-bool uni_is_word(uint32_t cp);        /* \w of Rust's regex: Alphabetic, M, Nd, Pc, Join_Control */
+bool uni_is_space(uint32_t cp); /* White_Space */
+bool uni_is_word(uint32_t cp);  /* single_word's \w: Alphabetic, M, Nd, Pc, Join_Control */
+/* Tables (tok_tables.c). */
+bool uni_is_alnum(uint32_t cp);       /* Whitespace's \w */
 bool uni_is_numeric(uint32_t cp);     /* Nd, Nl, No */
 bool uni_is_punctuation(uint32_t cp); /* P, and all of ASCII's */
-bool uni_is_mark(uint32_t cp);        /* M */
+bool uni_is_accent(uint32_t cp);      /* M */
+bool uni_is_late(uint32_t cp);        /* left alone by all normal forms, against newer versions of Unicode */
 /* As utf8_decode, for text that is known to be valid. */
 int uni_next(const char *s, size_t n, uint32_t *cp);
 /* Start of the character that ends at s[at), at > 0. */

@@ -96,7 +96,7 @@ static void each_char(tok_norm_kind kind, const buf *text, buf *out, size_t *zer
             put_nmt(out, cp);
         else if (kind == NORM_BYTE_LEVEL)
             put_bytes(out, text->data + i, length);
-        else if (!uni_is_mark(cp))
+        else if (!uni_is_accent(cp))
             put_char(out, cp);
         i += length;
         if (i <= *zero) new_zero = out->len;

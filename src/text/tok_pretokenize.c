@@ -202,7 +202,7 @@ static void split_words(const tok_piece *p, tok_work *w) {
     for (size_t i = 0; i < p->len;) {
         uint32_t cp;
         size_t length = (size_t)uni_next(text + i, p->len - i, &cp);
-        int now = uni_is_word(cp) ? 1 : uni_is_space(cp) ? 0 : 2;
+        int now = uni_is_alnum(cp) ? 1 : uni_is_space(cp) ? 0 : 2;
         if (now != kind) {
             if (kind) tok_next_piece(w, p->at + start, i - start, zero_from(p, start), -1);
             start = i;

@@ -16,12 +16,6 @@ bool uni_is_space(uint32_t cp) {
            cp == 0x202f || cp == 0x205f || cp == 0x3000;
 }
 
-bool uni_is_mark(uint32_t cp) {
-    if (cp < 0x300) return false;
-    utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)cp);
-    return c == UTF8PROC_CATEGORY_MN || c == UTF8PROC_CATEGORY_MC || c == UTF8PROC_CATEGORY_ME;
-}
-
 bool uni_is_word(uint32_t cp) {
     if (cp < 0x80) return (cp >= 'a' && cp <= 'z') || (cp >= 'A' && cp <= 'Z') || (cp >= '0' && cp <= '9') || cp == '_';
     switch (utf8proc_category((utf8proc_int32_t)cp)) {
@@ -42,19 +36,6 @@ bool uni_is_word(uint32_t cp) {
         return (cp >= 0x24b6 && cp <= 0x24e9) || (cp >= 0x1f130 && cp <= 0x1f149) || (cp >= 0x1f150 && cp <= 0x1f169) ||
                (cp >= 0x1f170 && cp <= 0x1f189) || cp == 0x200c || cp == 0x200d;
     }
-}
-
-bool uni_is_numeric(uint32_t cp) {
-    if (cp < 0x80) return cp >= '0' && cp <= '9';
-    utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)cp);
-    return c == UTF8PROC_CATEGORY_ND || c == UTF8PROC_CATEGORY_NL || c == UTF8PROC_CATEGORY_NO;
-}
-
-bool uni_is_punctuation(uint32_t cp) {
-    if (cp < 0x80)
-        return (cp > 32 && cp < 48) || (cp > 57 && cp < 65) || (cp > 90 && cp < 97) || (cp > 122 && cp < 127);
-    utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)cp);
-    return c >= UTF8PROC_CATEGORY_PC && c <= UTF8PROC_CATEGORY_PO;
 }
 
 int uni_next(const char *s, size_t n, uint32_t *cp) {
@@ -124,8 +105,10 @@ static bool already_normal(uni_form form, const char *text, size_t n) {
     return true;
 }
 
+/* 0 for what Hugging Face's older tables do not have. */
 static unsigned combining_class(int32_t cp) {
-    return cp < 0x300 ? 0 : (unsigned)utf8proc_get_property(cp)->combining_class & 0xff;
+    if (cp < 0x300 || !uni_is_accent((uint32_t)cp)) return 0;
+    return (unsigned)utf8proc_get_property(cp)->combining_class & 0xff;
 }
 
 /* A stable sort of n marks by class: by insertion when few, by counting when many. */
@@ -157,6 +140,11 @@ static bool decompose(const char *text, size_t n, utf8proc_option_t options, buf
         uint32_t cp;
         i += (size_t)uni_next(text + i, n - i, &cp);
         utf8proc_int32_t parts[32]; /* the longest decomposition has 18 characters */
+        if (uni_is_late(cp)) {
+            parts[0] = (utf8proc_int32_t)cp;
+            buf_put(out, parts, sizeof parts[0]);
+            continue;
+        }
         utf8proc_ssize_t count = utf8proc_decompose_char((utf8proc_int32_t)cp, parts, 32, options, &boundclass);
         if (count < 0 || count > 32) return false;
         buf_put(out, parts, (size_t)count * sizeof parts[0]);
