@@ -11,13 +11,14 @@ CROSS := $(filter x86_64,$(shell uname -m))
 # Everything that the command is made of: it is rebuilt when one of these is newer.
 SOURCES := $(shell find src include cmake CMakeLists.txt CMakePresets.json -newer $(BIN) 2>/dev/null || echo none)
 
-.PHONY: all demo test bench fuzz format install clean help FORCE
+.PHONY: all demo test goldens bench fuzz format install clean help FORCE
 all: $(BIN)
 
 help:
 	@echo "make              build the command and the libraries (build/release)"
 	@echo "make demo         fetch a small model, ask it a question"
 	@echo "make test         every test; a first run takes a while"
+	@echo "make goldens      make again what the tests compare with (maintainers; MAKERS=\"make_goldens ...\")"
 	@echo "make bench        speed on this machine, side by side with llama.cpp (bench/README.md)"
 	@echo "make fuzz         fuzz every reader of files (FUZZ_SECONDS=$(FUZZ_SECONDS) each)"
 	@echo "make format       clang-format over the tree"
@@ -52,6 +53,9 @@ test:
 		"-DNB_TEST_SUITES=$(CURDIR)/build/asan;$(CURDIR)/build/fuzz$(if $(CROSS),;$(CURDIR)/build/aarch64)"
 	cmake --build build/release -j $(JOBS)
 	ctest --test-dir build/release --output-on-failure -j $(JOBS)
+
+goldens: build/demo-model/config.json
+	@tools/goldens.sh build/demo-model $(MAKERS)
 
 bench: $(BIN) build/demo-model/config.json
 	@bench/setup_peer.sh build/peer
