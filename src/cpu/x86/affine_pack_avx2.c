@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Packs affine weights into the orders of affine_layout.h. Runs while a model loads, so it works on vectors: the codes
- * of 8 rows and 32 columns become bytes, are turned so that a lane is a row, and are put together again as bit planes.
+ * Packs affine and mxfp4 weights into the orders of affine_layout.h. Runs while a model loads, so it works on vectors:
+ * the codes of 8 rows and 32 columns become bytes, are turned so that a lane is a row, and are put together again as
+ * bit planes.
  */
 #include <immintrin.h>
 #include <string.h>
@@ -75,7 +76,7 @@ ALWAYS_INLINE void put_block(const __m256i rows[8], int bits, uint8_t *to, int l
 
 /* The codes of `rows` (1 to 8) rows, src being the first row's, into lanes [0, 8) of a tile's blocks. */
 ALWAYS_INLINE void pack_8_rows(const kweight *w, const uint8_t *src, int rows, uint8_t *to, int bits, int lanes) {
-    size_t row_bytes = (size_t)w->k * (size_t)bits / 8, head = 2 * dtype_size(w->type) * (size_t)lanes;
+    size_t row_bytes = (size_t)w->k * (size_t)bits / 8, head = affine_head_bytes(w, lanes);
     size_t block_bytes = 4 * (size_t)bits * (size_t)lanes;
     int64_t n_groups = w->k / w->group_size;
     int n_blocks = w->group_size / AFFINE_BLOCK;
@@ -107,7 +108,7 @@ ALWAYS_INLINE void pack_scales(const kweight *w, int64_t row, uint8_t *to, size_
     int64_t n_groups = w->k / w->group_size, rows = min_i64(lanes, w->n - row);
     size_t step = 2 * affine_group_bytes(w, lanes);
     const void *from[2] = {w->scales, w->biases};
-    for (int which = 0; which < 2; which++)
+    for (int which = 0; which < (w->biases ? 2 : 1); which++)
         for (int lane = 0; lane < lanes; lane++) {
             const uint8_t *src = (const uint8_t *)from[which] + (size_t)((row + lane) * n_groups) * size;
             uint8_t *out = to + (size_t)(which * lanes + lane) * size;
@@ -126,6 +127,8 @@ ALWAYS_INLINE void pack_pairs(const kweight *w, void *to, int64_t begin, int64_t
         uint8_t *out = (uint8_t *)to + affine_tile_offset(w, lanes, tile);
         if (w->type == DT_F32)
             pack_scales(w, row, out, 4, lanes);
+        else if (w->type == DT_U8)
+            pack_scales(w, row, out, 1, lanes);
         else
             pack_scales(w, row, out, 2, lanes);
         switch (w->bits) {
@@ -151,6 +154,7 @@ ALWAYS_INLINE void pack_pairs(const kweight *w, void *to, int64_t begin, int64_t
 }
 
 static bool affine_takes(const kweight *w) {
+    if (w->mode == W_MXFP4) return w->n > 0 && w->k > 0;
     bool known_bits = (w->bits >= 2 && w->bits <= 6) || w->bits == 8;
     bool known_group = w->group_size == 32 || w->group_size == 64 || w->group_size == 128;
     bool known_type = w->type == DT_F16 || w->type == DT_BF16 || w->type == DT_F32;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Matmul of affine weights with AVX2: 8 rows a tile. Codes are bytes that vpmaddubsw multiplies by the three byte
- * planes of the activations, as many products adding up in 16 bits as never overflow. */
+ * Matmul of affine and mxfp4 weights with AVX2: 8 rows a tile. Codes are bytes that vpmaddubsw multiplies by the three
+ * byte planes of the activations, as many products adding up in 16 bits as never overflow. */
 #include <immintrin.h>
 
 #include "base/half.h"
@@ -15,8 +15,16 @@ enum { LANES = 8, TILES = 2, MAX_TOKENS = 2, PREFETCH = 8192 }; /* bytes of weig
 typedef __m256 vfloat;
 typedef __m256i vint;
 
+/* 2^(s - 127), which is no normal number for s = 0; NaN for 255. */
+static inline vfloat scales_e8m0(__m128i bytes) {
+    __m256i s = _mm256_cvtepu8_epi32(bytes);
+    __m256i is_nan = _mm256_cmpeq_epi32(s, _mm256_set1_epi32(255));
+    __m256i bits = _mm256_max_epi32(_mm256_slli_epi32(s, 23), _mm256_set1_epi32(0x00400000));
+    return _mm256_castsi256_ps(_mm256_blendv_epi8(bits, _mm256_set1_epi32(0x7fc00000), is_nan));
+}
 static inline vfloat load_scales(const uint8_t *p, dtype type) {
     if (type == DT_F32) return _mm256_loadu_ps((const float *)p);
+    if (type == DT_U8) return scales_e8m0(_mm_loadl_epi64((const __m128i *)p));
     __m128i half = _mm_loadu_si128((const __m128i *)p);
     if (type == DT_F16) return _mm256_cvtph_ps(half);
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
@@ -77,6 +85,7 @@ ALWAYS_INLINE vint step_codes(const uint8_t *block, int i, int bits, int half) {
     vint low = field(load_vector(block, i / 2), 4 * (i % 2), 4, 0);
     if (bits == 5) return _mm256_or_si256(low, field(load_vector(block, 4), i, 1, 4));
     if (bits == 6) return _mm256_or_si256(low, field(load_vector(block, 4 + i / 4), 2 * (i % 4), 2, 4));
+    if (bits == E2M1) return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_setr_epi8(E2M1_CODES)), low);
     return low;
 }
 
@@ -84,11 +93,11 @@ ALWAYS_INLINE void set_zero(int tiles, int tokens, vint dots[TILES][MAX_TOKENS])
     UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) dots[v][t] = _mm256_setzero_si256();
 }
 
-/* Adds a block to the dot products. A 16-bit lane takes `chain` products of two codes: 2 * 128 * (2^bits - 1) * chain <
+/* Adds a block to the dot products. A 16-bit lane takes `chain` products of two codes: 2 * 128 * largest code * chain <
  * 2^15; so codes of 8 bits are multiplied in halves. */
 ALWAYS_INLINE void add_block(int tiles, int tokens, int bits, int half, const uint8_t *const *w,
                              const int32_t *const *x, vint upper[TILES][MAX_TOKENS], vint lower[TILES][MAX_TOKENS]) {
-    const int chain = bits <= 4 || bits == 8 ? 8 : bits == 5 ? 4 : 2, unit = half ? 16 : 1;
+    const int chain = bits <= 4 || bits == 8 ? 8 : bits == 5 || bits == E2M1 ? 4 : 2, unit = half ? 16 : 1;
     vint part[XFORM_PLANES][TILES][MAX_TOKENS];
     UNROLL for (int i = 0; i < 8; i++) {
         vint codes[TILES];
@@ -114,14 +123,15 @@ ALWAYS_INLINE void add_block(int tiles, int tokens, int bits, int half, const ui
 
 ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *const *w, const int32_t *const *x,
                              int n_blocks, vint upper[TILES][MAX_TOKENS], vint lower[TILES][MAX_TOKENS]) {
+    const int width = bits == E2M1 ? 4 : bits;
     set_zero(tiles, tokens, upper), set_zero(tiles, tokens, lower);
     for (int b = 0; b < n_blocks; b++) {
         const uint8_t *block[TILES];
         const int32_t *q[MAX_TOKENS];
-        UNROLL for (int v = 0; v < tiles; v++) block[v] = w[v] + b * bits * 32;
+        UNROLL for (int v = 0; v < tiles; v++) block[v] = w[v] + b * width * 32;
         UNROLL for (int t = 0; t < tokens; t++) q[t] = x[t] + b * X_BLOCK;
         if (tokens == 1)
-            UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int i = 0; i < bits; i += 2)
+            UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int i = 0; i < width; i += 2)
                 _mm_prefetch((const char *)(block[v] + 32 * i + PREFETCH), _MM_HINT_T1);
         add_block(tiles, tokens, bits, 0, block, q, upper, lower);
         RELOAD(tokens, q);
@@ -139,9 +149,9 @@ ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *con
     STEP(bits, 1)                                                                                                      \
     STEP(bits, 2)                                                                                                      \
     static void run_##bits(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {               \
-        (void)row, (void)scratch;                                                                                      \
+        (void)row;                                                                                                     \
         static step_fn *const steps[MAX_TOKENS] = {step_##bits##_1, step_##bits##_2};                                  \
-        run_tasks(c, begin, end, steps);                                                                               \
+        run_tasks(c, begin, end, scratch, steps);                                                                      \
     }
 RUN(2)
 RUN(3)
@@ -149,16 +159,19 @@ RUN(4)
 RUN(5)
 RUN(6)
 RUN(8)
+RUN(E2M1)
 
 #define ROW(bits, group, scales, suffix)                                                                               \
-    {                                                                                                                  \
-        .name = "matmul.affine" #bits ".g" #group "." suffix ".avx2", .backend = "cpu", .op = KOP_MATMUL, .rank = 20,  \
-        .needs = CPU_AVX2, .layout = &affine_r8, .x_type = DT_XI8X3, .param = {bits, group, scales},                   \
-        .takes = affine_row_takes, .tasks = affine_tasks, .run = run_##bits,                                           \
-    }
+    AFFINE_ROWS("affine" #bits ".g" #group "." suffix ".avx2", bits, group, scales, 20, CPU_AVX2, &affine_r8)
 #define ROWS_OF_GROUP(bits, group)                                                                                     \
     ROW(bits, group, DT_F16, "f16"), ROW(bits, group, DT_BF16, "bf16"), ROW(bits, group, DT_F32, "f32")
 #define ROWS(bits) ROWS_OF_GROUP(bits, 32), ROWS_OF_GROUP(bits, 64), ROWS_OF_GROUP(bits, 128)
 
-static const krow rows[] = {ROWS(2), ROWS(3), ROWS(4), ROWS(5), ROWS(6), ROWS(8)};
+static const krow rows[] = {ROWS(2),
+                            ROWS(3),
+                            ROWS(4),
+                            ROWS(5),
+                            ROWS(6),
+                            ROWS(8),
+                            AFFINE_ROWS("mxfp4.avx2", E2M1, 32, DT_U8, 20, CPU_AVX2, &affine_r8)};
 const krow_table matmul_affine_avx2_rows = KROW_TABLE(rows);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Matmul of affine weights with AVX-512 VNNI: 16 rows a tile, codes as unsigned bytes, activations as three planes
- * of signed bytes, so that vpdpbusd multiplies 64 of any plane at once. */
+ * Matmul of affine and mxfp4 weights with AVX-512 VNNI: 16 rows a tile, codes as unsigned bytes, activations as three
+ * planes of signed bytes, so that vpdpbusd multiplies 64 of any plane at once. */
 #include <immintrin.h>
 
 #include "base/half.h"
@@ -14,8 +14,16 @@ enum { LANES = 16, TILES = 2, MAX_TOKENS = 6, PREFETCH = 8192 }; /* bytes of wei
 typedef __m512 vfloat;
 typedef __m512i vint;
 
+/* 2^(s - 127), which is no normal number for s = 0; NaN for 255. */
+static inline vfloat scales_e8m0(__m128i bytes) {
+    __m512i s = _mm512_cvtepu8_epi32(bytes);
+    __mmask16 is_nan = _mm512_cmpeq_epi32_mask(s, _mm512_set1_epi32(255));
+    __m512i bits = _mm512_max_epi32(_mm512_slli_epi32(s, 23), _mm512_set1_epi32(0x00400000));
+    return _mm512_castsi512_ps(_mm512_mask_mov_epi32(bits, is_nan, _mm512_set1_epi32(0x7fc00000)));
+}
 static inline vfloat load_scales(const uint8_t *p, dtype type) {
     if (type == DT_F32) return _mm512_loadu_ps(p);
+    if (type == DT_U8) return scales_e8m0(_mm_loadu_si128((const __m128i *)p));
     __m256i half = _mm256_loadu_si256((const __m256i *)p);
     if (type == DT_F16) return _mm512_cvtph_ps(half);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
@@ -64,6 +72,7 @@ ALWAYS_INLINE vint step_codes(const uint8_t *block, int i, int bits) {
     vint low = field(load_vector(block, i / 2), 4 * (i % 2), 4, 0);
     if (bits == 5) return _mm512_or_si512(low, field(load_vector(block, 4), i, 1, 4));
     if (bits == 6) return _mm512_or_si512(low, field(load_vector(block, 4 + i / 4), 2 * (i % 4), 2, 4));
+    if (bits == E2M1) return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_setr_epi8(E2M1_CODES)), low);
     return low;
 }
 
@@ -77,10 +86,11 @@ ALWAYS_INLINE vint times_256(vint a) {
 /* One plane of a group added to dots. */
 ALWAYS_INLINE void add_plane(int tiles, int tokens, int bits, const uint8_t *const *w, const int32_t *const *x,
                              int n_blocks, int plane, vint dots[TILES][MAX_TOKENS]) {
+    const int width = bits == E2M1 ? 4 : bits;
     for (int b = 0; b < n_blocks; b++) {
         UNROLL for (int i = 0; i < 8; i++) {
             vint codes[TILES];
-            UNROLL for (int v = 0; v < tiles; v++) codes[v] = step_codes(w[v] + b * bits * 64, i, bits);
+            UNROLL for (int v = 0; v < tiles; v++) codes[v] = step_codes(w[v] + b * width * 64, i, bits);
             UNROLL for (int t = 0; t < tokens; t++) {
                 vint q = _mm512_set1_epi32(x[t][b * X_BLOCK + plane * X_PLANE + i]);
                 UNROLL for (int v = 0; v < tiles; v++) dots[v][t] = _mm512_dpbusd_epi32(dots[v][t], codes[v], q);
@@ -93,6 +103,7 @@ ALWAYS_INLINE void add_plane(int tiles, int tokens, int bits, const uint8_t *con
  * first and the middle one on top of it. */
 ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *const *w, const int32_t *const *x,
                              int n_blocks, vint upper[TILES][MAX_TOKENS], vint lower[TILES][MAX_TOKENS]) {
+    const int width = bits == E2M1 ? 4 : bits;
     set_zero(tiles, tokens, upper), set_zero(tiles, tokens, lower);
     if (tokens > 3) {
         add_plane(tiles, tokens, bits, w, x, n_blocks, 0, upper);
@@ -107,8 +118,8 @@ ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *con
     for (int b = 0; b < n_blocks; b++) {
         UNROLL for (int i = 0; i < 8; i++) {
             UNROLL for (int v = 0; v < tiles; v++) {
-                const uint8_t *block = w[v] + b * bits * 64;
-                if (tokens == 1 && i < bits) _mm_prefetch((const char *)(block + 64 * i + PREFETCH), _MM_HINT_T1);
+                const uint8_t *block = w[v] + b * width * 64;
+                if (tokens == 1 && i < width) _mm_prefetch((const char *)(block + 64 * i + PREFETCH), _MM_HINT_T1);
                 vint codes = step_codes(block, i, bits);
                 UNROLL for (int t = 0; t < tokens; t++) {
                     const int32_t *q = x[t] + b * X_BLOCK + i;
@@ -137,10 +148,10 @@ ALWAYS_INLINE void group_dot(int tiles, int tokens, int bits, const uint8_t *con
     STEP(bits, 5)                                                                                                      \
     STEP(bits, 6)                                                                                                      \
     static void run_##bits(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {               \
-        (void)row, (void)scratch;                                                                                      \
+        (void)row;                                                                                                     \
         static step_fn *const steps[MAX_TOKENS] = {step_##bits##_1, step_##bits##_2, step_##bits##_3,                  \
                                                    step_##bits##_4, step_##bits##_5, step_##bits##_6};                 \
-        run_tasks(c, begin, end, steps);                                                                               \
+        run_tasks(c, begin, end, scratch, steps);                                                                      \
     }
 RUN(2)
 RUN(3)
@@ -148,16 +159,20 @@ RUN(4)
 RUN(5)
 RUN(6)
 RUN(8)
+RUN(E2M1)
 
 #define ROW(bits, group, scales, suffix)                                                                               \
-    {                                                                                                                  \
-        .name = "matmul.affine" #bits ".g" #group "." suffix ".avx512", .backend = "cpu", .op = KOP_MATMUL,            \
-        .rank = 30, .needs = CPU_AVX512 | CPU_VNNI, .layout = &affine_r16, .x_type = DT_XI8X3,                         \
-        .param = {bits, group, scales}, .takes = affine_row_takes, .tasks = affine_tasks, .run = run_##bits,           \
-    }
+    AFFINE_ROWS("affine" #bits ".g" #group "." suffix ".avx512", bits, group, scales, 30, CPU_AVX512 | CPU_VNNI,       \
+                &affine_r16)
 #define ROWS_OF_GROUP(bits, group)                                                                                     \
     ROW(bits, group, DT_F16, "f16"), ROW(bits, group, DT_BF16, "bf16"), ROW(bits, group, DT_F32, "f32")
 #define ROWS(bits) ROWS_OF_GROUP(bits, 32), ROWS_OF_GROUP(bits, 64), ROWS_OF_GROUP(bits, 128)
 
-static const krow rows[] = {ROWS(2), ROWS(3), ROWS(4), ROWS(5), ROWS(6), ROWS(8)};
+static const krow rows[] = {ROWS(2),
+                            ROWS(3),
+                            ROWS(4),
+                            ROWS(5),
+                            ROWS(6),
+                            ROWS(8),
+                            AFFINE_ROWS("mxfp4.avx512", E2M1, 32, DT_U8, 30, CPU_AVX512 | CPU_VNNI, &affine_r16)};
 const krow_table matmul_affine_avx512_rows = KROW_TABLE(rows);
