@@ -13,10 +13,9 @@
  * product of LANES sums, folded in one order; blocks come in order of position; a row's keys within a block come in
  * order of position; rows never mix. Tiles only decide what is computed next to what.
  *
- * The including file defines LANES, vfloat, vmask and
- *   v_load, v_store, v_set1, v_add, v_mul, v_max, v_fma(a, b, c) = a b + c, v_exp (0 below the smallest normal number),
- *   v_blend(mask, yes, no), v_between(lo, hi, first): lanes i with lo <= first + i < hi, v_sum, v_largest (horizontal),
- *   dot8(q, k, dim, out): out[i] = q . (k + i dim) for i < 8, load_f16, load_bf16. */
+ * The including file includes the header of its vectors (x86/vec_avx2.h, x86/vec_avx512.h, arm/neon.h) and defines
+ *   v_between(lo, hi, first): lanes i with lo <= first + i < hi,
+ *   dot8(q, k, dim, out): out[i] = q . (k + i dim) for i < 8. */
 #include <math.h>
 
 #include "base/num.h"
@@ -48,7 +47,7 @@ typedef struct group {
 
 static bool attention_takes(const krow *row, const kcall *c) {
     (void)row;
-    return !c->weight.data && c->x.type == DT_F32 && c->y.type == DT_F32 && c->keys.head_dim % LANES == 0;
+    return c->x.type == DT_F32 && c->y.type == DT_F32 && c->keys.head_dim % LANES == 0;
 }
 
 static size_t attention_scratch(const krow *row, const kcall *c) {
@@ -234,8 +233,14 @@ static void attend_block(const kcall *c, const group *g, state *s, int64_t base)
 
 static void attend(const kcall *c, const group *g, state *s) {
     int64_t dim = c->keys.head_dim, last = c->positions[g->token + g->n_tokens - 1];
-    for (int r = 0; r < g->n_rows; r++) s->largest[r] = -INFINITY;
     for (int i = 0; i < g->n_rows * LANES; i++) s->sums[i] = 0;
+    for (int r = 0; r < g->n_rows; r++) {
+        s->largest[r] = -INFINITY;
+        if (!c->weight.data) continue;
+        /* A sink is a key without a value that comes first. */
+        s->largest[r] = float_at_f32(c->weight.data, c->weight.type, g->head + r % g->n_heads);
+        s->sums[r * LANES] = 1;
+    }
     for (int64_t i = 0; i < g->n_rows * dim; i++) s->outs[i] = 0;
     for (int64_t base = first_seen(c, g->token) / BLOCK * BLOCK; base <= last; base += BLOCK)
         attend_block(c, g, s, base);

@@ -14,6 +14,8 @@ static const krow_table *const tables[] = {
     &scalar_delta_rows,
 #if defined(__x86_64__)
     &ops_avx2_rows, &embed_affine_rows,
+    &delta_avx2_rows,
+    &delta_avx512_rows,
     &activations_avx2_rows,
     &attention_avx2_rows,
     &attention_avx512_rows,
@@ -24,6 +26,7 @@ static const krow_table *const tables[] = {
 #endif
 #if defined(__aarch64__)
     &ops_neon_rows,
+    &delta_neon_rows,
     &activations_neon_rows,
     &attention_neon_rows,
     &matmul_affine_neon_rows,

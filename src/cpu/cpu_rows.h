@@ -19,10 +19,11 @@ extern const krow_table scalar_ops_rows, scalar_attention_rows, scalar_matmul_ro
     scalar_delta_rows;
 /* src/cpu/x86/ */
 extern const krow_table attention_avx2_rows, attention_avx512_rows, ops_avx2_rows;
+extern const krow_table delta_avx2_rows, delta_avx512_rows;
 extern const krow_table embed_affine_rows, activations_avx2_rows, matmul_affine_avx2_rows, matmul_affine_avx512_rows;
 extern const krow_table matmul_plain_avx2_rows, matmul_plain_avx512_rows;
 /* src/cpu/arm/ */
-extern const krow_table ops_neon_rows, activations_neon_rows, attention_neon_rows;
+extern const krow_table delta_neon_rows, ops_neon_rows, activations_neon_rows, attention_neon_rows;
 extern const krow_table matmul_affine_neon_rows, matmul_affine_dotprod_rows, matmul_affine_i8mm_rows;
 extern const krow_table matmul_plain_neon_rows;
 

@@ -1,28 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * QUANTIZE, RMSNORM and SILU_MUL with NEON: the vectors of activations_tmpl.h are 4 lanes. */
+ * QUANTIZE, RMSNORM and ACT_MUL with NEON: the vectors of activations_tmpl.h are 4 lanes. */
 #include "cpu/arm/neon.h"
 #include "quant/xform.h"
 
 #define INSTRUCTIONS "neon"
 #define NEEDS        CPU_NEON
-
-enum { LANES = 4 };
-typedef float32x4_t vfloat;
-typedef int32x4_t vint;
-
-#define v_load         vld1q_f32
-#define v_store        vst1q_f32
-#define v_set1         vdupq_n_f32
-#define v_add          vaddq_f32
-#define v_mul          vmulq_f32
-#define v_div          vdivq_f32
-#define v_neg          vnegq_f32
-#define v_fma(a, b, c) vfmaq_f32(c, a, b)
-#define v_exp          exp_4
-#define v_sum          vaddvq_f32
-#define v_add_int      vaddq_s32
-#define v_sum_int      vaddvq_s32
 
 static uint32_t largest_bits(const float *x, int64_t n) {
     uint32x4_t most = vdupq_n_u32(0);

@@ -3,24 +3,6 @@
  * ATTENTION with NEON: the vectors of attention_tmpl.h are 4 lanes. */
 #include "cpu/arm/neon.h"
 
-enum { LANES = 4 };
-typedef float32x4_t vfloat;
-typedef uint32x4_t vmask;
-
-#define v_load              vld1q_f32
-#define v_store             vst1q_f32
-#define v_set1              vdupq_n_f32
-#define v_add               vaddq_f32
-#define v_sub               vsubq_f32
-#define v_mul               vmulq_f32
-#define v_max               vmaxq_f32
-#define v_fma(a, b, c)      vfmaq_f32(c, a, b)
-#define v_first(a)          vgetq_lane_f32(a, 0)
-#define v_sum               vaddvq_f32
-#define v_largest           vmaxvq_f32
-#define v_exp               exp_4
-#define v_blend(m, yes, no) vbslq_f32(m, yes, no)
-
 static inline vmask v_between(int lo, int hi, int first) {
     static const int32_t count[4] = {0, 1, 2, 3};
     int32x4_t i = vaddq_s32(vdupq_n_s32(first), vld1q_s32(count));

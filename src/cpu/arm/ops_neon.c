@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ROPE, KV_STORE and ADD with NEON: the vectors of ops_tmpl.h are 4 lanes. */
+ * The small operations on each token with NEON: the vectors of ops_tmpl.h and route_tmpl.h are 4 lanes. */
 #include <math.h>
 
 #include "cpu/arm/neon.h"
 
 #define INSTRUCTIONS "neon"
 #define NEEDS        CPU_NEON
-
-enum { LANES = 4 };
-
-#define v_load  vld1q_f32
-#define v_store vst1q_f32
-#define v_add   vaddq_f32
 
 static void rotate(const kcall *c, const float *x, const float *cosine, const float *sine, int64_t half, float *y) {
     (void)c; /* halves: rope_takes leaves pairs to others */
@@ -41,6 +35,7 @@ static void store_bf16(const float *x, int64_t n, uint16_t *y) {
 }
 
 #include "cpu/ops_tmpl.h"
+#include "cpu/route_tmpl.h"
 
 static bool rope_takes(const krow *row, const kcall *c) {
     return takes_f32(row, c) && !c->interleaved;
@@ -48,7 +43,7 @@ static bool rope_takes(const krow *row, const kcall *c) {
 
 static const krow rows[] = {
     ROW(rope, KOP_ROPE, rope_takes),
-    ROW(kv_store, KOP_KV_STORE, kv_store_takes),
-    ROW(add, KOP_ADD, takes_f32),
+    COMMON_ROWS,
+    ROUTE_ROWS,
 };
 const krow_table ops_neon_rows = KROW_TABLE(rows);

@@ -35,12 +35,13 @@ static uint32_t code_at(const uint8_t *lane, int i, int b, int bits, size_t vect
 }
 
 static void embed_row(const kweight *w, int64_t token, float factor, int lanes, float *y) {
-    const size_t element = dtype_size(w->type), vector_bytes = 4 * (size_t)lanes;
+    const size_t vector_bytes = 4 * (size_t)lanes;
     const int64_t lane = token % lanes;
     const uint8_t *group = (const uint8_t *)w->packed + affine_tile_offset(w, lanes, token / lanes);
     for (int64_t at = 0; at < w->k; at += w->group_size, group += 2 * affine_group_bytes(w, lanes)) {
-        const float scale = float_at_f32(group, w->type, lane), bias = float_at_f32(group, w->type, lanes + lane);
-        const uint8_t *block = group + 2 * (size_t)lanes * element + 4 * lane;
+        const float scale = float_at_f32(group, w->type, lane);
+        const float bias = w->biases ? float_at_f32(group, w->type, lanes + lane) : 0;
+        const uint8_t *block = group + affine_head_bytes(w, lanes) + 4 * lane;
         for (int64_t j = 0; j < w->group_size; j++) {
             if (j > 0 && j % AFFINE_BLOCK == 0) block += (size_t)w->bits * vector_bytes;
             const int step = (int)(j % AFFINE_BLOCK / 4), b = (int)(j % 4);

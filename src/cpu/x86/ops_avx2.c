@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * AVX2 rows of the small operations on each token: EMBED here, ROPE, KV_STORE and ADD by ops_tmpl.h with vectors of 8
- * lanes. They move a few kilobytes a token, so wider vectors would gain nothing. */
-#include <immintrin.h>
+ * AVX2 rows of the small operations on each token: EMBED of affine tables here, the others by ops_tmpl.h and
+ * route_tmpl.h with vectors of 8 lanes. They move a few kilobytes a token, so wider vectors would gain nothing. */
 #include <math.h>
 #include <string.h>
 
-#include "base/half.h"
+#include "cpu/x86/vec_avx2.h"
 #include "kernels/kernel.h"
 
 #define INSTRUCTIONS "avx2"
 #define NEEDS        CPU_AVX2
-
-enum { LANES = 8 };
-
-#define v_load  _mm256_loadu_ps
-#define v_store _mm256_storeu_ps
-#define v_add   _mm256_add_ps
 
 /* Pairs (a[i], b[i]), i < half. */
 static void rotate_halves(const float *x, const float *cosine, const float *sine, int64_t half, float *y) {
@@ -82,17 +75,13 @@ static void store_bf16(const float *x, int64_t n, uint16_t *y) {
 }
 
 #include "cpu/ops_tmpl.h"
+#include "cpu/route_tmpl.h"
 
 /* ---- EMBED --------------------------------------------------------------------------------------------------- */
 
 static bool embed_takes(const krow *row, const kcall *c) {
     (void)row;
     return c->y.type == DT_F32 && c->w->mode == W_AFFINE && c->w->biases;
-}
-
-static int64_t embed_tasks(const krow *row, const kcall *c) {
-    (void)row;
-    return max_i64(1, c->y.rows);
 }
 
 static float stored_float(const void *data, dtype type, int64_t i) {
@@ -117,7 +106,7 @@ static void embed_row(const kweight *w, int64_t token, float factor, float *y) {
     const uint8_t *codes = (const uint8_t *)w->codes + token * (w->k / 8) * w->bits;
     for (int64_t g = 0; g < n_groups; g++) {
         const __m256 scale = _mm256_set1_ps(stored_float(w->scales, w->type, token * n_groups + g));
-        const __m256 bias = _mm256_set1_ps(stored_float(w->biases, w->type, token * n_groups + g));
+        const __m256 bias = _mm256_set1_ps(w->biases ? stored_float(w->biases, w->type, token * n_groups + g) : 0);
         for (int64_t j = g * w->group_size; j < (g + 1) * w->group_size; j += 8) {
             __m256 value = _mm256_fmadd_ps(scale, unpack8(codes + j / 8 * w->bits, w->bits), bias);
             _mm256_storeu_ps(y + j, _mm256_mul_ps(value, _mm256_set1_ps(factor)));
@@ -139,11 +128,11 @@ static const krow rows[] = {
         .rank = 20,
         .needs = CPU_AVX2,
         .takes = embed_takes,
-        .tasks = embed_tasks,
+        .tasks = tasks_of_y,
         .run = embed_run,
     },
     ROW(rope, KOP_ROPE, takes_f32),
-    ROW(kv_store, KOP_KV_STORE, kv_store_takes),
-    ROW(add, KOP_ADD, takes_f32),
+    COMMON_ROWS,
+    ROUTE_ROWS,
 };
 const krow_table ops_avx2_rows = KROW_TABLE(rows);

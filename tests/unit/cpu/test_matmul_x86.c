@@ -181,7 +181,7 @@ static void forms_equal_separate_steps(void **user) {
     kcall calls[2] = {{.op = KOP_RMSNORM, .weight = {weight, DT_BF16}, .n_parts = 1, .eps = 1e-5f},
                       {.op = KOP_ACT_MUL, .act = ACT_SILU, .z = z}};
     for (int i = 0; i < 2; i++) {
-        const krow *row = row_named(r, i == 0 ? "rmsnorm.avx2" : "silu_mul.avx2");
+        const krow *row = row_named(r, i == 0 ? "rmsnorm.avx2" : "act_mul.avx2");
         kmat fused = new_matrix(DT_XI8X3, 3, 640, 64), apart = new_matrix(DT_XI8X3, 3, 640, 64);
         calls[i].x = x, calls[i].y = y;
         run_row(row, &calls[i], false);
