@@ -69,9 +69,10 @@ typedef struct cpu_executor {
 /* load.c: fills e->weights, e->packed. Reports progress as the stage "load". */
 nb_status cpu_load_weights(cpu_executor *e, const executor_options *options, nb_error *err);
 void cpu_free_weights(cpu_executor *e);
-/* Columns that share a scale in the quantized form of activations for w; 0: w is only multiplied with fp32. */
+/* Columns that share a scale in the quantized form of activations for w, whose codes are integers (twice an e2m1 number
+ * is one); 0: w is only multiplied with fp32. */
 static inline int64_t cpu_form_group(const kweight *w) {
-    return w->mode == W_PLAIN || w->mode == W_NVFP4 ? 0 : w->group_size;
+    return w->mode == W_AFFINE || w->mode == W_MXFP4 ? w->group_size : 0;
 }
 /* Anonymous zeroed memory that is only taken as it is touched; NULL when there is no address space. */
 void *cpu_reserve(size_t bytes);

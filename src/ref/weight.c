@@ -67,5 +67,7 @@ double ref_weight_magnitude(const kweight *w, int64_t i, int64_t j) {
     if (w->mode == W_PLAIN) return fabs(ref_weight(w, i, j));
     int64_t group = i * (w->k / w->group_size) + j / w->group_size;
     double bias = w->biases ? float_at(w->biases, w->type, group) : 0.0;
+    /* An e2m1 number may be taken as affine too: codes in steps of 1/2 from -6 on. */
+    if (w->mode == W_MXFP4) bias = 6 * ref_e8m0(((const uint8_t *)w->scales)[group]);
     return fabs(scaled_code(w, group, ref_code(w, i, j))) + fabs(bias);
 }
