@@ -63,14 +63,15 @@ static void quantized_experts(visitor *v, check_spec s, int times) {
 void matmul_experts_specs(visitor *v) {
     static const int64_t plain_ks[] = {1, 7, 16, 33, 64, 100, 256};
     const int times = v->level == CHECK_FULL ? 3 : 1;
+    size_t round = 0; /* so that each width meets each size of groups with each type */
     FOR_TOKENS(rows) {
-        for (size_t type = 0; type < COUNT(check_stored); type++) {
+        for (size_t type = 0; type < COUNT(check_stored); type++, round++) {
             check_spec s = {.op = KOP_MATMUL_EXPERTS, .rows = rows, .w_type = check_stored[type], .x_type = DT_F32};
             experts_each(v, s, plain_ks, COUNT(plain_ks), 3 * times);
             s.mode = W_AFFINE;
             for (size_t width = 0; width < COUNT(check_widths); width++) {
                 s.bits = check_widths[width];
-                s.group_size = (int)TURN(check_groups);
+                s.group_size = (int)check_groups[(round / COUNT(check_stored) + width) % COUNT(check_groups)];
                 s.no_biases = turn(v, 8) == 0;
                 quantized_experts(v, s, times);
             }

@@ -158,7 +158,7 @@ static bool affine_takes(const kweight *w) {
     bool known_bits = (w->bits >= 2 && w->bits <= 6) || w->bits == 8;
     bool known_group = w->group_size == 32 || w->group_size == 64 || w->group_size == 128;
     bool known_type = w->type == DT_F16 || w->type == DT_BF16 || w->type == DT_F32;
-    return w->mode == W_AFFINE && w->biases && known_bits && known_group && known_type && w->n > 0 && w->k > 0 &&
+    return w->mode == W_AFFINE && known_bits && known_group && known_type && w->n > 0 && w->k > 0 &&
            w->k % w->group_size == 0;
 }
 

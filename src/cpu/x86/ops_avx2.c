@@ -81,7 +81,7 @@ static void store_bf16(const float *x, int64_t n, uint16_t *y) {
 
 static bool embed_takes(const krow *row, const kcall *c) {
     (void)row;
-    return c->y.type == DT_F32 && c->w->mode == W_AFFINE && c->w->biases;
+    return c->y.type == DT_F32 && c->w->mode == W_AFFINE;
 }
 
 static float stored_float(const void *data, dtype type, int64_t i) {
