@@ -100,7 +100,8 @@ typedef enum kop {
     KOP_SOFTCAP,     /* y = scale * tanh(x / scale) */
     /* Mixture of experts. ROUTE: of a row's logits x [rows, n_experts] the n_chosen largest (of equal ones the first),
      * in falling order: y = [their numbers, as floats | their softmax weights], 2 n_chosen columns. The softmax goes
-     * over all experts, or over the chosen ones (normalize); the result is multiplied by weight[expert], if present. */
+     * over all experts, or over the chosen ones (normalize); the result is multiplied by weight[expert], if present.
+     * Numbers are in range and differ from one another even where logits are NaN: they are followed unchecked. */
     KOP_ROUTE,
     KOP_MATMUL_EXPERTS, /* with z from ROUTE: y[t][s] = x[t] W_e^T + bias_e, e the s-th expert of t, n columns for each
                            s. x has k columns, or n_chosen * k: its own for each s. bias is weight [n_experts, n] */

@@ -426,6 +426,48 @@ static nb_status check_in_turn(check *c, const trial *whole, nb_error *err) {
     return status;
 }
 
+/* ---- Logits that are no numbers ------------------------------------------------------------------------------ */
+
+/* The experts of every token are in range and differ from one another. */
+static nb_status check_numbers(check *c, const trial *t, nb_error *err) {
+    int64_t n = c->spec.n_chosen;
+    for (int64_t i = 0; i < c->spec.rows; i++) {
+        const float *chosen = (const float *)t->call.y.data + i * t->call.y.stride;
+        for (int64_t s = 0; s < n; s++) {
+            bool right = chosen[s] >= 0 && chosen[s] < (float)c->spec.n_experts && chosen[s] == floorf(chosen[s]);
+            for (int64_t other = 0; other < s; other++) right &= chosen[other] != chosen[s];
+            if (!right)
+                return fail(c, t->row, err, "with NaN among its logits token %" PRId64 " has expert %g", i,
+                            (double)chosen[s]);
+        }
+    }
+    return NB_OK;
+}
+
+/* Expert numbers are followed, so they must be right whatever a broken model makes of the logits: here some of them, or
+ * all of a token's, are NaN or infinite. */
+static nb_status check_route_not_finite(check *c, const krow *row, nb_error *err) {
+    static const float wrong[] = {NAN, -NAN, INFINITY, -INFINITY};
+    const kmat *x = &c->call.x;
+    size_t bytes = (size_t)((x->rows - 1) * x->stride + x->cols) * sizeof(float);
+    float *kept = malloc(bytes), *logits = x->data;
+    if (!kept) return check_no_memory(err);
+    memcpy(kept, logits, bytes);
+    for (int64_t t = 0; t < x->rows; t++) {
+        int64_t one_in = 1 + check_below(c, 4);
+        for (int64_t e = 0; e < x->cols; e++)
+            if (check_below(c, one_in) == 0) logits[t * x->stride + e] = wrong[check_below(c, one_in == 1 ? 2 : 4)];
+    }
+    trial t = {.row = row, .poison = 0x7f};
+    nb_status status = run_trial(c, &t, 0, c->spec.rows, SLOT_Y_OTHER, false, err);
+    if (status == NB_OK) status = check_numbers(c, &t, err);
+    memcpy(logits, kept, bytes);
+    free(kept);
+    return status;
+}
+
+/* ---- All together ---------------------------------------------------------------------------------------------- */
+
 nb_status check_row(check *c, const krow *row, nb_error *err) {
     bool pages = c->spec.op == KOP_KV_STORE;
     trial whole = {.row = row, .poison = 0xff}, pieces = {.row = row, .poison = 0x7f};
@@ -441,5 +483,6 @@ nb_status check_row(check *c, const krow *row, nb_error *err) {
         if (!same_row(&whole.call.y, i, &pieces.call.y, i) || (whole.states && !same_state(c, &whole, &pieces, i)))
             status = fail(c, row, err, "token %" PRId64 " has other bits when the tasks run in pieces", i);
     if (status != NB_OK) return status;
-    return whole.states ? check_in_turn(c, &whole, err) : check_fewer(c, &whole, err);
+    status = whole.states ? check_in_turn(c, &whole, err) : check_fewer(c, &whole, err);
+    return status == NB_OK && c->spec.op == KOP_ROUTE ? check_route_not_finite(c, row, err) : status;
 }
