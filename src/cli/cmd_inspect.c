@@ -20,6 +20,31 @@ static int64_t kv_bytes(const plan *p) {
     return sum * (int64_t)sizeof(float);
 }
 
+/* Bytes of recurrent states that a sequence needs, whatever its length. */
+static int64_t state_bytes(const plan *p) {
+    int64_t sum = 0;
+    for (int i = 0; i < p->n_states; i++) sum += p->states[i].size;
+    return sum * (int64_t)sizeof(float);
+}
+
+/* Steps of an operation: so many layers have it. */
+static int64_t count_steps(const plan *p, kop op) {
+    int64_t n = 0;
+    for (int i = 0; i < p->n_steps; i++) n += p->steps[i].op == op;
+    return n;
+}
+
+/* How many experts there are, and how many a token goes through; 0 without experts. */
+static int64_t count_experts(const plan *p, int64_t *n_chosen) {
+    *n_chosen = 0;
+    for (int i = 0; i < p->n_steps; i++) {
+        if (p->steps[i].op != KOP_MATMUL_EXPERTS) continue;
+        *n_chosen = p->steps[i].n_chosen;
+        return p->weights[p->steps[i].weight].w.n_experts;
+    }
+    return 0;
+}
+
 /* A sampling value, as text with the digits that it was written with. */
 typedef struct value {
     const char *name;
@@ -47,6 +72,7 @@ static void print_json(const nb_model *model, const nb_model_info *m, int64_t kv
     cJSON_AddStringToObject(o, "path", m->path);
     cJSON_AddStringToObject(o, "model_type", m->model_type);
     cJSON_AddStringToObject(o, "quantization", m->quantization);
+    int64_t n_chosen, n_experts = count_experts(model->plan, &n_chosen);
     const struct {
         const char *name;
         int64_t value;
@@ -62,6 +88,9 @@ static void print_json(const nb_model *model, const nb_model_info *m, int64_t kv
         {"n_parameters", m->n_parameters},
         {"weight_bytes", m->weight_bytes},
         {"kv_bytes_per_token", kv},
+        {"state_bytes_per_sequence", state_bytes(model->plan)},
+        {"n_experts", n_experts},
+        {"n_experts_per_token", n_chosen},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         cJSON_AddNumberToObject(o, sizes[i].name, (double)sizes[i].value);
@@ -91,8 +120,16 @@ static void print_info(const nb_model *model, const nb_model_info *m, int64_t kv
     out_printf("quantization    %s\n", m->quantization);
     out_printf("layers          %lld, hidden size %lld, feed-forward %lld\n", (long long)m->n_layers,
                (long long)m->hidden_size, (long long)m->intermediate_size);
+    int64_t n_chosen, n_experts = count_experts(model->plan, &n_chosen);
+    if (n_experts)
+        out_printf("experts         %lld, %lld for a token, in %lld layers\n", (long long)n_experts,
+                   (long long)n_chosen, (long long)count_steps(model->plan, KOP_SUM_EXPERTS));
     out_printf("attention       %lld heads of %lld, %lld for keys and values\n", (long long)m->n_heads,
                (long long)m->head_dim, (long long)m->n_kv_heads);
+    const int64_t n_recurrent = count_steps(model->plan, KOP_DELTA), state = state_bytes(model->plan);
+    if (n_recurrent)
+        out_printf("recurrent       %lld of the layers, in place of attention: gated delta nets\n",
+                   (long long)n_recurrent);
     out_printf("vocabulary      %lld tokens, %s embeddings\n", (long long)m->vocab_size,
                m->tied_embeddings ? "tied" : "untied");
     if (m->context_length > 0)
@@ -108,13 +145,14 @@ static void print_info(const nb_model *model, const nb_model_info *m, int64_t kv
     for (int i = 0; i < n; i++) out_printf("%s %s %s", i ? "," : "", values[i].name, values[i].text);
     out_printf("%s\n", n == 1 && strcmp(values[0].text, "0") == 0 ? " (the most likely token)" : "");
     out_printf("KV cache        %.1f KB per token (half of it with --kv-type f16)\n", (double)kv / 1e3);
+    if (state) out_printf("states          %.1f KB per sequence, whatever its length\n", (double)state / 1e3);
     double weight = (double)m->weight_bytes;
     out_printf("memory needed   %.0f MB", weight / MB);
     static const int64_t lengths[] = {2048, 8192, 32768};
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++)
         if (i == 0 || lengths[i] <= m->context_length)
             out_printf("%s %.0f MB at %lld tokens", i == 0 ? " for the weights;" : ",",
-                       (weight + (double)(kv * lengths[i])) / MB, (long long)lengths[i]);
+                       (weight + (double)(kv * lengths[i] + state)) / MB, (long long)lengths[i]);
     out_printf("; and up to 64 MB to work in\n");
 }
 

@@ -41,6 +41,9 @@ bool moe_read(const family_input *in, bool with_steps, moe *m) {
         plan_fail(b, NB_ERR_FORMAT, "config.json: num_experts_per_tok is %lld of num_experts %lld",
                   (long long)m->n_chosen, (long long)m->n_experts);
     if (with_steps) read_layers(in, m);
+    bool any_dense = false;
+    for (int64_t i = 0; m->is_dense && i < in->dims->n_layers; i++) any_dense |= m->is_dense[i];
+    if (!any_dense) in->dims->intermediate_size = m->width; /* the config's is read by nothing, often a mere default */
     return plan_ok(b);
 }
 
