@@ -181,6 +181,29 @@ static void row_text(executor *e, int step, int64_t n_tokens, char *text, size_t
     snprintf(text, size, "%s%s%s", before ? before : "", before ? " + " : "", row ? row : "(none)");
 }
 
+/* Which matrices are held in another order than the files have, in which, and what that takes. The numbers are the same
+ * bit for bit: an order replaces the mapped one. */
+static void print_layouts(const executor *e) {
+    out_printf("\nrepacked weights (the same numbers in the order in which kernels read them)\n");
+    for (int i = 0; i < e->plan->n_weights; i++) {
+        const klayout *layout = e->weights[i].layout;
+        bool seen = !layout;
+        for (int j = 0; j < i && !seen; j++) seen = e->weights[j].layout == layout;
+        if (seen) continue;
+        int64_t n = 0, stored = 0, packed = 0;
+        for (int j = i; j < e->plan->n_weights; j++) {
+            const kweight *w = &e->weights[j];
+            if (w->layout != layout) continue;
+            n++;
+            stored += weight_stored_bytes(w);
+            packed += (int64_t)layout->bytes(w->experts ? w->experts : w) * (w->n_experts ? w->n_experts : 1);
+        }
+        out_printf("  %-36s %lld weights, %.1f MB from %.1f MB in the files\n", layout->name, (long long)n,
+                   (double)packed / MB, (double)stored / MB);
+    }
+    if (e->packed_bytes == 0) out_printf("  none: all are read as the files have them\n");
+}
+
 static void print_kernels(const nb_context *context) {
     executor *e = context->executor;
     int64_t n_prompt = context->n_batch;
@@ -211,6 +234,7 @@ static nb_status inspect_model(nb_model *model, const inspect_args *a, nb_error 
     if (a->tensors) print_tensors(model);
     if (a->plan) print_plan(model->plan);
     if (a->kernels) print_kernels(context);
+    if (a->kernels) print_layouts(context->executor);
     nb_context_free(context);
     return NB_OK;
 }
@@ -220,7 +244,7 @@ static int inspect_main(const command *self, int argc, char **argv) {
     const opt table[] = {
         {"tensors", 0, OPT_FLAG, &a.tensors, NULL, "list the tensors of the files", 0, 0},
         {"plan", 0, OPT_FLAG, &a.plan, NULL, "list the steps in which the model is computed", 0, 0},
-        {"kernels", 0, OPT_FLAG, &a.kernels, NULL, "list which kernel computes each step on this machine", 0, 0},
+        {"kernels", 0, OPT_FLAG, &a.kernels, NULL, "list which kernel computes each step on this machine, and repacked weights", 0, 0},
         {"json", 0, OPT_FLAG, &a.json, NULL, "print what the model is as a JSON object", 0, 0},
         THREADS_OPT(a.context),
         KV_TYPE_OPT(a.context),

@@ -142,6 +142,7 @@ static nb_status copy_weights(cpu_executor *e, nb_error *err) {
     e->weights = calloc((size_t)p->n_weights + 1, sizeof *e->weights);
     e->experts = calloc(n_experts + 1, sizeof *e->experts);
     if (!e->weights || !e->experts) return err_no_memory(err, "the table of weights", 0);
+    e->base.weights = e->weights;
     kweight *next = e->experts;
     for (int i = 0; i < p->n_weights; i++) {
         kweight *w = &e->weights[i];

@@ -95,14 +95,27 @@ static const void *cast_rows(buffers *b, const checkpoint_tensor *t, const void 
     return to;
 }
 
+/* Whether some of 64 elements have an exponent of ones only. Loops of a fixed length become vector instructions. */
+static bool any_not_finite(const void *x, dtype type, int64_t first) {
+    uint32_t bad = 0;
+    if (type == DT_F32) {
+        uint32_t v[64];
+        memcpy(v, (const char *)x + 4 * first, sizeof v);
+        for (int j = 0; j < 64; j++) bad |= (v[j] & 0x7f800000u) == 0x7f800000u;
+    } else {
+        const uint16_t ones = type == DT_F16 ? 0x7c00 : 0x7f80;
+        uint16_t v[64], some = 0;
+        memcpy(v, (const char *)x + 2 * first, sizeof v);
+        for (int j = 0; j < 64; j++) some = (uint16_t)(some | ((v[j] & ones) == ones));
+        bad = some;
+    }
+    return bad;
+}
+
 /* The first element that is a NaN or an infinity, or n. */
 static int64_t find_not_finite(const void *x, dtype type, int64_t n) {
-    const uint32_t limit = type == DT_F16 ? 0x7c00 : type == DT_BF16 ? 0x7f80 : 0x7f800000;
-    uint32_t largest = 0;
-    for (int64_t i = 0; i < n && type != DT_F32; i++) largest = (uint32_t)max_i64(largest, load_u16(x, i) & 0x7fff);
-    for (int64_t i = 0; i < n && type == DT_F32; i++) largest = (uint32_t)max_i64(largest, load_u32(x, i) & 0x7fffffff);
-    if (largest < limit) return n;
     int64_t i = 0;
+    while (i + 64 <= n && !any_not_finite(x, type, i)) i += 64;
     while (i < n && isfinite(float_at_f32(x, type, i))) i++;
     return i;
 }

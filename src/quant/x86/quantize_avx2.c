@@ -48,13 +48,8 @@ INLINE uint64_t bytes_of(__m256i x) {
 
 /* Eight codes as a little-endian bit stream: `mask` has the code's bits in every byte. */
 INLINE uint8_t *put_codes(uint8_t *to, uint64_t bytes, int bits, uint64_t mask) {
-    uint64_t word = bits == 8 ? bytes : _pext_u64(bytes, mask);
-    if (bits == 8 || bits == 4 || bits == 2) {
-        memcpy(to, &word, bits == 8 ? 8 : bits == 4 ? 4 : 2);
-    } else {
-        memcpy(to, &word, 2);
-        for (int b = 2; b < bits; b++) to[b] = (uint8_t)(word >> 8 * b);
-    }
+    uint64_t word = _pext_u64(bytes, mask);
+    memcpy(to, &word, (size_t)bits);
     return to + bits;
 }
 
@@ -62,59 +57,115 @@ INLINE uint64_t code_mask(int bits) {
     return (uint64_t)((1u << bits) - 1) * 0x0101010101010101u;
 }
 
+/* Four times eight 32-bit numbers below 256 as bytes in order. */
+INLINE __m256i bytes32(const __m256i q[4]) {
+    __m256i b = _mm256_packus_epi16(_mm256_packus_epi32(q[0], q[1]), _mm256_packus_epi32(q[2], q[3]));
+    return _mm256_permutevar8x32_epi32(b, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+/* 32 codes: neighbours are put together by multiplying the second with a power of two. */
+INLINE uint8_t *put32(uint8_t *to, __m256i bytes, int bits) {
+    if (bits == 8) {
+        _mm256_storeu_si256((__m256i *)(void *)to, bytes);
+    } else if (bits == 4) {
+        __m256i pairs = _mm256_maddubs_epi16(bytes, _mm256_set1_epi16(0x1001));
+        pairs = _mm256_permute4x64_epi64(_mm256_packus_epi16(pairs, pairs), 0x08);
+        _mm_storeu_si128((__m128i *)(void *)to, _mm256_castsi256_si128(pairs));
+    } else if (bits == 2) {
+        __m256i pairs = _mm256_maddubs_epi16(bytes, _mm256_set1_epi16(0x0401));
+        uint64_t word = bytes_of(_mm256_madd_epi16(pairs, _mm256_set1_epi32(0x00100001)));
+        memcpy(to, &word, 8);
+    } else {
+        uint64_t words[4];
+        _mm256_storeu_si256((__m256i *)(void *)words, bytes);
+        for (int i = 0; i < 4; i++) put_codes(to + i * bits, words[i], bits, code_mask(bits));
+    }
+    return to + 4 * bits;
+}
+
 /* ---- Affine ---------------------------------------------------------------------------------------------------- */
 
-INLINE void affine_group(const void *w, dtype type, int64_t first, int n, int bits, uint8_t *codes, float *scale,
-                         float *bias) {
-    const float steps = (float)((1 << bits) - 1), smallest = 1e-7f;
+/* Groups whose scales are found together: each takes three divisions that wait for one another. */
+enum { TOGETHER = 8 };
+
+/* The least and the largest element of a group. A NaN as the first operand leaves the second. */
+INLINE void range_of(const void *w, dtype type, int64_t first, int n, float *low, float *high) {
     __m256 low8 = _mm256_set1_ps(__builtin_inff()), high8 = _mm256_set1_ps(-__builtin_inff());
-    for (int j = 0; j < n; j += 8) { /* a NaN as the first operand leaves the second */
+    for (int j = 0; j < n; j += 8) {
         __m256 x = load8(w, type, first + j);
         low8 = _mm256_min_ps(x, low8);
         high8 = _mm256_max_ps(x, high8);
     }
-    const float high = largest_of(high8), low = -largest_of(_mm256_xor_ps(low8, _mm256_set1_ps(-0.0f)));
-    const bool from_low = __builtin_fabsf(low) > __builtin_fabsf(high);
-    float s = (high - low) / steps;
-    s = s < smallest ? smallest : s;
-    s = from_low ? s : -s;
-    float edge = from_low ? low : high, zero_at = __builtin_rintf(edge / s), b = 0;
-    if (zero_at != 0) {
-        s = edge / zero_at;
-        b = edge;
-    }
-    *scale = s;
-    *bias = b;
-    const __m256 s8 = _mm256_set1_ps(s), b8 = _mm256_set1_ps(b), top = _mm256_set1_ps(steps);
-    const uint64_t mask = code_mask(bits);
-    for (int j = 0; j < n; j += 8) {
-        __m256 c = _mm256_div_ps(_mm256_sub_ps(load8(w, type, first + j), b8), s8);
-        c = _mm256_round_ps(c, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-        c = _mm256_min_ps(_mm256_max_ps(c, _mm256_setzero_ps()), top); /* a NaN becomes 0 */
-        codes = put_codes(codes, bytes_of(_mm256_cvttps_epi32(c)), bits, mask);
+    *high = largest_of(high8);
+    *low = -largest_of(_mm256_xor_ps(low8, _mm256_set1_ps(-0.0f)));
+}
+
+/* affine_params of quantize.c for eight groups, into scale[8] and bias[8]. */
+INLINE void params_of(const float *lows, const float *highs, float steps, float *scale, float *bias) {
+    const __m256 low = _mm256_loadu_ps(lows), high = _mm256_loadu_ps(highs), minus = _mm256_set1_ps(-0.0f);
+    const __m256 from_low = _mm256_cmp_ps(absolute(low), absolute(high), _CMP_GT_OQ);
+    __m256 s = _mm256_div_ps(_mm256_sub_ps(high, low), _mm256_set1_ps(steps));
+    s = _mm256_max_ps(_mm256_set1_ps(1e-7f), s); /* a NaN as the second operand stays */
+    s = _mm256_blendv_ps(_mm256_xor_ps(s, minus), s, from_low);
+    const __m256 edge = _mm256_blendv_ps(high, low, from_low);
+    const __m256 zero_at = _mm256_round_ps(_mm256_div_ps(edge, s), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __m256 stretch = _mm256_cmp_ps(zero_at, _mm256_setzero_ps(), _CMP_NEQ_UQ);
+    _mm256_storeu_ps(scale, _mm256_blendv_ps(s, _mm256_div_ps(edge, zero_at), stretch));
+    _mm256_storeu_ps(bias, _mm256_and_ps(edge, stretch));
+}
+
+INLINE void codes_of(const void *w, dtype type, int64_t first, int n, int bits, float scale, float bias,
+                     uint8_t *codes) {
+    const __m256 s = _mm256_set1_ps(scale), b = _mm256_set1_ps(bias), top = _mm256_set1_ps((float)((1 << bits) - 1));
+    for (int j = 0; j < n; j += 32) {
+        __m256i q[4];
+        for (int i = 0; i < 4; i++) {
+            __m256 c = _mm256_div_ps(_mm256_sub_ps(load8(w, type, first + j + 8 * i), b), s);
+            c = _mm256_round_ps(c, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+            q[i] = _mm256_cvttps_epi32(_mm256_min_ps(_mm256_max_ps(c, _mm256_setzero_ps()), top)); /* a NaN: 0 */
+        }
+        codes = put32(codes, bytes32(q), bits);
     }
 }
 
 INLINE void affine_typed(const quant_format *f, dtype type, int bits, const void *w, int64_t n_groups, uint8_t *codes,
                          float *scales, float *biases) {
-    for (int64_t g = 0; g < n_groups; g++, codes += quant_group_bytes(f))
-        affine_group(w, type, g * f->group_size, f->group_size, bits, codes, &scales[g], &biases[g]);
+    const int n = f->group_size;
+    for (int64_t g = 0; g < n_groups; g += TOGETHER) {
+        const int some = n_groups - g < TOGETHER ? (int)(n_groups - g) : TOGETHER;
+        float low[TOGETHER] = {0}, high[TOGETHER] = {0}, scale[TOGETHER], bias[TOGETHER];
+        for (int i = 0; i < some; i++) range_of(w, type, (g + i) * n, n, &low[i], &high[i]);
+        params_of(low, high, (float)((1 << bits) - 1), scale, bias);
+        for (int i = 0; i < some; i++) {
+            codes_of(w, type, (g + i) * n, n, bits, scale[i], bias[i], codes);
+            codes += quant_group_bytes(f);
+            scales[g + i] = scale[i];
+            biases[g + i] = bias[i];
+        }
+    }
 }
 
 INLINE void affine_bits(const quant_format *f, dtype type, const void *w, int64_t n_groups, uint8_t *codes,
                         float *scales, float *biases) {
+    /* constants where each is used, so that every one has code of its own */
     switch (f->bits) {
     case 2:
         affine_typed(f, type, 2, w, n_groups, codes, scales, biases);
         break;
+    case 3:
+        affine_typed(f, type, 3, w, n_groups, codes, scales, biases);
+        break;
     case 4:
         affine_typed(f, type, 4, w, n_groups, codes, scales, biases);
         break;
-    case 8:
-        affine_typed(f, type, 8, w, n_groups, codes, scales, biases);
+    case 5:
+        affine_typed(f, type, 5, w, n_groups, codes, scales, biases);
+        break;
+    case 6:
+        affine_typed(f, type, 6, w, n_groups, codes, scales, biases);
         break;
     default:
-        affine_typed(f, type, f->bits, w, n_groups, codes, scales, biases);
+        affine_typed(f, type, 8, w, n_groups, codes, scales, biases);
     }
 }
 
@@ -160,6 +211,7 @@ INLINE __m256i fp8_codes(__m256 x) {
     return _mm256_or_si256(code, sign);
 }
 
+/* Groups of 32, or of 16 with 4 bits. */
 INLINE bool small_group(const quant_format *f, dtype type, const void *w, int64_t first, uint8_t *codes,
                         float (*scale_of)(const quant_format *, dtype, float, uint8_t *), uint8_t *scale) {
     const int n = f->group_size, bits = f->bits;
@@ -167,12 +219,16 @@ INLINE bool small_group(const quant_format *f, dtype type, const void *w, int64_
     for (int j = 0; j < n; j += 8) largest = _mm256_max_ps(absolute(load8(w, type, first + j)), largest);
     const __m256 s = _mm256_set1_ps(scale_of(f, type, largest_of(largest), scale));
     __m256 wild = _mm256_setzero_ps();
+    __m256i q[4];
     for (int j = 0; j < n; j += 8) {
         __m256 y = rounded8(_mm256_div_ps(load8(w, type, first + j), s), type);
         wild = _mm256_or_ps(wild, _mm256_cmp_ps(absolute(y), _mm256_set1_ps(0x1p24f), _CMP_NLT_UQ));
-        __m256i q = bits == 4 ? fp4_codes(y) : fp8_codes(y);
-        codes = put_codes(codes, bytes_of(q), bits == 4 ? 4 : 8, code_mask(4));
+        q[j / 8] = bits == 4 ? fp4_codes(y) : fp8_codes(y);
     }
+    if (n == 32)
+        put32(codes, bytes32(q), bits == 4 ? 4 : 8);
+    else
+        put_codes(put_codes(codes, bytes_of(q[0]), 4, code_mask(4)), bytes_of(q[1]), 4, code_mask(4));
     return bits == 8 || _mm256_movemask_ps(wild) == 0;
 }
 

@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Quantizing, nibble beside mlx and mlx-lm on the same machine: both convert one checkpoint of random weights, in turns,
+and the best of the rounds counts. mlx's time is given twice: of the whole conversion (load, quantize, save), and of
+mx.quantize alone on arrays that are in memory. Needs mlx, mlx-lm and numpy.
+
+  bench/quantize.py [--nibble build/release/nibble] [--rounds 3] [--json FILE] [FORMAT ...]   FORMAT: affine:4:64
+"""
+import argparse, json, pathlib, shutil, subprocess, tempfile, time
+
+import mlx.core as mx
+from mlx.utils import tree_flatten
+from mlx_lm import utils
+
+FORMATS = ["affine:4:64", "affine:8:64", "affine:3:32", "mxfp4:4:32", "mxfp8:8:32", "nvfp4:4:16"]
+CONFIG = {"model_type": "llama", "hidden_size": 2048, "num_hidden_layers": 4, "intermediate_size": 5632,
+          "num_attention_heads": 16, "num_key_value_heads": 4, "rms_norm_eps": 1e-05, "vocab_size": 32000,
+          "rope_theta": 10000.0, "tie_word_embeddings": False, "torch_dtype": "bfloat16"}
+
+
+def make_source(folder):
+    model_class, args_class = utils._get_classes(CONFIG)
+    model = model_class(args_class.from_dict(dict(CONFIG)))
+    weights = {k: v.astype(mx.bfloat16) for k, v in tree_flatten(model.parameters())}
+    folder.mkdir()
+    mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    return sum(v.size for v in weights.values())
+
+
+def timed(work):
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def mlx_whole(source, target, mode, bits, group):
+    shutil.rmtree(target, ignore_errors=True)
+
+    def work():
+        model, config = utils.load_model(source, lazy=True)
+        model, config = utils.quantize_model(model, config, group, bits, mode=mode)
+        target.mkdir()
+        utils.save_model(target, model)
+        utils.save_config(config, target / "config.json")
+
+    return timed(work)
+
+
+def mlx_alone(weights, mode, bits, group):
+    def work():
+        for w in weights:
+            mx.eval(mx.quantize(w, group_size=group, bits=bits, mode=mode))
+
+    return timed(work)
+
+
+def nibble(binary, source, target, mode, bits, group):
+    shutil.rmtree(target, ignore_errors=True)
+    command = [binary, "quantize", str(source), str(target), "--mode", mode, "--bits", str(bits), "--group-size", str(group)]
+    return timed(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--nibble", default="build/release/nibble")
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--json", type=pathlib.Path)
+    p.add_argument("formats", nargs="*", default=FORMATS)
+    a = p.parse_args()
+    mx.set_default_device(mx.cpu)
+    results = []
+    with tempfile.TemporaryDirectory() as temp:
+        source = pathlib.Path(temp) / "source"
+        n = make_source(source)
+        weights = [w for w in mx.load(str(source / "model.safetensors")).values() if w.ndim == 2]
+        mx.eval(weights)
+        print(f"{n / 1e6:.0f} million weights in bf16, best of {a.rounds} rounds")
+        for text in a.formats:
+            mode, bits, group = text.split(":")
+            f = (mode, int(bits), int(group))
+            times = {"nibble": [], "mlx_lm": [], "mx.quantize": []}
+            for _ in range(a.rounds):
+                times["nibble"].append(nibble(a.nibble, source, pathlib.Path(temp) / "nibble", *f))
+                times["mlx_lm"].append(mlx_whole(source, pathlib.Path(temp) / "mlx", *f))
+                times["mx.quantize"].append(mlx_alone(weights, *f))
+            best = {k: min(v) for k, v in times.items()}
+            results.append({"format": text, "weights": n, "seconds": best})
+            print(f"{text:12} nibble {best['nibble']:6.2f} s ({n / best['nibble'] / 1e6:5.0f} million/s)"
+                  f"   mlx_lm {best['mlx_lm']:6.2f} s: {best['mlx_lm'] / best['nibble']:5.1f} x"
+                  f"   mx.quantize alone {best['mx.quantize']:6.2f} s: {best['mx.quantize'] / best['nibble']:5.1f} x",
+                  flush=True)
+    if a.json:
+        a.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
