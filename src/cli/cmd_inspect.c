@@ -244,7 +244,8 @@ static int inspect_main(const command *self, int argc, char **argv) {
     const opt table[] = {
         {"tensors", 0, OPT_FLAG, &a.tensors, NULL, "list the tensors of the files", 0, 0},
         {"plan", 0, OPT_FLAG, &a.plan, NULL, "list the steps in which the model is computed", 0, 0},
-        {"kernels", 0, OPT_FLAG, &a.kernels, NULL, "list which kernel computes each step on this machine, and repacked weights", 0, 0},
+        {"kernels", 0, OPT_FLAG, &a.kernels, NULL,
+         "list which kernel computes each step on this machine, and repacked weights", 0, 0},
         {"json", 0, OPT_FLAG, &a.json, NULL, "print what the model is as a JSON object", 0, 0},
         THREADS_OPT(a.context),
         KV_TYPE_OPT(a.context),

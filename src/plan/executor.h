@@ -38,7 +38,7 @@ struct executor {
     void *observer_user;
     const plan *plan;
     const kweight *weights; /* [plan->n_weights]: with the layouts in which they are read */
-    const char *device; /* "cpu (AVX-512 VNNI, 2 threads)" */
+    const char *device;     /* "cpu (AVX-512 VNNI, 2 threads)" */
     int n_threads;
     int64_t packed_bytes, work_bytes, kv_bytes_per_token;
     int64_t state_bytes; /* of all recurrent states of one sequence */
