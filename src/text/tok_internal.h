@@ -44,6 +44,7 @@ typedef struct tok_work {
     tok_span *spans;
     size_t n_spans, cap_spans;
     void *match_data, *match_context; /* PCRE2's; see tok_regex.c */
+    buf stand_in;                     /* the text with other characters in it; see tok_regex.c */
     bool failed;                      /* out of memory somewhere */
 } tok_work;
 
@@ -81,6 +82,10 @@ bool uni_is_alnum(uint32_t cp);       /* Whitespace's \w */
 bool uni_is_numeric(uint32_t cp);     /* Nd, Nl, No */
 bool uni_is_punctuation(uint32_t cp); /* P, and all of ASCII's */
 bool uni_is_accent(uint32_t cp);      /* M */
+/* For regexes: an older character of the same category and as many bytes, for one that PCRE2's version of Unicode may
+ * lack and Hugging Face's regex engine has; other characters are their own. */
+uint32_t uni_stand_in(uint32_t cp);
+uint32_t uni_late_lower(uint32_t cp); /* the small letter of a capital that came with Unicode 15 or 16, else cp */
 bool uni_is_late(uint32_t cp);        /* left alone by all normal forms, against newer versions of Unicode */
 /* As utf8_decode, for text that is known to be valid. */
 int uni_next(const char *s, size_t n, uint32_t *cp);

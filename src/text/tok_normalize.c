@@ -65,7 +65,7 @@ static void put_lower(buf *out, uint32_t cp) {
     } else if (cp == 0x130) { /* the only character with a longer lower case */
         buf_puts(out, "i\xcc\x87");
     } else {
-        put_char(out, (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp));
+        put_char(out, uni_late_lower((uint32_t)utf8proc_tolower((utf8proc_int32_t)cp)));
     }
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "text/tok_internal.h"
 
 enum {
@@ -65,6 +66,7 @@ void tok_work_free(tok_work *w) {
     free(w->pieces);
     free(w->next_pieces);
     free(w->spans);
+    buf_free(&w->stand_in);
     pcre2_match_data_free(w->match_data);
     pcre2_match_context_free(w->match_context);
     *w = (tok_work){0};
@@ -102,10 +104,38 @@ static int search(const tok_pattern *p, const char *text, size_t n, size_t from,
     return 1;
 }
 
+/* Characters that PCRE2 may not know yet are searched as older ones of their kind, which have as many bytes: all places
+ * stay. The text itself is returned where there are none; NULL when out of memory. */
+static const char *with_stand_ins(const char *text, size_t n, tok_work *w) {
+    bool any = false;
+    for (size_t i = 0; i < n;) {
+        if ((unsigned char)text[i] < 0xe0) { /* shorter characters are all known */
+            i++;
+            continue;
+        }
+        uint32_t cp;
+        size_t length = (size_t)uni_next(text + i, n - i, &cp);
+        uint32_t other = uni_stand_in(cp);
+        if (other != cp) {
+            if (!any) {
+                buf_clear(&w->stand_in);
+                buf_put(&w->stand_in, text, n);
+                if (w->stand_in.failed) return NULL;
+                any = true;
+            }
+            utf8_encode(other, w->stand_in.data + i);
+        }
+        i += length;
+    }
+    return any ? w->stand_in.data : text;
+}
+
 nb_status tok_pattern_find(const tok_pattern *p, const char *text, size_t n, tok_work *w, nb_error *err) {
     w->n_spans = 0;
     if (n == 0) return NB_OK;
     if (p->code && !prepare(w, n)) return err_no_memory(err, "a regex search", 0);
+    if (p->code) text = with_stand_ins(text, n, w);
+    if (!text) return err_no_memory(err, "a regex search", n);
     size_t from = 0, covered = 0, last_end = SIZE_MAX, place[2];
     while (from <= n) {
         int rc = search(p, text, n, from, w, place);
