@@ -177,6 +177,7 @@ static void check_tiny(const char *name) {
         check_all_positions(context, golden, name);
         int n = 0;
         for (const cJSON *item = cJSON_GetObjectItem(file, "answers")->child; item; item = item->next, n++) {
+            if (cpus[i] && n == 2) break; /* the slow way: two answers are enough */
             char what[64], tensor_name[32];
             snprintf(what, sizeof what, "%s, prompt %d", name, n);
             snprintf(tensor_name, sizeof tensor_name, "logits.%d", n);
@@ -184,7 +185,7 @@ static void check_tiny(const char *name) {
             assert_non_null(logits);
             check_answer(model, context, item, logits, what);
         }
-        assert_true(n >= 8);
+        assert_true(n >= (cpus[i] ? 2 : 8));
         printf("  %-12s %-8s %d answers\n", name, cpus[i] ? cpus[i] : "best", n);
         nb_context_free(context);
     }
