@@ -421,7 +421,13 @@ static bool is_kept(const tok_stream *s, int32_t id) {
 static void put(tok_stream *s, int32_t id) {
     if (id < 0 || id >= s->t->n_ids) return;
     const tok_entry *e = &s->t->entries[id];
-    if (!e->text || (s->skip_special && e->skipped && !is_kept(s, id))) return;
+    if (!e->text) return;
+    if (s->skip_special && e->skipped && !is_kept(s, id)) {
+        /* SentencePiece: bytes before it and behind it make no character together. */
+        stage *first = &s->stages[0];
+        if (first->step && first->step->kind == DEC_SENTENCEPIECE) pass_sp_run(first, true);
+        return;
+    }
     whole_token(&s->stages[0], e->decoded, e->decoded_len);
 }
 
