@@ -43,11 +43,10 @@ static nb_status fingerprint(const conversion *c, char out[20], nb_error *err) {
         if (i > 0 && t->file == weights_at(c->files, i - 1)->file) continue;
         char *path = path_join(c->from, t->file);
         struct stat st = {0};
-        if (!path || stat(path, &st) != 0) {
-            free(path);
-            return err_set(err, NB_ERR_IO, "%s/%s: cannot read", c->from, t->file);
-        }
+        if (!path) return err_no_memory(err, t->file, 0);
+        const bool there = stat(path, &st) == 0;
         free(path);
+        if (!there) return err_set(err, NB_ERR_IO, "%s/%s: cannot read: %s", c->from, t->file, strerror(errno));
         int64_t facts[] = {(int64_t)st.st_size, (int64_t)st.st_mtime};
         mix(&h, facts, sizeof facts);
     }

@@ -182,19 +182,20 @@ static nb_status find_members(const char *text, size_t n, members *list, nb_erro
     return NB_OK;
 }
 
-/* The end tokens that generation_config.json has, which mlx-lm puts into the config; NULL: none. */
-static char *generation_eos(const conversion *c) {
-    char *path = path_join(c->from, "generation_config.json"), *text = NULL;
+/* The end tokens that generation_config.json has, which mlx-lm puts into the config; *out stays NULL where there are
+ * none, or where it is no valid file. */
+static nb_status generation_eos(const conversion *c, char **out, nb_error *err) {
+    char *path = path_join(c->from, "generation_config.json");
     cJSON *tree = NULL;
-    if (path && path_is_file(path) && !json_read(path, &tree, NULL)) {
-        const cJSON *eos = json_get(tree, "eos_token_id");
-        bool counts = eos && !(cJSON_IsNumber(eos) && eos->valuedouble == 0) && !(cJSON_IsArray(eos) && !eos->child) &&
-                      !cJSON_IsFalse(eos);
-        if (counts) text = cJSON_PrintUnformatted(eos);
-    }
+    nb_status status = path ? NB_OK : err_no_memory(err, c->from, 0);
+    if (!status && path_is_file(path) && json_read(path, &tree, err) == NB_ERR_NO_MEMORY) status = NB_ERR_NO_MEMORY;
+    const cJSON *eos = json_get(tree, "eos_token_id");
+    bool counts = eos && !(cJSON_IsNumber(eos) && eos->valuedouble == 0) && !(cJSON_IsArray(eos) && !eos->child) &&
+                  !cJSON_IsFalse(eos);
+    if (!status && counts && !(*out = cJSON_PrintUnformatted(eos))) status = err_no_memory(err, path, 0);
     cJSON_Delete(tree);
     free(path);
-    return text;
+    return status;
 }
 
 static void print_members(buf *out, const members *list) {
@@ -223,8 +224,9 @@ static nb_status write_file(const char *dir, const char *name, const buf *text, 
 nb_status convert_write_config(const conversion *c, const char *dir, nb_error *err) {
     buf source = {0}, out = {0};
     members list = {0};
-    char *eos = generation_eos(c), *block = c->block ? cJSON_PrintUnformatted(c->block) : NULL;
-    nb_status status = file_read(c->config.name, MAX_CONFIG, &source, err);
+    char *eos = NULL, *block = c->block ? cJSON_PrintUnformatted(c->block) : NULL;
+    nb_status status = generation_eos(c, &eos, err);
+    if (!status) status = file_read(c->config.name, MAX_CONFIG, &source, err);
     if (!status) status = find_members(source.data, source.len, &list, err);
     if (!status && c->block && !block) status = err_no_memory(err, "config.json", 0);
     if (!status) {
