@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Packs affine weights in the order of affine_layout.h. Done once at load; plain C, a row's 32 codes at a time. */
+ * Packs affine and mxfp4 weights in the order of affine_layout.h. Done once at load; plain C, a row's 32 codes at a
+ * time. */
 #include "cpu/arm/affine_layout.h"
 
 #include <string.h>
 
 static bool takes(const kweight *w) {
-    return w->mode == W_AFFINE && w->biases;
+    return w->mode == W_AFFINE || w->mode == W_MXFP4;
 }
 
 static size_t bytes(const kweight *w) {
@@ -65,8 +66,9 @@ static void pack(const kweight *w, void *to, int64_t task_begin, int64_t task_en
                 uint8_t *group = out + (size_t)g * group_bytes, unpacked[BLOCK_COLUMNS];
                 const size_t from = (size_t)(i * n_groups + g) * element;
                 memcpy(group + (size_t)r * element, (const uint8_t *)w->scales + from, element);
-                memcpy(group + (size_t)(TILE_ROWS + r) * element, (const uint8_t *)w->biases + from, element);
-                uint8_t *block = group + 2 * TILE_ROWS * element;
+                if (w->biases)
+                    memcpy(group + (size_t)(TILE_ROWS + r) * element, (const uint8_t *)w->biases + from, element);
+                uint8_t *block = group + affine_head_bytes(w);
                 for (int j = 0; j < w->group_size; j += BLOCK_COLUMNS, block += w->bits * 16) {
                     unpack32(codes + (g * w->group_size + j) * w->bits / 8, w->bits, unpacked);
                     put_block(unpacked, r, w->bits, block);
