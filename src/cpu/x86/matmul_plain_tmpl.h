@@ -58,11 +58,18 @@ ALWAYS_INLINE void store_row(const job *j, int64_t row, int64_t token, int token
     }
 }
 
+/* Bytes of i columns of a row. */
+ALWAYS_INLINE int64_t row_offset(int64_t i, int type) {
+    return type == NVFP4 ? i / 2 : type == MXFP8 ? i : type == DT_F32 ? 4 * i : 2 * i;
+}
+
 /* LANES weights of a row from column i on. */
 ALWAYS_INLINE vfloat weights_at(const char *row, const uint8_t *scales, int64_t i, int type) {
-    if (type == NVFP4) return f_mul(load_e2m1((const uint8_t *)row + i / 2), f_set1(e4m3_to_f32(scales[i / 16])));
-    if (type == MXFP8) return f_mul(load_e4m3((const uint8_t *)row + i), f_set1(e8m0_to_f32(scales[i / 32])));
-    return load_weights(row + i * (type == DT_F32 ? 4 : 2), (dtype)type);
+    if (type == NVFP4)
+        return f_mul(load_e2m1((const uint8_t *)row + row_offset(i, type)), f_set1(e4m3_to_f32(scales[i / 16])));
+    if (type == MXFP8)
+        return f_mul(load_e4m3((const uint8_t *)row + row_offset(i, type)), f_set1(e8m0_to_f32(scales[i / 32])));
+    return load_weights(row + row_offset(i, type), (dtype)type);
 }
 
 ALWAYS_INLINE void step(const job *j, int64_t row, int64_t token, int tokens, int type) {
@@ -79,6 +86,10 @@ ALWAYS_INLINE void step(const job *j, int64_t row, int64_t token, int tokens, in
     UNROLL for (int t = 0; t < tokens; t++) x[t] = x_row(j, token + t);
     int64_t i = 0;
     for (; i + LANES <= j->k; i += LANES) {
+        /* A single token's weights come from memory: those of the next step are asked for, into the second cache. */
+        const int64_t at = row_offset(i, type);
+        if (tokens == 1 && at % 64 == 0)
+            UNROLL for (int r = 0; r < ROWS; r++) _mm_prefetch(w[r] + ROWS * j->row_bytes + at, _MM_HINT_T1);
         UNROLL for (int r = 0; r < ROWS; r++) weights[r] = weights_at(w[r], scales[r], i, type);
         UNROLL for (int t = 0; t < tokens; t++) {
             vfloat a = f_load(x[t] + i);
@@ -87,7 +98,7 @@ ALWAYS_INLINE void step(const job *j, int64_t row, int64_t token, int tokens, in
     }
     if (type < NVFP4 && i < j->k) {
         const int rest = (int)(j->k - i);
-        const int64_t at = i * (type == DT_F32 ? 4 : 2);
+        const int64_t at = row_offset(i, type);
         UNROLL for (int r = 0; r < ROWS; r++) weights[r] = load_first_weights(w[r] + at, (dtype)type, rest);
         UNROLL for (int t = 0; t < tokens; t++) {
             vfloat a = f_load_first(x[t] + i, rest);
