@@ -36,6 +36,9 @@ SPECS = {
         config=base("llama", 96, 3, 3, 1, 64, 203, tie_word_embeddings=True, rope_theta=100000.0, sliding_window=16,
                     layer_types=["sliding_attention", "full_attention", "sliding_attention"]),
         dtype="float16", quant=(4, 32), overrides={"model.embed_tokens": {"group_size": 32, "bits": 8}}, tokens=70),
+    "llama-q4-g64-bf16-wide": dict(
+        config=base("llama", 576, 1, 9, 3, 64, 1003, tie_word_embeddings=True), dtype="bfloat16", quant=(4, 64),
+        tokens=12),
     "llama-q2-g32-bf16": dict(
         config=base("llama", 288, 2, 9, 3, 32, 200, tie_word_embeddings=True),
         dtype="bfloat16", quant=(2, 32), tokens=20),
