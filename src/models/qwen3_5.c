@@ -2,26 +2,13 @@
  *
  * qwen3_5 and qwen3_5_moe (Qwen3.5, 3.6, 3.8, the text part of each): as qwen3_next, but dense or with experts, and
  * with separate projections in its gated delta nets. Every field has mlx-lm's default; mrope is plain rope for text. */
-#include "models/delta_net.h"
-#include "models/moe.h"
-
-typedef struct parts {
-    delta_net delta;
-    moe moe;
-} parts;
-
-static int mlp(const family_input *in, const decoder *d, int layer, int x) {
-    return moe_emit(in, d, &((const parts *)d->user)->moe, layer, x);
-}
-
-static int linear(const family_input *in, const decoder *d, int layer, int x) {
-    return delta_net_emit(in, d, &((const parts *)d->user)->delta, layer, x);
-}
+#include "models/hybrid.h"
 
 static int build(const family_input *in) {
-    parts p = {.delta = {.n_keys = 16, .n_values = 64, .key_dim = 192, .value_dim = 128, .kernel = 4},
-               .moe = {.has_shared = true, .normalize = true}};
-    decoder d = {.eps = 1e-6f, .rope_theta = 100000, .qk_norm = true, .mlp = mlp, .linear = linear, .user = &p};
+    hybrid p = {.delta = {.n_keys = 16, .n_values = 64, .key_dim = 192, .value_dim = 128, .kernel = 4},
+                .moe = {.has_shared = true, .normalize = true}};
+    decoder d = {
+        .eps = 1e-6f, .rope_theta = 100000, .qk_norm = true, .mlp = hybrid_mlp, .linear = hybrid_linear, .user = &p};
     /* Some configs say whether the head is tied only outside of text_config: then the files do. */
     *in->dims = (model_dims){.hidden_size = 4096,
                              .intermediate_size = 14336,
