@@ -20,6 +20,8 @@ enum {
     STATE_ROWS = 32, /* of a task of DELTA: 16 KB for keys of 128 */
     AT_ONCE = 4,     /* rows that share the loads of q and k */
     MOST_KEY = 512,  /* key_dim */
+    USUAL_KEY = 128,
+    AHEAD = 2, /* tokens */
 };
 
 static const float *row_in(const kmat *m, int64_t t) {
@@ -176,27 +178,27 @@ static void normalize(const float *x, int64_t n, float eps, float factor, float 
     for (int64_t j = 0; j < n; j += LANES) v_store(y + j, v_mul(v_load(x + j), v_set1(by)));
 }
 
-/* AT_ONCE rows of the state through one token: S = decay S + beta (v - decay S k) k^T, y = S q. */
-ALWAYS_INLINE void delta_rows(float *s, int64_t key_dim, const float *q, const float *k, const float *v, float decay,
-                              float beta, float *y) {
+/* out = the products of AT_ONCE rows of the state with k. */
+ALWAYS_INLINE void ask_rows(const float *s, int64_t key_dim, const float *k, float *out) {
     vfloat sums[AT_ONCE];
-    float known[AT_ONCE];
     UNROLL for (int r = 0; r < AT_ONCE; r++) sums[r] = v_set1(0);
-    for (int64_t j = 0; j < key_dim; j += LANES) {
+    UNROLL for (int64_t j = 0; j < key_dim; j += LANES) {
         vfloat a = v_load(k + j);
         UNROLL for (int r = 0; r < AT_ONCE; r++) sums[r] = v_fma(v_load(s + r * key_dim + j), a, sums[r]);
     }
-    v_sum4(sums, known);
-    vfloat step[AT_ONCE];
-    UNROLL for (int r = 0; r < AT_ONCE; r++) {
-        step[r] = v_set1(beta * (v[r] - decay * known[r]));
-        sums[r] = v_set1(0);
-    }
-    for (int64_t j = 0; j < key_dim; j += LANES) {
+    v_sum4(sums, out);
+}
+
+/* AT_ONCE rows become decay times themselves + steps[r] k; y = their products with q. */
+ALWAYS_INLINE void write_rows(float *s, int64_t key_dim, const float *q, const float *k, float decay,
+                              const float *steps, float *y) {
+    vfloat sums[AT_ONCE], step[AT_ONCE], keep = v_set1(decay);
+    UNROLL for (int r = 0; r < AT_ONCE; r++) sums[r] = v_set1(0), step[r] = v_set1(steps[r]);
+    UNROLL for (int64_t j = 0; j < key_dim; j += LANES) {
         vfloat a = v_load(k + j), b = v_load(q + j);
         UNROLL for (int r = 0; r < AT_ONCE; r++) {
             float *at = s + r * key_dim + j;
-            vfloat next = v_fma(step[r], a, v_mul(v_load(at), v_set1(decay)));
+            vfloat next = v_fma(step[r], a, v_mul(v_load(at), keep));
             v_store(at, next);
             sums[r] = v_fma(next, b, sums[r]);
         }
@@ -204,19 +206,43 @@ ALWAYS_INLINE void delta_rows(float *s, int64_t key_dim, const float *q, const f
     v_sum4(sums, y);
 }
 
-/* Rows [first, first + n) of head h's state through all tokens. */
+/* n rows of the state through one token: S = decay S; S += beta (v - S k) k^T; y = S q. All rows are asked before the
+ * first is written: neither then waits for the sums of the other. */
+ALWAYS_INLINE void delta_rows(float *s, int64_t n, int64_t key_dim, const float *q, const float *k, const float *v,
+                              float decay, float beta, float *y) {
+    float steps[STATE_ROWS];
+    for (int64_t r = 0; r < n; r += AT_ONCE) ask_rows(s + r * key_dim, key_dim, k, steps + r);
+    for (int64_t r = 0; r < n; r++) steps[r] = beta * (v[r] - decay * steps[r]);
+    for (int64_t r = 0; r < n; r += AT_ONCE) write_rows(s + r * key_dim, key_dim, q, k, decay, steps + r, y + r);
+}
+
+static void prefetch(const float *from, int64_t n) {
+    enum { LINE = 16 };
+    for (int64_t j = 0; j < n; j += LINE) __builtin_prefetch(from + j);
+}
+
+/* Rows [first, first + n) of head h's state through all tokens. What a task needs of a token is little and lies far
+ * from that of the next one, so it is asked for ahead. */
 static void delta_walk(const kcall *c, int64_t h, int64_t first, int64_t n) {
     const int64_t key_dim = c->key_dim, values = value_dim(c), key_head = h / (c->n_parts / c->n_keys);
     const float q_factor = 1.0f / sqrtf((float)key_dim);
     float q[MOST_KEY], k[MOST_KEY];
     for (int64_t t = 0; t < c->x.rows; t++) {
         const float *x = row_in(&c->x, t), *gates = row_in(&c->z, t);
+        if (t + AHEAD < c->x.rows) {
+            const float *next = row_in(&c->x, t + AHEAD);
+            prefetch(next + key_head * key_dim, key_dim);
+            prefetch(next + (c->n_keys + key_head) * key_dim, key_dim);
+            prefetch(next + 2 * c->n_keys * key_dim + h * values + first, n);
+        }
         const float *v = x + 2 * c->n_keys * key_dim + h * values + first;
         float *s = state_of(c, t) + (h * values + first) * key_dim, *y = row_out(&c->y, t) + h * values + first;
         normalize(x + key_head * key_dim, key_dim, c->eps, q_factor, q);
         normalize(x + (c->n_keys + key_head) * key_dim, key_dim, c->eps, 1, k);
-        for (int64_t r = 0; r < n; r += AT_ONCE)
-            delta_rows(s + r * key_dim, key_dim, q, k, v + r, gates[h], gates[c->n_parts + h], y + r);
+        if (key_dim == USUAL_KEY)
+            delta_rows(s, n, USUAL_KEY, q, k, v, gates[h], gates[c->n_parts + h], y);
+        else
+            delta_rows(s, n, key_dim, q, k, v, gates[h], gates[c->n_parts + h], y);
     }
 }
 
