@@ -269,15 +269,6 @@ static void affine_fast(const quant_format *f, dtype type, const uint8_t *w, int
     }
 }
 
-static void small_fast(const quant_format *f, dtype type, const uint8_t *w, int64_t n_groups, uint8_t *codes,
-                       uint8_t *scales) {
-    const int64_t group_bytes = f->group_size * (int64_t)dtype_size(type);
-    for (int64_t g = 0; g < n_groups; g++) {
-        g += quant_small_avx2(f, type, w + g * group_bytes, n_groups - g, codes + g * quant_group_bytes(f), scales + g,
-                              small_scale);
-        if (g < n_groups) small_encode(f, type, w + g * group_bytes, 1, codes + g * quant_group_bytes(f), scales + g);
-    }
-}
 #endif
 
 void quant_encode(const quant_format *f, dtype type, const void *w, int64_t n_groups, void *codes, void *scales,
@@ -287,7 +278,7 @@ void quant_encode(const quant_format *f, dtype type, const void *w, int64_t n_gr
         if (f->mode == W_AFFINE)
             affine_fast(f, type, w, n_groups, codes, scales, biases);
         else
-            small_fast(f, type, w, n_groups, codes, scales);
+            quant_small_avx2(f, type, w, n_groups, codes, scales, small_encode);
         return;
     }
 #endif

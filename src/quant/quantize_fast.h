@@ -10,10 +10,12 @@
 /* Codes, and scales and biases not rounded yet. */
 void quant_affine_avx2(const quant_format *f, dtype type, const void *w, int64_t n_groups, uint8_t *codes,
                        float *scales, float *biases);
-/* Codes and scales of the other modes, up to the first group that it leaves to the portable code (infinities and the
- * like); returns how many it has done. scale_of gives a group's scale and its byte from the largest |element|. */
-int64_t quant_small_avx2(const quant_format *f, dtype type, const void *w, int64_t n_groups, uint8_t *codes,
-                         uint8_t *scales, float (*scale_of)(const quant_format *, dtype, float, uint8_t *));
+/* Codes and scales of the other modes. Groups that it cannot do (infinities, scales that are zero or subnormal) it
+ * gives to `portable`, one by one. */
+typedef void quant_group_encoder(const quant_format *f, dtype type, const void *w, int64_t n_groups, uint8_t *codes,
+                                 uint8_t *scales);
+void quant_small_avx2(const quant_format *f, dtype type, const void *w, int64_t n_groups, uint8_t *codes,
+                      uint8_t *scales, quant_group_encoder *portable);
 #endif
 
 #endif

@@ -211,35 +211,85 @@ INLINE __m256i fp8_codes(__m256 x) {
     return _mm256_or_si256(code, sign);
 }
 
-/* Groups of 32, or of 16 with 4 bits. */
-INLINE bool small_group(const quant_format *f, dtype type, const void *w, int64_t first, uint8_t *codes,
-                        float (*scale_of)(const quant_format *, dtype, float, uint8_t *), uint8_t *scale) {
-    const int n = f->group_size, bits = f->bits;
-    __m256 largest = _mm256_setzero_ps();
-    for (int j = 0; j < n; j += 8) largest = _mm256_max_ps(absolute(load8(w, type, first + j)), largest);
-    const __m256 s = _mm256_set1_ps(scale_of(f, type, largest_of(largest), scale));
+/* Scales of eight groups from their largest |elements|: what small_scale of quantize.c does. A scale whose quotient is
+ * subnormal becomes 0, and its group is left to the portable code. */
+INLINE void scales_of(wmode mode, int bits, dtype type, const float *largest, uint8_t *bytes, float *scale) {
+    const __m256 top = _mm256_set1_ps(bits == 4 ? 6.0f : 448.0f);
+    const __m256 s = rounded8(_mm256_div_ps(_mm256_loadu_ps(largest), top), type);
+    const __m256i u = _mm256_castps_si256(s), zero = _mm256_setzero_si256();
+    __m256i code, value;
+    if (mode == W_NVFP4) {
+        code = fp8_codes(s);
+        __m256 small = _mm256_castsi256_ps(_mm256_slli_epi32(code, 20)); /* e4m3 at the place of fp32's fields */
+        value = _mm256_castps_si256(_mm256_mul_ps(small, _mm256_set1_ps(0x1p120f)));
+    } else { /* the exponent, one more where the mantissa is not zero */
+        const __m256i is_zero = _mm256_cmpeq_epi32(u, zero), least = _mm256_set1_epi32(0x00800000);
+        code = _mm256_srli_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fffff)), 23);
+        code = _mm256_blendv_epi8(code, _mm256_set1_epi32(127), is_zero);
+        value = _mm256_slli_epi32(code, 23);
+        value = _mm256_andnot_si256(_mm256_andnot_si256(is_zero, _mm256_cmpgt_epi32(least, u)), value);
+    }
+    const uint64_t all = bytes_of(code);
+    memcpy(bytes, &all, TOGETHER);
+    _mm256_storeu_ps(scale, _mm256_castsi256_ps(value));
+}
+
+/* The codes of a group of 32, or of 16 with 4 bits. False where an element is out of the range of fp4_codes. */
+INLINE bool small_codes(wmode mode, int bits, dtype type, const void *w, int64_t first, float scale, uint8_t *codes) {
+    const __m256 s = _mm256_set1_ps(scale);
     __m256 wild = _mm256_setzero_ps();
     __m256i q[4];
-    for (int j = 0; j < n; j += 8) {
-        __m256 y = rounded8(_mm256_div_ps(load8(w, type, first + j), s), type);
+    for (int i = 0; i < (mode == W_NVFP4 ? 2 : 4); i++) {
+        __m256 y = rounded8(_mm256_div_ps(load8(w, type, first + 8 * i), s), type);
         wild = _mm256_or_ps(wild, _mm256_cmp_ps(absolute(y), _mm256_set1_ps(0x1p24f), _CMP_NLT_UQ));
-        q[j / 8] = bits == 4 ? fp4_codes(y) : fp8_codes(y);
+        q[i] = bits == 4 ? fp4_codes(y) : fp8_codes(y);
     }
-    if (n == 32)
-        put32(codes, bytes32(q), bits == 4 ? 4 : 8);
-    else
+    if (mode == W_NVFP4)
         put_codes(put_codes(codes, bytes_of(q[0]), 4, code_mask(4)), bytes_of(q[1]), 4, code_mask(4));
+    else
+        put32(codes, bytes32(q), bits);
     return bits == 8 || _mm256_movemask_ps(wild) == 0;
 }
 
-int64_t quant_small_avx2(const quant_format *f, dtype type, const void *w, int64_t n_groups, uint8_t *codes,
-                         uint8_t *scales, float (*scale_of)(const quant_format *, dtype, float, uint8_t *)) {
-    for (int64_t g = 0; g < n_groups; g++, codes += quant_group_bytes(f)) {
-        const int64_t first = g * f->group_size;
-        bool done = type == DT_F32   ? small_group(f, DT_F32, w, first, codes, scale_of, &scales[g])
-                    : type == DT_F16 ? small_group(f, DT_F16, w, first, codes, scale_of, &scales[g])
-                                     : small_group(f, DT_BF16, w, first, codes, scale_of, &scales[g]);
-        if (!done) return g;
+INLINE void small_typed(wmode mode, int bits, dtype type, const void *w, int64_t n_groups, uint8_t *codes,
+                        uint8_t *scales, quant_group_encoder *portable) {
+    const quant_format f = {mode, bits, mode == W_NVFP4 ? 16 : 32};
+    for (int64_t g = 0; g < n_groups; g += TOGETHER) {
+        const int some = n_groups - g < TOGETHER ? (int)(n_groups - g) : TOGETHER;
+        float largest[TOGETHER] = {0}, scale[TOGETHER];
+        uint8_t bytes[TOGETHER];
+        for (int i = 0; i < some; i++) {
+            __m256 most = _mm256_setzero_ps();
+            for (int j = 0; j < f.group_size; j += 8)
+                most = _mm256_max_ps(absolute(load8(w, type, (g + i) * f.group_size + j)), most);
+            largest[i] = largest_of(most);
+        }
+        scales_of(mode, bits, type, largest, bytes, scale);
+        for (int i = 0; i < some; i++, codes += quant_group_bytes(&f)) {
+            const int64_t first = (g + i) * f.group_size;
+            scales[g + i] = bytes[i];
+            if (scale[i] == 0 || !small_codes(mode, bits, type, w, first, scale[i], codes))
+                portable(&f, type, (const uint8_t *)w + first * (int64_t)dtype_size(type), 1, codes, &scales[g + i]);
+        }
     }
-    return n_groups;
+}
+
+INLINE void small_any(dtype type, const quant_format *f, const void *w, int64_t n_groups, uint8_t *codes,
+                      uint8_t *scales, quant_group_encoder *portable) {
+    if (f->mode == W_MXFP4)
+        small_typed(W_MXFP4, 4, type, w, n_groups, codes, scales, portable);
+    else if (f->mode == W_MXFP8)
+        small_typed(W_MXFP8, 8, type, w, n_groups, codes, scales, portable);
+    else
+        small_typed(W_NVFP4, 4, type, w, n_groups, codes, scales, portable);
+}
+
+void quant_small_avx2(const quant_format *f, dtype type, const void *w, int64_t n_groups, uint8_t *codes,
+                      uint8_t *scales, quant_group_encoder *portable) {
+    if (type == DT_F32)
+        small_any(DT_F32, f, w, n_groups, codes, scales, portable);
+    else if (type == DT_F16)
+        small_any(DT_F16, f, w, n_groups, codes, scales, portable);
+    else
+        small_any(DT_BF16, f, w, n_groups, codes, scales, portable);
 }
