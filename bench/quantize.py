@@ -3,15 +3,20 @@
 """Quantizing, nibble beside mlx and mlx-lm on the same machine: both convert one checkpoint of random weights, in turns,
 and the best of the rounds counts. mlx's time is given twice: of the whole conversion (load, quantize, save), and of
 mx.quantize alone on arrays that are in memory. Seconds of all processors stand beside those of the clock: other programs
-lengthen only the latter. Files lie in memory (/dev/shm) where there is such a place. Needs mlx, mlx-lm and numpy.
+lengthen only the latter. The quantizers alone, nibble's beside MLX's, work on the same arrays, nibble's with as many threads
+as there are processors. Files lie in memory (/dev/shm) where there is such a place. Needs mlx, mlx-lm and numpy.
 
   bench/quantize.py [--nibble build/release/nibble] [--rounds 3] [--json FILE] [FORMAT ...]   FORMAT: affine:4:64
 """
-import argparse, json, os, pathlib, shutil, subprocess, tempfile, time
+import argparse, concurrent.futures, ctypes, json, os, pathlib, shutil, subprocess, sys, tempfile, time
 
 import mlx.core as mx
+import numpy as np
 from mlx.utils import tree_flatten
 from mlx_lm import utils
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools"))
+from fuzz_quantize import MODES, TYPES, Format, build, raw
 
 FORMATS = ["affine:4:64", "affine:8:64", "affine:3:32", "mxfp4:4:32", "mxfp8:8:32", "nvfp4:4:16"]
 CONFIG = {"model_type": "llama", "hidden_size": 2048, "num_hidden_layers": 4, "intermediate_size": 5632,
@@ -61,6 +66,22 @@ def mlx_alone(weights, mode, bits, group):
     return timed(work)
 
 
+def nibble_alone(lib, arrays, mode, bits, group):
+    """The quantizer of src/quant on every array, cut into pieces of whole groups."""
+    f, threads = Format(MODES[mode], bits, group), len(os.sched_getaffinity(0))
+    size = 1 << 20
+    pieces = [(w, i, min(size, w.size // 2 - i)) for w in arrays for i in range(0, w.size // 2, size)]
+    outs = [[np.zeros(2 * size, np.uint8) for _ in range(3)] for _ in range(threads)]
+
+    def work_on(t):
+        for w, first, n in pieces[t::threads]:
+            lib.quant_encode(ctypes.byref(f), TYPES["bf16"][0], ctypes.c_void_p(w.ctypes.data + 2 * first),
+                             ctypes.c_int64(n // group), *(ctypes.c_void_p(o.ctypes.data) for o in outs[t]))
+
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        return timed(lambda: list(pool.map(work_on, range(threads))))
+
+
 def nibble(binary, source, target, mode, bits, group):
     shutil.rmtree(target, ignore_errors=True)
     command = [binary, "quantize", str(source), str(target), "--mode", mode, "--bits", str(bits), "--group-size", str(group)]
@@ -81,22 +102,23 @@ def main():
         n = make_source(source)
         weights = [w for w in mx.load(str(source / "model.safetensors")).values() if w.ndim == 2]
         mx.eval(weights)
+        arrays, lib = [raw(w) for w in weights], build(pathlib.Path(temp))
         print(f"{n / 1e6:.0f} million weights in bf16, best of {a.rounds} rounds")
         for text in a.formats:
             mode, bits, group = text.split(":")
             f = (mode, int(bits), int(group))
-            times = {"nibble": [], "mlx_lm": [], "mx.quantize": []}
+            times = {"nibble": [], "mlx_lm": [], "quant_encode": [], "mx.quantize": []}
             for _ in range(a.rounds):
                 times["nibble"].append(nibble(a.nibble, source, pathlib.Path(temp) / "nibble", *f))
                 times["mlx_lm"].append(mlx_whole(source, pathlib.Path(temp) / "mlx", *f))
+                times["quant_encode"].append(nibble_alone(lib, arrays, *f))
                 times["mx.quantize"].append(mlx_alone(weights, *f))
             best = {k: (min(t[0] for t in v), min(t[1] for t in v)) for k, v in times.items()}
             results.append({"format": text, "weights": n, "seconds": best})
-            ours = best["nibble"]
-            print(f"{text:12} nibble {ours[0]:.2f} s, {ours[1]:.2f} s of processors")
-            for k in ("mlx_lm", "mx.quantize"):
-                print(f"{'':12} {k} {best[k][0]:.2f} s, {best[k][1]:.2f}: {best[k][0] / ours[0]:.1f} x, "
-                      f"{best[k][1] / ours[1]:.1f} x", flush=True)
+            for ours, theirs in (("nibble", "mlx_lm"), ("quant_encode", "mx.quantize")):
+                (wall, cpu), (wall_2, cpu_2) = best[ours], best[theirs]
+                print(f"{text:12} {ours:12} {wall:.3f} s (processors {cpu:.2f})   {theirs:11} {wall_2:.2f} s ({cpu_2:.2f})"
+                      f"   {wall_2 / wall:.1f} x", flush=True)
     if a.json:
         a.json.write_text(json.dumps(results, indent=1) + "\n")
 
