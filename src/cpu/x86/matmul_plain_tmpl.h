@@ -63,13 +63,21 @@ ALWAYS_INLINE int64_t row_offset(int64_t i, int type) {
     return type == NVFP4 ? i / 2 : type == MXFP8 ? i : type == DT_F32 ? 4 * i : 2 * i;
 }
 
-/* LANES weights of a row from column i on. */
-ALWAYS_INLINE vfloat weights_at(const char *row, const uint8_t *scales, int64_t i, int type) {
-    if (type == NVFP4)
-        return f_mul(load_e2m1((const uint8_t *)row + row_offset(i, type)), f_set1(e4m3_to_f32(scales[i / 16])));
-    if (type == MXFP8)
-        return f_mul(load_e4m3((const uint8_t *)row + row_offset(i, type)), f_set1(e8m0_to_f32(scales[i / 32])));
-    return load_weights(row + row_offset(i, type), (dtype)type);
+/* Columns that share a scale: of these a step takes whole groups, of plain weights a vector at a time. */
+ALWAYS_INLINE int64_t step_columns(int type) {
+    return type == NVFP4 ? 16 : type == MXFP8 ? 32 : LANES;
+}
+
+ALWAYS_INLINE vfloat scale_at(const uint8_t *scales, int64_t i, int type) {
+    return f_set1(type == NVFP4 ? e4m3_to_f32(scales[i / 16]) : e8m0_to_f32(scales[i / 32]));
+}
+
+/* LANES weights of a row from column i on, but for their scale. */
+ALWAYS_INLINE vfloat weights_at(const char *row, int64_t i, int type) {
+    const char *from = row + row_offset(i, type);
+    if (type == NVFP4) return load_e2m1((const uint8_t *)from);
+    if (type == MXFP8) return load_e4m3((const uint8_t *)from);
+    return load_weights(from, (dtype)type);
 }
 
 ALWAYS_INLINE void step(const job *j, int64_t row, int64_t token, int tokens, int type) {
@@ -85,15 +93,22 @@ ALWAYS_INLINE void step(const job *j, int64_t row, int64_t token, int tokens, in
     }
     UNROLL for (int t = 0; t < tokens; t++) x[t] = x_row(j, token + t);
     int64_t i = 0;
-    for (; i + LANES <= j->k; i += LANES) {
+    for (; i + step_columns(type) <= j->k; i += step_columns(type)) {
         /* A single token's weights come from memory: those of the next step are asked for, into the second cache. */
         const int64_t at = row_offset(i, type);
         if (tokens == 1 && at % 64 == 0)
             UNROLL for (int r = 0; r < ROWS; r++) _mm_prefetch(w[r] + ROWS * j->row_bytes + at, _MM_HINT_T1);
-        UNROLL for (int r = 0; r < ROWS; r++) weights[r] = weights_at(w[r], scales[r], i, type);
-        UNROLL for (int t = 0; t < tokens; t++) {
-            vfloat a = f_load(x[t] + i);
-            UNROLL for (int r = 0; r < ROWS; r++) sums[r][t] = f_fma(a, weights[r], sums[r][t]);
+        vfloat scale[ROWS];
+        if (type >= NVFP4) UNROLL for (int r = 0; r < ROWS; r++) scale[r] = scale_at(scales[r], i, type);
+        UNROLL for (int64_t v = i; v < i + step_columns(type); v += LANES) {
+            UNROLL for (int r = 0; r < ROWS; r++) {
+                weights[r] = weights_at(w[r], v, type);
+                if (type >= NVFP4) weights[r] = f_mul(weights[r], scale[r]);
+            }
+            UNROLL for (int t = 0; t < tokens; t++) {
+                vfloat a = f_load(x[t] + v);
+                UNROLL for (int r = 0; r < ROWS; r++) sums[r][t] = f_fma(a, weights[r], sums[r][t]);
+            }
         }
     }
     if (type < NVFP4 && i < j->k) {
