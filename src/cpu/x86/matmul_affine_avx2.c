@@ -2,18 +2,14 @@
  *
  * Matmul of affine and mxfp4 weights with AVX2: 8 rows a tile. Codes are bytes that vpmaddubsw multiplies by the three
  * byte planes of the activations, as many products adding up in 16 bits as never overflow. */
-#include <immintrin.h>
-
-#include "base/half.h"
 #include "cpu/caps.h"
 #include "cpu/cpu_rows.h"
 #include "cpu/unroll.h"
 #include "cpu/x86/affine_layout.h"
+#include "cpu/x86/vec_avx2.h"
 #include "quant/xform.h"
 
-enum { LANES = 8, TILES = 2, MAX_TOKENS = 2, PREFETCH = 8192 }; /* bytes of weights ahead */
-typedef __m256 vfloat;
-typedef __m256i vint;
+enum { TILES = 2, MAX_TOKENS = 2, PREFETCH = 8192 }; /* bytes of weights ahead */
 
 /* 2^(s - 127), which is no normal number for s = 0; NaN for 255. */
 static inline vfloat scales_e8m0(__m128i bytes) {
@@ -23,41 +19,7 @@ static inline vfloat scales_e8m0(__m128i bytes) {
     return _mm256_castsi256_ps(_mm256_blendv_epi8(bits, _mm256_set1_epi32(0x7fc00000), is_nan));
 }
 static inline vfloat load_scales(const uint8_t *p, dtype type) {
-    if (type == DT_F32) return _mm256_loadu_ps((const float *)p);
-    if (type == DT_U8) return scales_e8m0(_mm_loadl_epi64((const __m128i *)p));
-    __m128i half = _mm_loadu_si128((const __m128i *)p);
-    if (type == DT_F16) return _mm256_cvtph_ps(half);
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
-}
-static inline vfloat f_zero(void) {
-    return _mm256_setzero_ps();
-}
-static inline vfloat f_set1(float f) {
-    return _mm256_set1_ps(f);
-}
-static inline vfloat f_mul(vfloat a, vfloat b) {
-    return _mm256_mul_ps(a, b);
-}
-static inline vfloat f_add(vfloat a, vfloat b) {
-    return _mm256_add_ps(a, b);
-}
-static inline vfloat f_fma(vfloat a, vfloat b, vfloat c) {
-    return _mm256_fmadd_ps(a, b, c);
-}
-static inline vfloat f_from_int(vint a) {
-    return _mm256_cvtepi32_ps(a);
-}
-static inline vint first_lanes(int n) {
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-static inline vfloat f_load_part(const float *p, int n) {
-    return n == LANES ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, first_lanes(n));
-}
-static inline void f_store_part(float *p, int n, vfloat a) {
-    if (n == LANES)
-        _mm256_storeu_ps(p, a);
-    else
-        _mm256_maskstore_ps(p, first_lanes(n), a);
+    return type == DT_U8 ? scales_e8m0(_mm_loadl_epi64((const __m128i *)p)) : load_stored(p, type, 0);
 }
 
 /* A value that the compiler must have here: otherwise it gathers the terms of a sum in memory and adds them at last. */

@@ -2,17 +2,13 @@
  *
  * Matmul of affine and mxfp4 weights with AVX-512 VNNI: 16 rows a tile, codes as unsigned bytes, activations as three
  * planes of signed bytes, so that vpdpbusd multiplies 64 of any plane at once. */
-#include <immintrin.h>
-
-#include "base/half.h"
 #include "cpu/caps.h"
 #include "cpu/cpu_rows.h"
 #include "cpu/unroll.h"
 #include "cpu/x86/affine_layout.h"
+#include "cpu/x86/vec_avx512.h"
 
-enum { LANES = 16, TILES = 2, MAX_TOKENS = 6, PREFETCH = 8192 }; /* bytes of weights ahead */
-typedef __m512 vfloat;
-typedef __m512i vint;
+enum { TILES = 2, MAX_TOKENS = 6, PREFETCH = 8192 }; /* bytes of weights ahead */
 
 /* 2^(s - 127), which is no normal number for s = 0; NaN for 255. */
 static inline vfloat scales_e8m0(__m128i bytes) {
@@ -22,35 +18,7 @@ static inline vfloat scales_e8m0(__m128i bytes) {
     return _mm512_castsi512_ps(_mm512_mask_mov_epi32(bits, is_nan, _mm512_set1_epi32(0x7fc00000)));
 }
 static inline vfloat load_scales(const uint8_t *p, dtype type) {
-    if (type == DT_F32) return _mm512_loadu_ps(p);
-    if (type == DT_U8) return scales_e8m0(_mm_loadu_si128((const __m128i *)p));
-    __m256i half = _mm256_loadu_si256((const __m256i *)p);
-    if (type == DT_F16) return _mm512_cvtph_ps(half);
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
-}
-static inline vfloat f_zero(void) {
-    return _mm512_setzero_ps();
-}
-static inline vfloat f_set1(float f) {
-    return _mm512_set1_ps(f);
-}
-static inline vfloat f_mul(vfloat a, vfloat b) {
-    return _mm512_mul_ps(a, b);
-}
-static inline vfloat f_add(vfloat a, vfloat b) {
-    return _mm512_add_ps(a, b);
-}
-static inline vfloat f_fma(vfloat a, vfloat b, vfloat c) {
-    return _mm512_fmadd_ps(a, b, c);
-}
-static inline vfloat f_from_int(vint a) {
-    return _mm512_cvtepi32_ps(a);
-}
-static inline vfloat f_load_part(const float *p, int n) {
-    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
-}
-static inline void f_store_part(float *p, int n, vfloat a) {
-    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), a);
+    return type == DT_U8 ? scales_e8m0(_mm_loadu_si128((const __m128i *)p)) : load_stored(p, type, 0);
 }
 
 ALWAYS_INLINE vint load_vector(const uint8_t *p, int i) {

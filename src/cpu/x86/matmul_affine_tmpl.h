@@ -9,9 +9,9 @@
  * and not on how many tokens are computed at once or on which thread: the results of a batch equal those of its rows
  * alone, bit for bit.
  *
- * The including file defines LANES, TILES, MAX_TOKENS, PREFETCH, vfloat, vint and
- *   vfloat load_scales(const uint8_t *p, dtype type), f_zero(), f_set1(float), f_mul, f_add, f_fma(a, b, c) = a b + c,
- *   f_from_int(vint), f_load_part / f_store_part(float *, int n, ..) for the first n lanes,
+ * The including file includes the header of its vectors (vec_avx2.h, vec_avx512.h) and defines TILES, MAX_TOKENS,
+ * PREFETCH,
+ *   vfloat load_scales(const uint8_t *p, dtype type): scales or biases of a tile,
  *   group_dot(tiles, tokens, bits, w, x, n_blocks, upper[][], lower[][]): the dot products of one group; upper those
  *   of the high plane * 256 and the middle plane, at most 255 * 128 * (XFORM_MAX / 256 + 1) < 2^31.
  *
@@ -56,8 +56,8 @@ ALWAYS_INLINE float *y_row(const job *j, int64_t i) {
 
 ALWAYS_INLINE vfloat add_group(vfloat sum, vint upper, vint lower, vfloat scale, vfloat bias, float x_scale,
                                float x_sum) {
-    vfloat dot = f_fma(f_from_int(upper), f_set1(256), f_from_int(lower));
-    return f_fma(bias, f_set1(x_sum), f_fma(dot, f_mul(scale, f_set1(x_scale)), sum));
+    vfloat dot = v_fma(v_from_int(upper), v_set1(256), v_from_int(lower));
+    return v_fma(bias, v_set1(x_sum), v_fma(dot, v_mul(scale, v_set1(x_scale)), sum));
 }
 
 /* Sums of `tiles` tiles and `tokens` tokens. */
@@ -73,7 +73,7 @@ ALWAYS_INLINE void sum_groups(const job *j, int64_t pair, int64_t token, int til
         x[t] = j->codes + row * j->codes_stride;
         at[t] = row * j->n_groups;
     }
-    UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) sums[v][t] = f_zero();
+    UNROLL for (int v = 0; v < tiles; v++) UNROLL for (int t = 0; t < tokens; t++) sums[v][t] = v_set1(0);
 
     const dtype type = bits == E2M1 ? DT_U8 : j->call->w->type;
     const size_t scale_bytes = LANES * (type == DT_F32 ? 4 : type == DT_U8 ? 1 : 2);
@@ -88,9 +88,9 @@ ALWAYS_INLINE void sum_groups(const job *j, int64_t pair, int64_t token, int til
         UNROLL for (int v = 0; v < tiles; v++) {
             vfloat scale = load_scales(w[v], type), bias;
             if (bits == E2M1)
-                scale = f_mul(scale, f_set1(0.5f)), bias = f_mul(scale, f_set1(-E2M1_OFFSET));
+                scale = v_mul(scale, v_set1(0.5f)), bias = v_mul(scale, v_set1(-E2M1_OFFSET));
             else
-                bias = j->has_biases ? load_scales(w[v] + scale_bytes, type) : f_zero();
+                bias = j->has_biases ? load_scales(w[v] + scale_bytes, type) : v_set1(0);
             UNROLL for (int t = 0; t < tokens; t++) sums[v][t] =
                 add_group(sums[v][t], upper[v][t], lower[v][t], scale, bias, j->scales[at[t] + g], j->sums[at[t] + g]);
             w[v] += TILES * j->group_bytes;
@@ -106,21 +106,21 @@ ALWAYS_INLINE void store_sums(const job *j, int64_t pair, int64_t token, int til
         int64_t row = (pair * TILES + v) * LANES;
         int n = (int)min_i64(LANES, j->n - row);
         if (n <= 0) break;
-        vfloat bias = f_zero();
+        vfloat bias = v_set1(0);
         if (c->weight.data) {
             float values[LANES] = {0};
             for (int i = 0; i < n; i++)
                 values[i] = (float)float_at(c->weight.data, c->weight.type, j->expert * j->n + row + i);
-            bias = f_load_part(values, LANES);
+            bias = v_load_part(values, LANES);
         }
         UNROLL for (int t = 0; t < tokens; t++) {
             vfloat y = sums[v][t];
-            if (c->weight.data) y = f_add(y, bias);
+            if (c->weight.data) y = v_add(y, bias);
             if (c->residual.data) {
                 const float *from = (const float *)c->residual.data + (token + t) * c->residual.stride + row;
-                y = f_add(y, f_load_part(from, n));
+                y = v_add(y, v_load_part(from, n));
             }
-            f_store_part(y_row(j, token + t) + row, n, y);
+            v_store_part(y_row(j, token + t) + row, n, y);
         }
     }
 }

@@ -1,53 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Matmul of plain fp32, fp16 and bf16 weights, of nvfp4 and of mxfp8 with AVX2; the body is matmul_plain_tmpl.h. */
-#include <immintrin.h>
 #include <string.h>
 
 #include "cpu/caps.h"
 #include "cpu/cpu_rows.h"
 #include "cpu/small_floats.h"
 #include "cpu/unroll.h"
+#include "cpu/x86/vec_avx2.h"
 
-enum { LANES = 8, ROWS = 3, MAX_TOKENS = 4 };
-typedef __m256 vfloat;
-
-static inline vfloat f_zero(void) {
-    return _mm256_setzero_ps();
-}
-static inline vfloat f_fma(vfloat a, vfloat b, vfloat c) {
-    return _mm256_fmadd_ps(a, b, c);
-}
-static inline vfloat f_mul(vfloat a, vfloat b) {
-    return _mm256_mul_ps(a, b);
-}
-static inline vfloat f_set1(float f) {
-    return _mm256_set1_ps(f);
-}
-static inline vfloat f_load(const float *p) {
-    return _mm256_loadu_ps(p);
-}
-static inline vfloat f_load_first(const float *p, int n) {
-    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lanes));
-}
-static inline float f_sum(vfloat a) {
-    __m128 q = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
-    return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
-}
-
-ALWAYS_INLINE vfloat load_weights(const void *p, dtype type) {
-    if (type == DT_F32) return _mm256_loadu_ps(p);
-    __m128i half = _mm_loadu_si128(p);
-    if (type == DT_F16) return _mm256_cvtph_ps(half);
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
-}
+enum { ROWS = 3, MAX_TOKENS = 4 };
 ALWAYS_INLINE vfloat load_first_weights(const void *p, dtype type, int n) {
-    if (type == DT_F32) return f_load_first(p, n);
+    if (type == DT_F32) return v_load_part(p, n);
     uint16_t half[LANES] = {0};
     memcpy(half, p, (size_t)n * sizeof *half);
-    return load_weights(half, type);
+    return load_stored(half, type, 0);
 }
 
 /* 8 codes of 4 bits: each lane shifts its own to the bottom, where 3 bits look up the size, and to the top for the

@@ -1,54 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Matmul of plain fp32, fp16 and bf16 weights, of nvfp4 and of mxfp8 with AVX-512; the body is matmul_plain_tmpl.h. */
-#include <immintrin.h>
 #include <string.h>
 
 #include "cpu/caps.h"
 #include "cpu/cpu_rows.h"
 #include "cpu/small_floats.h"
 #include "cpu/unroll.h"
+#include "cpu/x86/vec_avx512.h"
 
-enum { LANES = 16, ROWS = 4, MAX_TOKENS = 6 };
-typedef __m512 vfloat;
-
-static inline vfloat f_zero(void) {
-    return _mm512_setzero_ps();
-}
-static inline vfloat f_fma(vfloat a, vfloat b, vfloat c) {
-    return _mm512_fmadd_ps(a, b, c);
-}
-static inline vfloat f_mul(vfloat a, vfloat b) {
-    return _mm512_mul_ps(a, b);
-}
-static inline vfloat f_set1(float f) {
-    return _mm512_set1_ps(f);
-}
-static inline vfloat f_load(const float *p) {
-    return _mm512_loadu_ps(p);
-}
-static inline vfloat f_load_first(const float *p, int n) {
-    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
-}
-static inline float f_sum(vfloat a) {
-    __m256 s = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
-    __m128 q = _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
-    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
-    return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
-}
-
-ALWAYS_INLINE vfloat widen(__m256i half, dtype type) {
+enum { ROWS = 4, MAX_TOKENS = 6 };
+ALWAYS_INLINE vfloat load_first_weights(const void *p, dtype type, int n) {
+    if (type == DT_F32) return v_load_part(p, n);
+    __m256i half = _mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p);
     if (type == DT_F16) return _mm512_cvtph_ps(half);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
-ALWAYS_INLINE vfloat load_weights(const void *p, dtype type) {
-    return type == DT_F32 ? _mm512_loadu_ps(p) : widen(_mm256_loadu_si256(p), type);
-}
-ALWAYS_INLINE vfloat load_first_weights(const void *p, dtype type, int n) {
-    __mmask16 first = (__mmask16)((1u << n) - 1);
-    return type == DT_F32 ? _mm512_maskz_loadu_ps(first, p) : widen(_mm256_maskz_loadu_epi16(first, p), type);
-}
-
 /* 16 codes of 4 bits: each lane shifts its own to the bottom, where 4 bits look up the number. */
 ALWAYS_INLINE vfloat load_e2m1(const uint8_t *p) {
     static const float values[] = {E2M1_VALUES};

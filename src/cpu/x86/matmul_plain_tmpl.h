@@ -5,10 +5,9 @@
  * chose. A step is ROWS rows of W times up to MAX_TOKENS tokens. Every product sum has one vector of fp32 sums over the
  * columns, added up at the end, whatever the number of tokens: results do not depend on the batch.
  *
- * The including file defines LANES, ROWS, MAX_TOKENS, vfloat and f_zero(), f_fma(a, b, c) = a b + c, f_sum(a), f_mul,
- * f_set1, f_load(const float *), f_load_first(const float *, int n), load_weights(const void *, dtype),
- * load_first_weights(const void *, dtype, int n): the first n lanes, zeros in the others; load_e2m1(const uint8_t *),
- * load_e4m3(const uint8_t *): LANES numbers from packed codes. */
+ * The including file includes the header of its vectors (vec_avx2.h, vec_avx512.h) and defines ROWS, MAX_TOKENS,
+ *   load_first_weights(const void *, dtype, int n): the first n plain weights, zeros in the other lanes,
+ *   load_e2m1(const uint8_t *), load_e4m3(const uint8_t *): LANES numbers from packed codes. */
 #include "base/half.h"
 #include "base/num.h"
 #include "cpu/experts.h"
@@ -69,7 +68,7 @@ ALWAYS_INLINE int64_t step_columns(int type) {
 }
 
 ALWAYS_INLINE vfloat scale_at(const uint8_t *scales, int64_t i, int type) {
-    return f_set1(type == NVFP4 ? e4m3_to_f32(scales[i / 16]) : e8m0_to_f32(scales[i / 32]));
+    return v_set1(type == NVFP4 ? e4m3_to_f32(scales[i / 16]) : e8m0_to_f32(scales[i / 32]));
 }
 
 /* LANES weights of a row from column i on, but for their scale. */
@@ -77,7 +76,7 @@ ALWAYS_INLINE vfloat weights_at(const char *row, int64_t i, int type) {
     const char *from = row + row_offset(i, type);
     if (type == NVFP4) return load_e2m1((const uint8_t *)from);
     if (type == MXFP8) return load_e4m3((const uint8_t *)from);
-    return load_weights(from, (dtype)type);
+    return load_stored(from, (dtype)type, 0);
 }
 
 ALWAYS_INLINE void step(const job *j, int64_t row, int64_t token, int tokens, int type) {
@@ -89,7 +88,7 @@ ALWAYS_INLINE void step(const job *j, int64_t row, int64_t token, int tokens, in
         const size_t from = (size_t)min_i64(row + r, j->n - 1);
         w[r] = j->weights + from * j->row_bytes;
         scales[r] = j->scales ? j->scales + from * j->scales_of_row : NULL;
-        UNROLL for (int t = 0; t < tokens; t++) sums[r][t] = f_zero();
+        UNROLL for (int t = 0; t < tokens; t++) sums[r][t] = v_set1(0);
     }
     UNROLL for (int t = 0; t < tokens; t++) x[t] = x_row(j, token + t);
     int64_t i = 0;
@@ -103,11 +102,11 @@ ALWAYS_INLINE void step(const job *j, int64_t row, int64_t token, int tokens, in
         UNROLL for (int64_t v = i; v < i + step_columns(type); v += LANES) {
             UNROLL for (int r = 0; r < ROWS; r++) {
                 weights[r] = weights_at(w[r], v, type);
-                if (type >= NVFP4) weights[r] = f_mul(weights[r], scale[r]);
+                if (type >= NVFP4) weights[r] = v_mul(weights[r], scale[r]);
             }
             UNROLL for (int t = 0; t < tokens; t++) {
-                vfloat a = f_load(x[t] + v);
-                UNROLL for (int r = 0; r < ROWS; r++) sums[r][t] = f_fma(a, weights[r], sums[r][t]);
+                vfloat a = v_load(x[t] + v);
+                UNROLL for (int r = 0; r < ROWS; r++) sums[r][t] = v_fma(a, weights[r], sums[r][t]);
             }
         }
     }
@@ -116,13 +115,13 @@ ALWAYS_INLINE void step(const job *j, int64_t row, int64_t token, int tokens, in
         const int64_t at = row_offset(i, type);
         UNROLL for (int r = 0; r < ROWS; r++) weights[r] = load_first_weights(w[r] + at, (dtype)type, rest);
         UNROLL for (int t = 0; t < tokens; t++) {
-            vfloat a = f_load_first(x[t] + i, rest);
-            UNROLL for (int r = 0; r < ROWS; r++) sums[r][t] = f_fma(a, weights[r], sums[r][t]);
+            vfloat a = v_load_part(x[t] + i, rest);
+            UNROLL for (int r = 0; r < ROWS; r++) sums[r][t] = v_fma(a, weights[r], sums[r][t]);
         }
     }
     UNROLL for (int r = 0; r < ROWS; r++) {
         float totals[MAX_TOKENS];
-        UNROLL for (int t = 0; t < tokens; t++) totals[t] = f_sum(sums[r][t]);
+        UNROLL for (int t = 0; t < tokens; t++) totals[t] = v_sum(sums[r][t]);
         if (row + r < j->n) store_row(j, row + r, token, tokens, totals);
     }
 }

@@ -25,6 +25,7 @@ typedef __m256i vint;
 #define v_fma         _mm256_fmadd_ps
 #define v_first       _mm256_cvtss_f32
 #define v_add_int     _mm256_add_epi32
+#define v_from_int    _mm256_cvtepi32_ps
 
 static inline vfloat v_neg(vfloat a) {
     return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f));

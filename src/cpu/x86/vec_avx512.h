@@ -27,6 +27,7 @@ typedef __mmask16 vmask;
 #define v_sum         _mm512_reduce_add_ps
 #define v_largest     _mm512_reduce_max_ps
 #define v_abs         _mm512_abs_ps
+#define v_from_int    _mm512_cvtepi32_ps
 
 static inline vfloat v_neg(vfloat a) {
     return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f));
