@@ -13,7 +13,7 @@
     0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f, -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f
 
 /* e4m3 of each code: with e > 0 (8 + m) 2^(e - 10), else m 2^-9; the last of each sign is NaN. */
-#define E4M3_SIZE(c) ((float)(((c) >> 3) ? (8 + ((c)&7)) << (((c) >> 3) - 1) : ((c)&7)) / 512)
+#define E4M3_SIZE(c) ((float)(((c) >> 3 ? 8 : 0) + ((c)&7)) * (float)(1 << ((c) >> 3 ? ((c) >> 3) - 1 : 0)) / 512)
 #define E4M3(c)      (((c)&127) == 127 ? NAN : ((c)&128) ? -E4M3_SIZE((c)&127) : E4M3_SIZE((c)&127))
 #define E4M3_4(c)    E4M3(c), E4M3((c) + 1), E4M3((c) + 2), E4M3((c) + 3)
 #define E4M3_16(c)   E4M3_4(c), E4M3_4((c) + 4), E4M3_4((c) + 8), E4M3_4((c) + 12)

@@ -15,8 +15,8 @@ static const char *const configs[] = {
     "{}",
     "{\"tokenizer_class\": \"QWenTokenizer\", \"legacy\": false}",
     "{\"tokenizer_class\": \"ChatGLM4Tokenizer\", \"add_eos_token\": true}",
-    "{\"tokenizer_class\": \"TikTokenTokenizer\", \"added_tokens_decoder\": {\"3\": {\"content\": \"ab\", "
-    "\"lstrip\": true, \"rstrip\": true}, \"300\": {\"content\": \"a b\", \"special\": true}}}",
+    ("{\"tokenizer_class\": \"TikTokenTokenizer\", \"added_tokens_decoder\": {\"3\": {\"content\": \"ab\", "
+     "\"lstrip\": true, \"rstrip\": true}, \"300\": {\"content\": \"a b\", \"special\": true}}}"),
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
