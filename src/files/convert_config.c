@@ -169,6 +169,7 @@ static nb_status find_members(const char *text, size_t n, members *list, nb_erro
         member m = {.key = text + i};
         size_t end = skip_string(text, n, i);
         m.key_length = end - i;
+        if (m.key_length < 2) break;
         i = skip_space(text, n, end);
         i = skip_space(text, n, i + 1);
         if (i >= n) break;
