@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/glob.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/num.h"
@@ -52,51 +53,35 @@ static nb_status make_format(const char *mode_name, int bits, int group, quant_f
                    out->bits, out->group_size);
 }
 
-/* "*" stands for any text. */
-static bool matches(const char *pattern, const char *text) {
-    const char *star = NULL, *back = NULL;
-    while (*text) {
-        if (*pattern == '*') {
-            star = pattern++;
-            back = text;
-        } else if (*pattern == *text) {
-            pattern++;
-            text++;
-        } else if (star) {
-            pattern = star + 1;
-            text = ++back;
-        } else {
-            return false;
-        }
-    }
-    while (*pattern == '*') pattern++;
-    return *pattern == 0;
-}
-
 /* How a module is to be quantized, and whether config.json must say so. */
 typedef struct choice {
     bool quantize, listed, with_mode;
     quant_format format;
 } choice;
 
-/* One override: "PATTERN=none" or "PATTERN=BITS[:GROUP[:MODE]]". *applies: whether it speaks of this module. */
-static nb_status read_override(const char *text, const char *module, bool *applies, choice *out, nb_error *err) {
-    char pattern[CHECKPOINT_MAX_NAME], mode[16] = "affine";
+/* An override: what is to be done with the modules whose path matches. */
+typedef struct override {
+    const char *pattern;
+    size_t length;
+    choice choice;
+} override;
+
+/* Reads "PATTERN=none" or "PATTERN=BITS[:GROUP[:MODE]]". */
+static nb_status read_override(const char *text, override *out, nb_error *err) {
+    char mode[16] = "affine";
     const char *equals = strrchr(text, '=');
     int bits = 0, group = 0, used = 0;
     if (!equals || equals == text || equals - text >= CHECKPOINT_MAX_NAME)
         return err_set(err, NB_ERR_ARGUMENT, "override \"%.80s\": expected PATTERN=BITS:GROUP:MODE or PATTERN=none",
                        text);
-    snprintf(pattern, sizeof pattern, "%.*s", (int)(equals - text), text);
-    *applies = matches(pattern, module);
-    *out = (choice){.listed = true, .with_mode = true};
+    *out = (override){text, (size_t)(equals - text), {.listed = true, .with_mode = true}};
     if (strcmp(equals + 1, "none") == 0) return NB_OK;
     int n = sscanf(equals + 1, "%d%n:%d%n:%15[a-z0-9]%n", &bits, &used, &group, &used, mode, &used);
     if (n < 1 || equals[1 + used] != 0)
         return err_set(err, NB_ERR_ARGUMENT, "override \"%.80s\": expected PATTERN=BITS:GROUP:MODE or PATTERN=none",
                        text);
-    out->quantize = true;
-    nb_status status = make_format(mode, bits, group, &out->format, err);
+    out->choice.quantize = true;
+    nb_status status = make_format(mode, bits, group, &out->choice.format, err);
     return status ? err_prefix(err, status, "override \"%.80s\"", text) : NB_OK;
 }
 
@@ -109,10 +94,11 @@ static const struct {
 
 typedef struct chooser {
     conversion *c;
-    int recipe;        /* number, -1: none */
-    int place;         /* recipe: which part of a path is the layer's number */
-    int64_t n_layers;  /* recipe */
-    bool fine_grained; /* the source is quantized already: every module that is quantized now is listed */
+    int recipe;          /* number, -1: none */
+    int place;           /* recipe: which part of a path is the layer's number */
+    int64_t n_layers;    /* recipe */
+    override *overrides; /* [n_overrides of the options] */
+    bool fine_grained;   /* the source is quantized already: every module that is quantized now is listed */
 } chooser;
 
 /* The part of a path between dots number i, as a number; -1 where there is none. */
@@ -167,31 +153,37 @@ static bool is_router(const conversion *c, const char *module) {
     return false;
 }
 
-static nb_status choose_format(const chooser *ch, const char *module, int64_t k, choice *out, nb_error *err) {
+static choice choose_format(const chooser *ch, const char *module, int64_t k) {
     const conversion *c = ch->c;
-    *out = (choice){k % c->format.group_size == 0, ch->fine_grained, true, c->format};
+    choice out = {k % c->format.group_size == 0, ch->fine_grained, true, c->format};
     if (ch->recipe >= 0) {
-        out->listed = true;
-        out->format.bits = recipe_bits(ch, module);
+        out.listed = true;
+        out.format.bits = recipe_bits(ch, module);
     }
     if (is_router(c, module) && (ch->recipe < 0 || c->options->router_bits)) {
-        out->listed = true;
-        out->with_mode = false;
-        out->format = (quant_format){W_AFFINE, c->options->router_bits ? c->options->router_bits : 8, 64};
+        out.listed = true;
+        out.with_mode = false;
+        out.format = (quant_format){W_AFFINE, c->options->router_bits ? c->options->router_bits : 8, 64};
     }
-    for (size_t i = 0; i < c->options->n_overrides; i++) {
-        bool applies = false;
-        choice own;
-        nb_status status = read_override(c->options->overrides[i], module, &applies, &own, err);
-        if (status) return status;
-        if (applies) *out = own;
-    }
-    if (out->quantize && k % out->format.group_size != 0) {
+    for (size_t i = 0; i < c->options->n_overrides; i++)
+        if (glob_matches(ch->overrides[i].pattern, ch->overrides[i].length, module)) out = ch->overrides[i].choice;
+    if (out.quantize && k % out.format.group_size != 0) {
         log_msg(NB_LOG_WARN, "%s has %lld columns, no multiple of its group size %d: it stays as it is", module,
-                (long long)k, out->format.group_size);
-        out->quantize = false;
+                (long long)k, out.format.group_size);
+        out.quantize = false;
     }
-    return NB_OK;
+    return out;
+}
+
+/* All of them at once, so that a bad one is found whatever the model has. */
+static nb_status read_overrides(chooser *ch, nb_error *err) {
+    const nb_convert_options *o = ch->c->options;
+    ch->overrides = arena_zalloc(ch->c->memory, o->n_overrides + 1, sizeof *ch->overrides);
+    if (!ch->overrides) return err_no_memory(err, "the list of overrides", 0);
+    nb_status status = NB_OK;
+    for (size_t i = 0; i < o->n_overrides && !status; i++)
+        status = read_override(o->overrides[i], &ch->overrides[i], err);
+    return status;
 }
 
 /* Lists a module in config.json's block, in place of what stands there. */
@@ -240,9 +232,8 @@ static nb_status encode_step(chooser *ch, convert_step *s, const char *module, n
     conversion *c = ch->c;
     const checkpoint_tensor *t = s->from.weight;
     const int64_t k = t->shape[t->n_dims - 1];
-    choice chosen;
-    nb_status status = choose_format(ch, module, k, &chosen, err);
-    if (status || !chosen.quantize) return status;
+    const choice chosen = choose_format(ch, module, k);
+    if (!chosen.quantize) return NB_OK;
     s->kind = CONVERT_ENCODE;
     s->format = chosen.format;
     const dtype scale_type = quant_scale_type(&s->format, s->cast);
@@ -356,6 +347,7 @@ nb_status convert_choose(conversion *c, nb_error *err) {
     if (!status && !c->decode) status = make_format(o->mode, o->bits, o->group_size, &c->format, err);
     if (!status && o->router_bits && !quant_format_ok(&(quant_format){W_AFFINE, o->router_bits, 64}))
         status = err_set(err, NB_ERR_ARGUMENT, "router bits is %d, expected 2, 3, 4, 5, 6 or 8", o->router_bits);
+    if (!status) status = read_overrides(&ch, err);
     if (!status) status = find_recipe(&ch, err);
     if (!status) status = start_block(&ch, err);
     if (status) return status;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/glob.h"
+
 typedef struct entry {
     const krow *row;
     bool aside;
@@ -90,27 +92,6 @@ const krow *kreg_find(const kregistry *r, const kcall *c) {
     return best;
 }
 
-/* '*' stands for any text, also none; nothing else is special. On a mismatch only the last star needs another try. */
-static bool matches(const char *pattern, size_t length, const char *text) {
-    size_t p = 0, star = (size_t)-1;
-    const char *t = text, *retry = NULL;
-    while (*t) {
-        if (p < length && pattern[p] == '*') {
-            star = p++;
-            retry = t;
-        } else if (p < length && pattern[p] == *t) {
-            p++, t++;
-        } else if (retry) {
-            p = star + 1;
-            t = ++retry;
-        } else {
-            return false;
-        }
-    }
-    while (p < length && pattern[p] == '*') p++;
-    return p == length;
-}
-
 nb_status kreg_select(kregistry *r, const char *patterns, nb_error *err) {
     for (const char *at = patterns; *at;) {
         size_t length = strcspn(at, ",");
@@ -120,7 +101,7 @@ nb_status kreg_select(kregistry *r, const char *patterns, nb_error *err) {
                                (int)length, at);
             size_t found = 0;
             for (size_t i = 0; i < r->n; i++) {
-                if (!matches(at + 1, length - 1, r->entries[i].row->name)) continue;
+                if (!glob_matches(at + 1, length - 1, r->entries[i].row->name)) continue;
                 r->entries[i].aside = at[0] == '-';
                 found++;
             }

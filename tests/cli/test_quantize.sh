@@ -33,6 +33,7 @@ fails 1 "7 bits" quantize "$work/floats" "$work/none" --bits 7
 fails 1 "mxfp4 has 4 bits" quantize "$work/floats" "$work/none" --mode mxfp4 --bits 8
 fails 1 "affine only" quantize "$work/floats" "$work/none" --mode nvfp4 --recipe mixed_2_6
 fails 1 'override "x"' quantize "$work/floats" "$work/none" --override x
+fails 1 'override "x"' quantize "$work/three" "$work/none" --override x # with nothing left to quantize, too
 fails 2 "mode" quantize "$work/floats" "$work/none" --mode q4_k
 fails 2 "report" quantize "$work/floats" "$work/none" --text /dev/null
 cp -r "$work/floats" "$work/unknown" && sed -i 's/"llama"/"marvin"/' "$work/unknown/config.json"
