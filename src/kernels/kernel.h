@@ -178,6 +178,11 @@ typedef struct krow {
     const klayout *layout; /* MATMUL(_EXPERTS): the weight must be packed so; NULL: reads it as stored */
     dtype x_type; /* MATMUL(_EXPERTS): the type of x that it reads; other operations: DT_NONE, `takes` decides */
     int param[4]; /* the row's own: bits, group, ... for functions that several rows share */
+    /* How it sums: into so many partial sums at once, 0: 8 (src/verify/check_bound.c). With free_order the order
+     * differs from run to run (atomic additions), so two runs agree only within the error model. */
+    int chains;
+    bool free_order;
+    bool dequant_gemm; /* MATMUL: dequantizes the weight and leaves the product to a vendor's GEMM */
     /* Whether it can compute this call. The registry has checked op, layout, x_type and needs before. */
     bool (*takes)(const struct krow *row, const kcall *c);
     /* Into how many independent tasks the call falls (>= 1; asked for each call anew, with its operands in place), and

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A device as the kernels see it: which rows it can run, how to run one, and how to reach its memory. Verification, the
+ * kernel tests and the benchmarks need no more of a backend than this, so they know none by name. */
+#ifndef NB_KERNELS_DEVICE_H
+#define NB_KERNELS_DEVICE_H
+
+#include "kernels/registry.h"
+
+/* What a verdict about kernels holds for: another driver or other machine code is another device. */
+typedef struct device_info {
+    const char *backend; /* "cpu"; static */
+    int index;           /* among the backend's devices */
+    bool is_gpu;
+    char name[160];     /* "Intel(R) Xeon(R) Processor (AVX-512 VNNI)" */
+    char driver[96];    /* "Linux 6.1.0-18-amd64" */
+    char compiler[96];  /* of the kernels: "gcc 12.2.0" */
+    uint64_t code_hash; /* of the kernels' machine code */
+} device_info;
+
+typedef struct device device;
+
+/* Memory that the process cannot read itself. */
+typedef struct device_memory {
+    void *(*alloc)(device *d, size_t bytes); /* aligned to 256; NULL: none left */
+    void (*release)(device *d, void *p);
+    nb_status (*write)(device *d, void *to, const void *from, size_t bytes, nb_error *err);
+    nb_status (*read)(device *d, void *to, const void *from, size_t bytes, nb_error *err);
+} device_memory;
+
+struct device {
+    device_info info;
+    kregistry *registry;
+    const device_memory *memory; /* NULL: kernels read and write the process's own memory */
+    /* Computes tasks [begin, end) of a call, whose operands are in the device's memory, and waits for the end. scratch
+     * is what the row asks for (krow), or NULL where it asks for none. */
+    nb_status (*run)(device *d, const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch,
+                     nb_error *err);
+    void (*free)(device *d);
+};
+
+/* Sets rows aside as the environment says: NIBBLE_KERNELS (see kreg_select), and MLX_ROCM_QMM_DEQUANT_GEMM=0, the
+ * workaround that users of MLX's ROCm backend have in their scripts: on a GPU, all rows that dequantize a weight and
+ * leave the product to the vendor's GEMM. Says so in the log. */
+nb_status device_read_environment(device *d, nb_error *err);
+
+/* "cpu:0" into text. */
+const char *device_text(const device_info *info, char text[32]);
+
+#endif

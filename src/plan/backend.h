@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A backend: devices, and executors of plans on them. */
+#ifndef NB_PLAN_BACKEND_H
+#define NB_PLAN_BACKEND_H
+
+#include "kernels/device.h"
+#include "plan/executor.h"
+
+typedef struct device_options {
+    const char *cpu; /* see nb_context_options; NULL: all that there is */
+} device_options;
+
+typedef struct backend {
+    const char *name;   /* "cpu" */
+    int (*count)(void); /* devices that there are */
+    /* A device with all rows that it can run. NB_ERR_NOT_FOUND when there is no such device. */
+    nb_status (*open)(int index, const device_options *options, device **out, nb_error *err);
+    /* The plan, the files that its tensors lie in and the device must outlive the executor. */
+    nb_status (*executor_new)(device *d, const plan *p, const weights *files, const executor_options *options,
+                              executor **out, nb_error *err);
+} backend;
+
+#endif
