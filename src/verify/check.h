@@ -8,6 +8,8 @@
 
 #include "kernels/registry.h"
 
+enum { CHECK_MAX_EXPERTS = 16 }; /* of a case's weight */
+
 /* Kinds of numbers in the inputs. */
 typedef enum check_pattern {
     CHECK_NORMAL,      /* random, about 1 */

@@ -7,8 +7,6 @@
 #include "verify/check.h"
 #include "verify/guard.h"
 
-enum { CHECK_MAX_EXPERTS = 9 };
-
 enum check_slot {
     SLOT_X,
     SLOT_Z,
