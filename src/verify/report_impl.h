@@ -36,4 +36,15 @@ void report_put_clean(buf *out, const char *text);
 /* The same with control characters left as they are. */
 void report_put_valid(buf *out, const char *text);
 
+/* ---- HTML -------------------------------------------------------------------------------------------------------- */
+
+/* Text of others as HTML: clean, and without anything that HTML gives a meaning. */
+void report_put_escaped(buf *out, const char *text);
+/* The style of pictures (CSS), what they refer to (once a page), what their colours mean, and the picture of a finding
+ * that has a grid: an SVG of the error over the output. */
+void report_put_picture_style(buf *out);
+void report_put_picture_defs(buf *out);
+void report_put_picture_legend(buf *out);
+void report_put_picture(const finding *f, buf *out);
+
 #endif
