@@ -70,7 +70,7 @@ static void put_facts(const report *r, buf *out) {
 }
 
 static void put_levels(const report *r, buf *out) {
-    buf_puts(out, "<table class=\"card\">\n<tr><th>level</th><th class=\"n\">checked</th><th></th>"
+    buf_puts(out, "<div class=\"card\"><table>\n<tr><th>level</th><th class=\"n\">checked</th><th></th>"
                   "<th class=\"n\">time</th></tr>\n");
     for (int i = 0; i < VERIFY_LEVELS; i++) {
         const report_level *l = &r->levels[i];
@@ -83,7 +83,7 @@ static void put_levels(const report *r, buf *out) {
         if (l->ran) report_put_seconds(out, l->seconds);
         buf_puts(out, "</td></tr>\n");
     }
-    buf_puts(out, "</table>\n");
+    buf_puts(out, "</table></div>\n");
 }
 
 /* ---- Findings ---------------------------------------------------------------------------------------------------- */

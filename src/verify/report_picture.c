@@ -57,14 +57,14 @@ static int clamp(int v, int low, int high) {
 
 static layout layout_of(const finding *f) {
     layout l = {.rows = f->grid_rows, .cols = f->grid_cols, .left = 74, .top = 6};
-    l.cell_width = clamp(624 / l.cols, 13, 48);
+    l.cell_width = clamp(720 / l.cols, 15, 48);
     l.cell_height = clamp(330 / l.rows, 12, 30);
     return l;
 }
 
 /* The first of n elements that cell i of `cells` stands for. */
 static int64_t first_of(int i, int cells, int64_t n) {
-    return (int64_t)ceil((double)i * (double)n / cells);
+    return div_up(i * n, cells);
 }
 
 /* "tokens 3 to 5" */
@@ -146,44 +146,51 @@ static void put_worst(const finding *f, const layout *l, buf *out) {
 
 /* ---- Axes -------------------------------------------------------------------------------------------------------- */
 
-/* Every how many cells a label fits, of `room` pixels, if a cell has `size`. */
-static int label_step(int size, int room) {
-    static const int steps[] = {1, 2, 4, 6, 8, 12, 16, 24};
-    size_t i = 0;
-    while (i + 1 < sizeof steps / sizeof steps[0] && steps[i] * size < room) i++;
-    return steps[i];
+/* Every how many elements a label fits, if n elements take so many pixels and a label has `room`: a power of two, as
+ * tiles and groups are. */
+static int64_t label_step(int64_t n, int pixels, int room) {
+    int64_t step = 1;
+    while (step < n && (double)step * pixels / (double)n < room) step *= 2;
+    return step;
 }
 
-/* Labels say where a cell begins; where each element has its own cell, they stand in its middle. */
+/* Where an element begins; where each has a cell of its own, its middle. */
+static int label_at(int64_t i, int64_t n, int cells, int cell_size) {
+    const double at = (double)i * cells * cell_size / (double)n;
+    return (int)at + (n <= cells ? cell_size / 2 : 0);
+}
+
 static void put_row_labels(const finding *f, const layout *l, buf *out) {
-    const int shift = f->rows <= l->rows ? l->cell_height / 2 : 0;
-    for (int i = 0; i < l->rows; i += label_step(l->cell_height, 22)) {
-        const int y = l->top + i * l->cell_height + shift;
+    const int height = l->rows * l->cell_height, middle = l->top + height / 2;
+    const int64_t step = label_step(f->rows, height, 22);
+    for (int64_t i = 0; i < f->rows; i += step) {
+        const int y = l->top + label_at(i, f->rows, l->rows, l->cell_height);
         buf_printf(out, "<path class=\"axis\" d=\"M%d %dh-4\"></path>", l->left - 1, y);
         buf_printf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", l->left - 8, y + 4);
-        report_put_count(out, first_of(i, l->rows, f->rows));
+        report_put_count(out, i);
         buf_puts(out, "</text>\n");
     }
-    const int middle = l->top + l->rows * l->cell_height / 2;
-    buf_printf(
-        out,
-        "<text class=\"name\" x=\"14\" y=\"%d\" text-anchor=\"middle\" transform=\"rotate(-90 14 %d)\">%s</text>\n",
-        middle, middle, l->rows * l->cell_height < 48 ? "" : "tokens");
-    if (l->rows * l->cell_height < 48)
+    if (height < 48) /* no room to write upwards */
         buf_printf(out, "<text class=\"name\" x=\"2\" y=\"%d\">token</text>\n", middle + 4);
+    else
+        buf_printf(out,
+                   "<text class=\"name\" x=\"14\" y=\"%d\" text-anchor=\"middle\" "
+                   "transform=\"rotate(-90 14 %d)\">tokens</text>\n",
+                   middle, middle);
 }
 
 static void put_col_labels(const finding *f, const layout *l, buf *out) {
-    const int shift = f->cols <= l->cols ? l->cell_width / 2 : 0, y = l->top + l->rows * l->cell_height;
-    for (int i = 0; i < l->cols; i += label_step(l->cell_width, 50)) {
-        const int x = l->left + i * l->cell_width + shift;
+    const int width = l->cols * l->cell_width, y = l->top + l->rows * l->cell_height;
+    const int64_t step = label_step(f->cols, width, 56);
+    for (int64_t i = 0; i < f->cols; i += step) {
+        const int x = l->left + label_at(i, f->cols, l->cols, l->cell_width);
         buf_printf(out, "<path class=\"axis\" d=\"M%d %dv4\"></path>", x, y + 1);
         buf_printf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", x, y + 17);
-        report_put_count(out, first_of(i, l->cols, f->cols));
+        report_put_count(out, i);
         buf_puts(out, "</text>\n");
     }
     buf_printf(out, "<text class=\"name\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">columns</text>\n",
-               l->left + l->cols * l->cell_width / 2, y + 36);
+               l->left + width / 2, y + 36);
 }
 
 /* ---- The picture ------------------------------------------------------------------------------------------------- */
