@@ -17,6 +17,7 @@ static const char style[] =
     "code,h3,td.name,dd.mono{font-family:ui-monospace,monospace;overflow-wrap:anywhere}\n"
     ".verdict{padding:.8rem 1rem;border-radius:.5rem;font-weight:600;overflow-wrap:anywhere}\n"
     ".good{color:var(--good)}.bad{color:var(--bad)}\n"
+    ".verdict.unknown{background:var(--card);border:1px solid var(--line)}\n"
     ".verdict.good{background:var(--good-card)}.verdict.bad{background:var(--bad-card)}\n"
     ".card{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:1rem;margin:0 0 1rem}\n"
     "dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;margin:0}\n"
@@ -228,9 +229,11 @@ static void put_rows(const report *r, buf *out) {
 
 static void put_report(const report *r, buf *out) {
     buf verdict = {0};
+    int64_t n_cases = 0;
+    for (size_t i = 0; i < r->n_rows; i++) n_cases += report_row_cases(&r->rows[i]);
     report_put_verdict(r, &verdict);
     if (verdict.failed) out->failed = true;
-    buf_printf(out, "<p class=\"verdict %s\">", report_ok(r) ? "good" : "bad");
+    buf_printf(out, "<p class=\"verdict %s\">", !report_ok(r) ? "bad" : n_cases ? "good" : "unknown");
     report_put_escaped(out, verdict.failed ? "" : verdict.data);
     buf_puts(out, "</p>\n");
     buf_free(&verdict);

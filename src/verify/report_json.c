@@ -1,8 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A report as JSON, for machines and bug reports. Fields have the names of report.h and finding.h, except that
- * "kernels" are the rows and "nibble" is the version; enumerations are their names; texts that are absent are null;
- * numbers that are not finite are the strings "nan", "inf" and "-inf". docs/verification.md lists the fields. */
+ * A report as JSON, for machines and bug reports:
+ *
+ *   nibble (version), date, seed, quick, model, model_type, quantization, ok, impossible, verdict (the last line)
+ *   device    {backend, index, name, driver, compiler, code_hash (16 hex digits)}
+ *   levels    {kernels, paths, plan, answer: {ran, cases, seconds}}
+ *   kernels   [{name, operation, rank, used, aside, cases {a number for each level}, worst {the same}, seconds,
+ *               n_findings, verdict ("ok", "failed", "not reached"), instead, slowdown}]
+ *   findings  [{kind, level, operation, kernel, what, where, pattern, step, layer, rows, cols, n_checked, n_wrong, row,
+ *               col, got, expected, bound, grid ([rows of shares]; only where there is a picture)}]
+ *   answers   [{prompt, device, reference, n_tokens, n_same, n_top1, mean_kl, max_kl, worst_logit, ok}]
+ *
+ * What the fields mean is said in report.h and finding.h. Texts that are absent are null, a slowdown that was not
+ * measured too; numbers that are not finite are the strings "nan", "inf" and "-inf". */
 #include "verify/report_impl.h"
 
 #include <cjson/cJSON.h>

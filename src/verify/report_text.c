@@ -81,8 +81,8 @@ static void put_header(const report *r, int columns, buf *text, buf *out) {
     buf_printf(text, "%016" PRIx64, r->device.code_hash);
     put_field(out, 0, "code hash", text, columns);
     report_put_clean(text, r->model);
-    if (r->model_type[0]) buf_puts(text, ", "), report_put_clean(text, r->model_type);
-    if (r->quantization[0]) buf_puts(text, ", "), report_put_clean(text, r->quantization);
+    if (r->model[0] && r->model_type[0]) buf_puts(text, ", "), report_put_clean(text, r->model_type);
+    if (r->model[0] && r->quantization[0]) buf_puts(text, ", "), report_put_clean(text, r->quantization);
     put_field(out, 0, "model", text, columns);
     buf_putc(out, '\n');
 }
@@ -150,10 +150,9 @@ static void put_rows(const report *r, int columns, buf *out) {
         const report_row *row = &r->rows[i];
         if (!is_listed(r, row)) continue;
         const report_verdict v = report_row_verdict(r, row);
-        const char *verdict = row->aside && v == VERDICT_OK   ? "ok, set aside"
-                              : row->aside && v != VERDICT_OK ? "set aside"
-                                                              : report_verdict_name(v);
-        if (row->n_findings > 0) verdict = report_verdict_name(v);
+        const char *verdict = report_verdict_name(v);
+        if (row->aside && v == VERDICT_OK) verdict = "ok, set aside";
+        if (row->aside && v == VERDICT_NOT_REACHED && row->n_findings == 0) verdict = "set aside";
         put_figures(out, name_width, row->name, report_row_cases(row), report_row_worst(row), verdict);
     }
 }
