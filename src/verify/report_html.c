@@ -24,7 +24,7 @@ static const char style[] =
     "dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}\n"
     "table{border-collapse:collapse;width:100%;font-size:.9rem}\n"
     "th,td{text-align:left;padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:top}\n"
-    "th{color:var(--dim);font-weight:500}th.n,td.n{text-align:right;font-variant-numeric:tabular-nums}\n"
+    "th{color:var(--dim);font-weight:500}th.n,td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}\n"
     "figure{margin:1rem 0 0}figcaption{font-size:.85rem;color:var(--dim);margin:.3rem 0 0}\n"
     "summary{cursor:pointer;margin:0 0 .5rem}\n";
 
