@@ -191,21 +191,23 @@ static kcall base_call(const lowering *l, const plan_step *s) {
                .n_chosen = s->n_chosen,
                .normalize = s->normalize,
                .interleaved = s->interleaved,
-               .tokens = e->tokens,
-               .positions = e->positions,
-               .rows = e->outputs,
                .columns = s->columns,
                .freqs = s->freqs,
-               .slots = e->slots,
-               .tables = e->tables,
                .window = s->window};
     if (s->weight != PLAN_NONE) c.w = &e->weights[s->weight];
-    if (s->state != PLAN_NONE) c.states = e->states[s->state];
-    if (s->op == KOP_KV_STORE) c.keys = s->is_values ? e->values[s->cache] : e->keys[s->cache];
-    if (s->op == KOP_ATTENTION) {
-        c.keys = e->keys[s->cache];
-        c.values = e->values[s->cache];
+    if (s->op == KOP_EMBED) c.tokens = e->tokens;
+    if (s->op == KOP_SELECT_ROWS) c.rows = e->outputs;
+    if (s->op == KOP_ROPE_TABLE) c.positions = e->positions;
+    if (s->state != PLAN_NONE) {
+        c.states = e->states[s->state];
+        c.slots = e->slots;
     }
+    if (s->op == KOP_KV_STORE || s->op == KOP_ATTENTION) {
+        c.positions = e->positions;
+        c.tables = e->tables;
+        c.keys = s->op == KOP_KV_STORE && s->is_values ? e->values[s->cache] : e->keys[s->cache];
+    }
+    if (s->op == KOP_ATTENTION) c.values = e->values[s->cache];
     return c;
 }
 

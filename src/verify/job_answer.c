@@ -80,7 +80,7 @@ static double divergence(const float *p, const float *q, int64_t n) {
     const double lp = log_sum_exp(p, n), lq = log_sum_exp(q, n);
     double sum = 0;
     for (int64_t i = 0; i < n; i++) sum += exp((double)p[i] - lp) * (((double)p[i] - lp) - ((double)q[i] - lq));
-    return sum;
+    return sum > 0 || isnan(sum) ? sum : 0; /* roundings may make it a little less */
 }
 
 /* Standard deviation. */

@@ -16,7 +16,8 @@ static const double RUN_WORK = 4e8;              /* of a row, in one run: of lar
 enum { POISON = 0xff };
 
 typedef struct paths {
-    guard y, form, packed, scratch;
+    guard y, form, form_part, packed, scratch;
+    kmat x;              /* the step's activations, fp32 */
     kweight w, *experts; /* the step's weight, in some layout */
     mirror mirror;
 } paths;
@@ -34,9 +35,9 @@ static bool x_as_f32(const kmat *x, kmat *out) {
     return data != NULL;
 }
 
-static bool x_as_form(paths *p, const kmat *x, int64_t group, kmat *out) {
+static bool x_as_form(guard *memory, const kmat *x, int64_t group, kmat *out) {
     *out = (kmat){.type = DT_XI8X3, .rows = x->rows, .cols = x->cols, .group = group};
-    out->data = guard_input(&p->form, xform_bytes(x->rows, x->cols, group));
+    out->data = guard_input(memory, xform_bytes(x->rows, x->cols, group));
     for (int64_t t = 0; out->data && t < x->rows; t++)
         for (int64_t g = 0; g < x->cols / group; g++)
             xform_encode(out, t, g, (const float *)x->data + t * x->stride + g * group);
@@ -102,6 +103,11 @@ static nb_status try_row(steps *st, paths *p, int step, const krow *row, const s
     kcall c = right->call;
     c.w = &p->w;
     c.x.rows = c.y.rows = n;
+    if (c.x.type == DT_XI8X3 && n < right->call.x.rows) { /* of which a part is no form by itself */
+        kmat some = p->x;
+        some.rows = n;
+        if (!x_as_form(&p->form_part, &some, c.x.group, &c.x)) return err_no_memory(err, "activations", 0);
+    }
     if (c.z.data) c.z.rows = n;
     if (c.residual.data) c.residual.rows = n;
     c.y.stride = c.y.cols;
@@ -121,6 +127,7 @@ static nb_status try_row(steps *st, paths *p, int step, const krow *row, const s
     worker_send(st->s->worker, REC_BEGIN, &b, sizeof b);
     nb_status status = run_call(st, p, row, &c, err);
     if (status) return status;
+    session_ran(st->s);
     comparison cmp;
     c.w = right->call.w;
     sample_compare(right, row, &c, &cmp);
@@ -182,20 +189,19 @@ static int64_t form_group(const kcall *c) {
 static nb_status try_forms(steps *st, paths *p, int step, const kcall *c, nb_error *err) {
     const double work = st->s->o->depth == CHECK_FULL ? FULL_WORK : WORK;
     const int64_t group = form_group(c);
-    kmat x;
     nb_status status = NB_OK;
-    if (!x_as_f32(&c->x, &x)) return err_no_memory(err, "activations", 0);
+    if (!x_as_f32(&c->x, &p->x)) return err_no_memory(err, "activations", 0);
     for (int form = 0; form < 2 && !status; form++) {
         kcall call = *c;
         sample right;
-        call.x = x;
-        if (form == 1 && (group == 0 || !x_as_form(p, &x, group, &call.x))) break;
+        call.x = p->x;
+        if (form == 1 && (group == 0 || !x_as_form(&p->form, &p->x, group, &call.x))) break;
         status = sample_make(&call, work, st->s->o->seed + (uint64_t)step, st->threads, &right, err);
         if (status) break;
         status = try_layouts(st, p, step, &right, err);
         sample_free(&right);
     }
-    free(x.data);
+    free(p->x.data);
     return status;
 }
 

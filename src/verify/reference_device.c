@@ -116,12 +116,17 @@ static void run_product(const krow *row, const kcall *c, int64_t begin, int64_t 
     free(y);
 }
 
+#define PRODUCT(of)                                                                                                    \
+    {                                                                                                                  \
+        .name = #of ".reference", .backend = "reference", .op = of, .x_type = DT_F32, .takes = takes,                  \
+        .tasks = product_tasks, .run = run_product                                                                     \
+    }
 #define ROW(of, its_tasks, its_run)                                                                                    \
     { .name = #of ".reference", .backend = "reference", .op = of, .takes = takes, .tasks = its_tasks, .run = its_run }
 static const krow rows[] = {
     ROW(KOP_EMBED, token_tasks, run_tokens),
     ROW(KOP_RMSNORM, token_tasks, run_tokens),
-    ROW(KOP_MATMUL, product_tasks, run_product),
+    PRODUCT(KOP_MATMUL),
     ROW(KOP_ROPE_TABLE, token_tasks, run_tokens),
     ROW(KOP_ROPE, token_tasks, run_tokens),
     ROW(KOP_KV_STORE, one_task, run_whole),
@@ -133,7 +138,7 @@ static const krow rows[] = {
     ROW(KOP_SCALE, token_tasks, run_tokens),
     ROW(KOP_SOFTCAP, token_tasks, run_tokens),
     ROW(KOP_ROUTE, token_tasks, run_tokens),
-    ROW(KOP_MATMUL_EXPERTS, product_tasks, run_product),
+    PRODUCT(KOP_MATMUL_EXPERTS),
     ROW(KOP_SUM_EXPERTS, token_tasks, run_tokens),
     ROW(KOP_CONV1D, one_task, run_whole),
     ROW(KOP_DELTA_GATES, token_tasks, run_tokens),

@@ -60,6 +60,10 @@ void session_case(session *s, int row, double worst, double seconds) {
     worker_send(s->worker, REC_CASE, &r, sizeof r);
 }
 
+void session_ran(session *s) {
+    worker_send(s->worker, REC_RAN, NULL, 0);
+}
+
 void session_progress(session *s, double done, double total) {
     const double both[2] = {done, total};
     worker_send(s->worker, REC_PROGRESS, both, sizeof both);
@@ -97,6 +101,7 @@ static void take_answer(session *s, const report_answer *a) {
     }
     r->answers = all;
     all[r->n_answers++] = *a;
+    r->levels[VERIFY_ANSWER].cases += a->n_tokens;
 }
 
 static void take_instead(session *s, const rec_instead *in) {
@@ -146,6 +151,9 @@ static bool receive(void *user, int kind, const void *data, size_t size) {
         s->running = u.begin;
         s->has_running = true;
         s->position = u.begin.position;
+        break;
+    case REC_RAN:
+        s->has_running = false;
         break;
     case REC_CASE:
         take_case(s, &u.one);
@@ -250,7 +258,7 @@ static nb_status run_level(session *s, verify_level level, nb_error *err) {
     nb_status status;
     do {
         s->new_aside = false;
-        if (level == VERIFY_ANSWER) s->report->n_answers = 0;
+        if (level == VERIFY_ANSWER) s->report->n_answers = 0, r->cases = 0;
         status = run_job(s, jobs[level], err);
     } while (!status && s->new_aside && level != VERIFY_KERNELS && !s->report->impossible[0]);
     r->seconds += clock_now() - start;

@@ -12,6 +12,7 @@
 
 enum session_record {
     REC_BEGIN,      /* rec_begin: this row runs now; if nothing more is heard, it is to blame */
+    REC_RAN,        /* the row has come back; what may fail from here on is not its fault */
     REC_CASE,       /* rec_case: it has passed, or a finding has just told otherwise */
     REC_FOUND,      /* finding */
     REC_USED,       /* int: the plan uses this row */
@@ -80,6 +81,7 @@ void session_fail(session *s, const nb_error *err);
 void session_stop(session *s, const nb_error *err);
 void session_found(session *s, finding *f);
 void session_case(session *s, int row, double worst, double seconds);
+void session_ran(session *s);
 void session_progress(session *s, double done, double total);
 
 #endif

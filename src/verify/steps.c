@@ -67,6 +67,7 @@ static void observe(void *user, int step, bool done, const krow *row, const kcal
         return;
     }
     fetched after;
+    session_ran(st->s);
     if (st->have_before && call_fetch(st->s->device, call, false, &after, &err) == NB_OK) {
         const kcall old = with_stored_weight(st, step, &st->before.copy.call);
         const kcall new = with_stored_weight(st, step, &after.copy.call);
