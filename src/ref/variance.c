@@ -29,6 +29,12 @@ static double square(double x) {
     return x * x;
 }
 
+/* The same for terms of one sign, as a share of the sum: partial sums grow evenly, so that their squares are a third of
+ * the last one's on average, and each chain has its share of the whole. Folding the chains, 1 + 1/2 + 1/4 + ... */
+static double even_sum_roundings(double n, int chains) {
+    return n / (3 * square(chains)) + 2;
+}
+
 /* ---- Products ------------------------------------------------------------------------------------------------ */
 
 /* x in fp32: a weight is dequantized in two roundings (of the scaled code, of the sum with the bias), multiplied,
@@ -147,7 +153,7 @@ static void of_head(const kcall *c, int64_t t, int64_t head, const double *y, in
         sum += scores[p];
     }
     if (c->weight.data) sum += exp(sink - largest);
-    double additions = 1 + 2 * sum_roundings(n, 1), division = 2 + sum_roundings(n, 1) / 3;
+    double additions = 1 + 2 * sum_roundings(n, 1), division = 2 + even_sum_roundings((double)n, 1);
     for (int64_t d = 0; d < dim; d++) variance[d] = division * square(y[d]);
     for (int64_t p = 0; p < n; p++) {
         double w2 = square(scores[p] / sum);
@@ -172,9 +178,10 @@ static bool of_attention(const kcall *c, const double *y, int chains, double *va
     return work != NULL;
 }
 
-/* A weight's own difference and exp, the sum (of one sign), the division, the expert's own weight. Its chosen experts
- * are exact. */
-static void of_route(const kcall *c, const double *y, double *variance) {
+/* A weight's own difference and exp, their sum, the division, the expert's own weight. The chosen experts are exact. */
+static void of_route(const kcall *c, const double *y, int chains, double *variance) {
+    double sum =
+        c->normalize ? even_sum_roundings((double)c->n_chosen, 1) : even_sum_roundings((double)c->x.cols, chains);
     for (int64_t t = 0; t < c->y.rows; t++) {
         const double *chosen = y + t * c->y.cols, *weights = chosen + c->n_chosen;
         double largest = ref_at(&c->x, t, (int64_t)chosen[0]);
@@ -182,18 +189,17 @@ static void of_route(const kcall *c, const double *y, double *variance) {
             double below = largest - ref_at(&c->x, t, (int64_t)chosen[s]);
             variance[t * c->y.cols + s] = 0;
             variance[t * c->y.cols + c->n_chosen + s] =
-                square(weights[s]) * (square(below) + exp_roundings + 2 + (c->weight.data ? 1 : 0));
+                square(weights[s]) * (square(below) + exp_roundings + sum + 1 + (c->weight.data ? 1 : 0));
         }
     }
 }
 
 /* ---- What is done to each token alone -------------------------------------------------------------------------- */
 
-/* The terms of the sum of squares have one sign: partial sums grow evenly, so that their squares are a third of the
- * last one's on average, and each of `chains` chains has its share of the whole. The root halves all that. */
+/* The root halves the errors of the sum of squares, of the mean and of + eps. */
 static void of_rmsnorm(const kcall *c, const double *y, int chains, double *variance) {
-    double n = (double)(c->x.cols / c->n_parts);
-    double sum = n / (3 * square(chains)) + 2, mean_and_eps = 2, root_and_inverse = 2, products = 2;
+    double sum = 1 + even_sum_roundings((double)(c->x.cols / c->n_parts), chains), mean_and_eps = 2,
+           root_and_inverse = 2, products = 2;
     double roundings = (sum + mean_and_eps) / 4 + root_and_inverse + products + (c->offset != 0 ? 1 : 0);
     for (int64_t i = 0; i < c->y.rows * c->y.cols; i++) variance[i] = roundings * square(y[i]);
 }
@@ -261,7 +267,7 @@ static bool count(const kcall *c, const double *y, int chains, double *variance)
         of_all(c, y, exp_roundings + 4, variance); /* x / scale, tanh as good as exp, a division, * scale */
         return true;
     case KOP_ROUTE:
-        of_route(c, y, variance);
+        of_route(c, y, chains, variance);
         return true;
     case KOP_SUM_EXPERTS:
         of_sum_experts(c, variance);

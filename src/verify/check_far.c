@@ -77,9 +77,14 @@ static uint8_t *output_row(const kmat *y, int64_t i) {
     return (uint8_t *)y->data + (size_t)(i * y->stride) * dtype_size(y->type);
 }
 
+/* Columns of the output in front of those of the case. */
+static int64_t columns_before(const distant *f) {
+    return f->call.op == KOP_MATMUL ? f->first : 0;
+}
+
 /* The output's rows with bands around them; in FAR_WEIGHT, of the last columns. */
 static void poison_rows(const distant *f, const kmat *y) {
-    size_t skip = (size_t)f->first * dtype_size(y->type), row = (size_t)y->cols * dtype_size(y->type);
+    size_t skip = (size_t)columns_before(f) * dtype_size(y->type), row = (size_t)y->cols * dtype_size(y->type);
     for (int64_t i = 0; i < y->rows; i++)
         memset(output_row(y, i) + skip - GUARD_BAND, POISON, row - skip + 2 * GUARD_BAND);
 }
@@ -99,11 +104,8 @@ static bool make_output(distant *f) {
         y->data = guard_output(&f->check->slots[SLOT_Y], kmat_bytes(y), POISON);
         return y->data != NULL;
     }
-    if (f->kind == FAR_TOKENS) y->stride = far_away;
-    if (f->first > 0 && f->call.op == KOP_MATMUL) {
-        y->cols += f->first;
-        y->stride = y->cols + GUARD_BAND;
-    }
+    y->cols += columns_before(f);
+    y->stride = f->kind == FAR_TOKENS ? far_away : y->cols + GUARD_BAND; /* room for two bands */
     size_t size = dtype_size(y->type);
     y->data = sparse(f, (size_t)(y->rows * y->stride) * size, size);
     if (y->data) poison_rows(f, y);
@@ -233,8 +235,8 @@ static void compare_far(distant *f, finding *found, double *worst) {
     comparison cmp;
     kcall part = f->call;
     if (f->kind == FAR_WEIGHT && part.op == KOP_MATMUL) {
-        part.y.cols -= f->first;
-        part.y.data = output_row(&part.y, 0) + (size_t)f->first * dtype_size(part.y.type);
+        part.y.cols -= columns_before(f);
+        part.y.data = output_row(&part.y, 0) + (size_t)columns_before(f) * dtype_size(part.y.type);
         part.w = f->check->call.w;
     }
     comparison_begin(&cmp, f->row, &part);
