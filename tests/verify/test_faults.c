@@ -22,7 +22,7 @@
 #include "support/faults/faults.h"
 #include "verify/check.h"
 
-enum { MOST_ROWS = 1024, SECONDS = 20 };
+enum { MOST_ROWS = 1024, SECONDS = 10 };
 
 /* What parent and child share: what has been found so far of each row, and which one runs. */
 typedef struct shared {
