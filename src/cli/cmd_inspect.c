@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * `nibble inspect`: what a model is, what it needs, and what will compute it. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/args.h"
@@ -175,10 +176,22 @@ static void print_plan(const plan *p) {
     }
 }
 
-/* Which rows of the registry compute a step when the batch has so many tokens. */
-static void row_text(executor *e, int step, int64_t n_tokens, char *text, size_t size) {
-    const char *before = NULL, *row = e->row_name(e, step, n_tokens, &before);
-    snprintf(text, size, "%s%s%s", before ? before : "", before ? " + " : "", row ? row : "(none)");
+/* The rows of the registry that compute each step for one size of the batch. */
+typedef struct step_rows {
+    char (*text)[256]; /* [n_steps] */
+} step_rows;
+
+static void add_row(void *user, int step, const krow *row, const kcall *call) {
+    (void)call;
+    char *text = ((step_rows *)user)->text[step];
+    const size_t n = strlen(text);
+    snprintf(text + n, sizeof(((step_rows *)user)->text[0]) - n, "%s%s", n ? " + " : "", row->name);
+}
+
+static nb_status find_rows(executor *e, int64_t n_tokens, step_rows *out, nb_error *err) {
+    out->text = calloc((size_t)e->plan->n_steps + 1, sizeof *out->text);
+    if (!out->text) return err_no_memory(err, "inspect", 0);
+    return e->calls(e, n_tokens, 1, add_row, out, err);
 }
 
 /* Which matrices are held in another order than the files have, in which, and what that takes. The numbers are the same
@@ -204,19 +217,22 @@ static void print_layouts(const executor *e) {
     if (e->packed_bytes == 0) out_printf("  none: all are read as the files have them\n");
 }
 
-static void print_kernels(const nb_context *context) {
+static nb_status print_kernels(const nb_context *context, nb_error *err) {
     executor *e = context->executor;
     int64_t n_prompt = context->n_batch;
+    step_rows many = {0}, one = {0};
+    nb_status status = find_rows(e, n_prompt, &many, err);
+    if (!status) status = find_rows(e, 1, &one, err);
     out_printf("\nkernels on %s: for a prompt of %lld tokens, and for one token where that differs\n", e->device,
                (long long)n_prompt);
-    for (int i = 0; i < e->plan->n_steps; i++) {
-        char many[256], one[256];
-        row_text(e, i, n_prompt, many, sizeof many);
-        row_text(e, i, 1, one, sizeof one);
+    for (int i = 0; i < e->plan->n_steps && !status; i++) {
         const char *name = e->plan->steps[i].name;
-        out_printf("  %4d  %-36s %s\n", i, name ? name : kop_name(e->plan->steps[i].op), many);
-        if (strcmp(many, one) != 0) out_printf("  %4s  %-36s %s\n", "", "", one);
+        out_printf("  %4d  %-36s %s\n", i, name ? name : kop_name(e->plan->steps[i].op), many.text[i]);
+        if (strcmp(many.text[i], one.text[i]) != 0) out_printf("  %4s  %-36s %s\n", "", "", one.text[i]);
     }
+    free(many.text);
+    free(one.text);
+    return status;
 }
 
 static nb_status inspect_model(nb_model *model, const inspect_args *a, nb_error *err) {
@@ -233,10 +249,10 @@ static nb_status inspect_model(nb_model *model, const inspect_args *a, nb_error 
         print_info(model, &info, kv_bytes(model->plan));
     if (a->tensors) print_tensors(model);
     if (a->plan) print_plan(model->plan);
-    if (a->kernels) print_kernels(context);
-    if (a->kernels) print_layouts(context->executor);
+    nb_status status = a->kernels ? print_kernels(context, err) : NB_OK;
+    if (a->kernels && !status) print_layouts(context->executor);
     nb_context_free(context);
-    return NB_OK;
+    return status;
 }
 
 static int inspect_main(const command *self, int argc, char **argv) {

@@ -4,7 +4,10 @@
  * it saves (xgetbv): both must agree. On Arm the operating system says it all. */
 #include "cpu/caps.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "base/file.h"
 
 #if defined(__x86_64__)
 #    include <cpuid.h>
@@ -38,8 +41,31 @@ unsigned cpu_caps_detect(void) {
     return caps;
 }
 
+/* The brand string, leaves 0x80000002 to 0x80000004 (Intel SDM, volume 2A, CPUID). */
+void cpu_name(char *to, size_t size) {
+    char brand[49] = "";
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned part[4];
+        if (!__get_cpuid(0x80000002u + i, &part[0], &part[1], &part[2], &part[3])) break;
+        memcpy(brand + 16 * i, part, sizeof part);
+    }
+    const char *start = brand + strspn(brand, " ");
+    snprintf(to, size, "%s", *start ? start : "x86-64 processor");
+    for (size_t n = strlen(to); n > 0 && to[n - 1] == ' '; n--) to[n - 1] = 0;
+}
+
 #elif defined(__aarch64__) && defined(__linux__)
 #    include <sys/auxv.h>
+
+/* The Main ID Register (Arm ARM, D19.2 MIDR_EL1) tells implementer and part; names for them nobody tells. */
+void cpu_name(char *to, size_t size) {
+    buf midr = {0};
+    nb_status status = file_read("/sys/devices/system/cpu/cpu0/regs/identification/midr_el1", 64, &midr, NULL);
+    const bool known = status == NB_OK && midr.data;
+    if (known) midr.data[strcspn(midr.data, "\n")] = 0;
+    snprintf(to, size, "Arm processor%s%.24s", known ? " " : "", known ? midr.data : "");
+    buf_free(&midr);
+}
 
 /* Bits as in Linux's Documentation/arch/arm64/elf_hwcaps.rst. */
 unsigned cpu_caps_detect(void) {
@@ -63,6 +89,13 @@ static bool has(const char *feature) {
     return sysctlbyname(feature, &value, &size, NULL, 0) == 0 && value != 0;
 }
 
+void cpu_name(char *to, size_t size) {
+    char name[96] = "";
+    size_t n = sizeof name;
+    if (sysctlbyname("machdep.cpu.brand_string", name, &n, NULL, 0) != 0) strcpy(name, "Arm processor");
+    snprintf(to, size, "%s", name);
+}
+
 unsigned cpu_caps_detect(void) {
     unsigned caps = CPU_NEON;
     if (has("hw.optional.arm.FEAT_DotProd")) caps |= CPU_DOTPROD;
@@ -72,6 +105,10 @@ unsigned cpu_caps_detect(void) {
 }
 
 #else
+void cpu_name(char *to, size_t size) {
+    snprintf(to, size, "processor");
+}
+
 unsigned cpu_caps_detect(void) {
     return 0;
 }

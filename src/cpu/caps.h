@@ -25,6 +25,9 @@ nb_status cpu_caps_limit(unsigned *caps, const char *name, nb_error *err);
 /* "AVX-512 VNNI BF16", "scalar": for people. Static. */
 const char *cpu_caps_name(unsigned caps);
 
+/* The processor's own name, for people. */
+void cpu_name(char *to, size_t size);
+
 /* Adds the CPU backend's rows that these caps can run. */
 nb_status cpu_register(kregistry *r, unsigned caps, nb_error *err);
 

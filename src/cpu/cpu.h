@@ -9,7 +9,15 @@
 
 #include "base/pool.h"
 #include "cpu/caps.h"
-#include "plan/executor.h"
+#include "plan/backend.h"
+
+typedef struct cpu_device {
+    device base;
+    unsigned caps;
+} cpu_device;
+
+/* device.c */
+extern const backend cpu_backend;
 
 /* One kernel call, ready to run. */
 typedef struct cpu_step {
@@ -41,9 +49,8 @@ enum { MAX_PROGRAMS = 32 };
 typedef struct cpu_executor {
     executor base;
     const weights *files;
-    kregistry *registry;
+    kregistry *registry; /* the device's */
     pool *threads;
-    unsigned caps;
     char device[96];
     int64_t n_batch;
     kweight *weights; /* [plan.n_weights], with their packed copies; those of experts in... */
@@ -62,6 +69,9 @@ typedef struct cpu_executor {
     cpu_program *programs[MAX_PROGRAMS];
     uint64_t program_used[MAX_PROGRAMS], clock;
 } cpu_executor;
+
+nb_status cpu_executor_new(device *d, const plan *p, const weights *files, const executor_options *options,
+                           executor **out, nb_error *err);
 
 /* What a call's operands point at while a row is looked for, before there is memory: aligned, and never followed. */
 #define CPU_SOMEWHERE ((void *)(uintptr_t)4096)

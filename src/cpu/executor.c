@@ -31,6 +31,18 @@ static void await(const cpu_step *s, cpu_counter *c) {
     for (int n = 0; atomic_load_explicit(&c->done, memory_order_acquire) < s->n_tasks; n++) pool_pause(n);
 }
 
+static bool is_observed(const executor *e, int step) {
+    return e->observer && (e->observed_step == PLAN_NONE || e->observed_step == step);
+}
+
+/* All threads have finished the steps before when they come here, and go on together. */
+static void observe(const run_job *job, const cpu_step *s, int thread, bool done) {
+    const executor *e = &job->e->base;
+    pool_barrier(job->e->threads);
+    if (thread == 0) e->observer(e->observer_user, s->plan_step, done, s->row, &s->call);
+    pool_barrier(job->e->threads);
+}
+
 static void walk(void *user, int thread) {
     const run_job *job = user;
     const executor *base = &job->e->base;
@@ -39,11 +51,10 @@ static void walk(void *user, int thread) {
     for (int i = 0, since = 0; i < p->n_steps; i++) {
         cpu_step *s = &p->steps[i];
         for (; s->barrier && since < i; since++) await(&p->steps[since], &p->counters[since]);
+        const bool observed = is_observed(base, s->plan_step);
+        if (observed) observe(job, s, thread, false);
         work_on(s, &p->counters[i], scratch);
-        if (!base->observer) continue;
-        pool_barrier(job->e->threads);
-        if (thread == 0) base->observer(base->observer_user, s->plan_step, &s->call);
-        pool_barrier(job->e->threads);
+        if (observed) observe(job, s, thread, true);
     }
 }
 
@@ -190,18 +201,14 @@ static void copy_state(executor *base, int32_t from, int32_t to) {
 
 /* ---- Making and freeing ---------------------------------------------------------------------------------------- */
 
-static const char *row_name(executor *base, int step, int64_t n_tokens, const char **before) {
-    cpu_executor *e = (cpu_executor *)base;
+static nb_status calls(executor *base, int64_t n_tokens, int64_t n_outputs, executor_call_fn visit, void *user,
+                       nb_error *err) {
     cpu_program *p;
-    *before = NULL;
-    if (find_program(e, n_tokens, 1, &p, NULL)) return NULL;
-    const char *name = NULL;
-    for (int i = 0; i < p->n_steps; i++) {
-        if (p->steps[i].plan_step != step) continue;
-        *before = name;
-        name = p->steps[i].row->name;
-    }
-    return name;
+    nb_status status = cpu_lower((cpu_executor *)base, n_tokens, n_outputs, &p, err);
+    for (int i = 0; !status && i < p->n_steps; i++)
+        visit(user, p->steps[i].plan_step, p->steps[i].row, &p->steps[i].call);
+    cpu_program_free(p);
+    return status;
 }
 
 static void executor_free(executor *base) {
@@ -216,7 +223,6 @@ static void executor_free(executor *base) {
         cpu_unreserve(e->states[i].data, states_bytes(&e->states[i]));
     cpu_unreserve(e->work, e->work_size);
     cpu_free_weights(e);
-    kreg_free(e->registry);
     free(e->keys);
     free(e->values);
     free(e->states);
@@ -241,20 +247,21 @@ static nb_status make_work(cpu_executor *e, nb_error *err) {
     return e->work ? NB_OK : err_no_memory(err, "activations", e->work_size);
 }
 
-nb_status cpu_executor_new(const plan *p, const weights *files, const executor_options *options, executor **out,
-                           nb_error *err) {
+nb_status cpu_executor_new(device *d, const plan *p, const weights *files, const executor_options *options,
+                           executor **out, nb_error *err) {
     *out = NULL;
     cpu_executor *e = calloc(1, sizeof *e);
     if (!e) return err_no_memory(err, "the CPU executor", sizeof *e);
     e->base = (executor){.run = run,
                          .copy_page = copy_page,
                          .copy_state = copy_state,
-                         .row_name = row_name,
+                         .calls = calls,
                          .free = executor_free,
+                         .observed_step = PLAN_NONE,
                          .plan = p};
     e->files = files;
     e->n_batch = options->n_batch;
-    e->caps = cpu_caps_detect();
+    e->registry = d->registry;
     const size_t n = (size_t)options->n_batch;
     e->tokens = calloc(n, sizeof *e->tokens);
     e->positions = calloc(n, sizeof *e->positions);
@@ -264,22 +271,17 @@ nb_status cpu_executor_new(const plan *p, const weights *files, const executor_o
     nb_status status = NB_OK;
     if (!e->tokens || !e->positions || !e->slots || !e->outputs || !e->tables)
         status = err_no_memory(err, "a batch", 0);
-    if (!status) status = cpu_caps_limit(&e->caps, options->cpu, err);
-    if (!status) status = pool_new(options->n_threads, &e->threads, err);
-    if (!status) status = kreg_new(&e->registry, err);
-    if (!status) status = cpu_register(e->registry, e->caps, err);
-    const char *patterns = getenv("NIBBLE_KERNELS");
-    if (!status && patterns) status = kreg_select(e->registry, patterns, err);
+    if (!status) status = pool_new(options->dry ? 1 : options->n_threads, &e->threads, err);
     if (!status) {
         e->base.n_threads = pool_size(e->threads);
-        snprintf(e->device, sizeof e->device, "cpu (%s, %d thread%s)", cpu_caps_name(e->caps), e->base.n_threads,
-                 e->base.n_threads == 1 ? "" : "s");
+        snprintf(e->device, sizeof e->device, "cpu (%s, %d thread%s)", cpu_caps_name(((cpu_device *)d)->caps),
+                 e->base.n_threads, e->base.n_threads == 1 ? "" : "s");
         e->base.device = e->device;
         status = cpu_load_weights(e, options, err);
     }
     if (!status) status = make_caches(e, options, err);
     if (!status) status = make_states(e, options, err);
-    if (!status) status = make_work(e, err);
+    if (!status && !options->dry) status = make_work(e, err);
     if (status) {
         executor_free(&e->base);
         return status;

@@ -155,8 +155,20 @@ static nb_status copy_weights(cpu_executor *e, nb_error *err) {
     return NB_OK;
 }
 
+/* Layouts only, as if all were packed. */
+static nb_status choose_layouts(cpu_executor *e, nb_error *err) {
+    nb_status status = copy_weights(e, err);
+    for (int i = 0; !status && i < e->base.plan->n_weights; i++) {
+        kweight *w = &e->weights[i];
+        if (e->base.plan->weights[i].is_matrix) choose_layout(e, w);
+        if (w->layout) set_layout(w, w->layout, CPU_SOMEWHERE);
+    }
+    return status;
+}
+
 nb_status cpu_load_weights(cpu_executor *e, const executor_options *options, nb_error *err) {
     const plan *p = e->base.plan;
+    if (options->dry) return choose_layouts(e, err);
     nb_status status = check_scales(e, err);
     if (!status) status = copy_weights(e, err);
     if (status) return status;

@@ -72,10 +72,13 @@ nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_
                            .n_pages = n_pages,
                            .n_slots = state_pool_slots(&c->states, o.n_sequences),
                            .kv_type = kv_types[o.kv_type],
-                           .cpu = o.cpu ? o.cpu : getenv("NIBBLE_CPU"),
                            .progress = o.progress,
                            .progress_user = o.progress_user};
-    if (!status) status = cpu_executor_new(model->plan, model->files, &eo, &c->executor, err);
+    const backend *b = engine_backends[0];
+    const device_options d = {.cpu = o.cpu ? o.cpu : getenv("NIBBLE_CPU")};
+    if (!status) status = b->open(0, &d, &c->device, err);
+    if (!status) status = device_read_environment(c->device, err);
+    if (!status) status = b->executor_new(c->device, model->plan, model->files, &eo, &c->executor, err);
     if (status) {
         nb_context_free(c);
         return status;
@@ -89,6 +92,7 @@ void nb_context_free(nb_context *c) {
     if (!c) return;
     while (c->sequences) nb_sequence_free(c->sequences);
     if (c->executor) c->executor->free(c->executor);
+    if (c->device) c->device->free(c->device);
     page_pool_free(&c->pages);
     state_pool_free(&c->states);
     free(c->tokens);

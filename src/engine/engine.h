@@ -9,7 +9,7 @@
 #include "files/config.h"
 #include "files/safetensors.h"
 #include "models/models.h"
-#include "plan/executor.h"
+#include "plan/backend.h"
 #include "text/chat.h"
 #include "text/tokenizer.h"
 #include "text/toolcall.h"
@@ -75,7 +75,8 @@ struct nb_sequence {
 
 struct nb_context {
     nb_model *model;
-    executor *executor;
+    device *device;
+    executor *executor; /* on the device */
     int64_t context_length, n_batch, n_sequences, n_alive;
     double load_seconds;
     page_pool pages;
@@ -85,6 +86,9 @@ struct nb_context {
     int32_t *tokens, *positions, *slots, *outputs;
     const int32_t **tables;
 };
+
+/* backends.c: all that this build has, the one to prefer first; ends with NULL. */
+extern const backend *const engine_backends[];
 
 /* sequence.c */
 nb_status page_pool_init(page_pool *p, int64_t n_pages, nb_error *err);

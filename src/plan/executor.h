@@ -18,8 +18,12 @@ typedef struct batch {
     const int32_t *outputs;            /* [n_outputs]: the tokens of which logits are wanted, ascending */
 } batch;
 
-/* Looks at what a step of the plan has just made (y as the backend holds it, a kernel's output form included). */
-typedef void (*executor_observer)(void *user, int step, const kcall *call);
+/* Looks at a kernel call of a step: before it runs, and again at what it has made. Operands are the backend's, in its
+ * memory, forms included. Nothing else runs meanwhile. */
+typedef void (*executor_observer)(void *user, int step, bool done, const krow *row, const kcall *call);
+
+/* Is told of a kernel call that a batch would make; its operands' data are not there. */
+typedef void (*executor_call_fn)(void *user, int step, const krow *row, const kcall *call);
 
 typedef struct executor executor;
 struct executor {
@@ -29,13 +33,15 @@ struct executor {
     void (*copy_page)(executor *e, int32_t from, int32_t to, int64_t n_slots);
     /* The recurrent states of all layers: slot `to` becomes as slot `from` is, or empty where from is -1. */
     void (*copy_state)(executor *e, int32_t from, int32_t to);
-    /* The name of the row that computes step i of the plan for so many tokens, and of a step that was put in front of
-     * it (NULL if none). For people. NULL when no row takes it. */
-    const char *(*row_name)(executor *e, int step, int64_t n_tokens, const char **before);
+    /* Visits the calls that a batch of so many tokens and outputs falls into, in order; a step of the plan may need
+     * several. NB_ERR_UNSUPPORTED names a step that no row takes. */
+    nb_status (*calls)(executor *e, int64_t n_tokens, int64_t n_outputs, executor_call_fn visit, void *user,
+                       nb_error *err);
     void (*free)(executor *e);
-    /* Called after every step of a run while it is set: for tests, verification and profiles. */
+    /* Called around the calls of a run while it is set: for tests, verification and profiles. */
     executor_observer observer;
     void *observer_user;
+    int observed_step; /* only this step's; PLAN_NONE (as an executor begins): of all steps */
     const plan *plan;
     const kweight *weights; /* [plan->n_weights]: with the layouts in which they are read */
     const char *device;     /* "cpu (AVX-512 VNNI, 2 threads)" */
@@ -50,13 +56,9 @@ typedef struct executor_options {
     int64_t n_pages; /* of the KV cache */
     int64_t n_slots; /* recurrent states that there is room for; plans with states */
     dtype kv_type;
-    const char *cpu; /* see nb_context_options */
+    bool dry; /* only to be asked for its calls: neither weights nor caches are made ready */
     nb_progress_fn progress;
     void *progress_user;
 } executor_options;
-
-/* The CPU backend (src/cpu/). The plan and the files that its tensors lie in must outlive the executor. */
-nb_status cpu_executor_new(const plan *p, const weights *files, const executor_options *options, executor **out,
-                           nb_error *err);
 
 #endif

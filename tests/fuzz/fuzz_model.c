@@ -9,8 +9,8 @@
 
 #include "base/buf.h"
 #include "base/num.h"
+#include "cpu/cpu.h"
 #include "models/models.h"
-#include "plan/executor.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -95,12 +95,13 @@ static bool make_file(const model_config *config, buf *out) {
 
 static void run(const plan *p, const weights *files, int64_t vocab_size) {
     nb_error err;
+    device *d;
     executor *e;
-    const executor_options o = {
-        .n_threads = 1, .n_batch = 4, .n_pages = 2, .n_slots = 2, .kv_type = DT_F32, .cpu = "scalar"};
+    const executor_options o = {.n_threads = 1, .n_batch = 4, .n_pages = 2, .n_slots = 2, .kv_type = DT_F32};
     for (int i = 0; i < p->n_values; i++)
         if (p->values[i].cols > MOST_LAYERS_SIZE) return;
-    if (cpu_executor_new(p, files, &o, &e, &err)) return;
+    if (cpu_backend.open(0, &(device_options){.cpu = "scalar"}, &d, &err)) abort();
+    if (cpu_backend.executor_new(d, p, files, &o, &e, &err)) return d->free(d);
     const int32_t pages[2] = {1, 0}, *tables[N_TOKENS] = {pages, pages, pages};
     const int32_t slots[N_TOKENS] = {1, 1, 1}, outputs[1] = {N_TOKENS - 1}, positions[N_TOKENS] = {0, 1, 2};
     const int32_t tokens[N_TOKENS] = {0, (int32_t)(vocab_size - 1), (int32_t)(vocab_size / 2)};
@@ -110,6 +111,7 @@ static void run(const plan *p, const weights *files, int64_t vocab_size) {
         for (int64_t i = 0; i < vocab_size; i++)
             if (logits[i] == 12345.0f) abort(); /* reads them all */
     e->free(e);
+    d->free(d);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

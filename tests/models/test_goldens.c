@@ -123,10 +123,11 @@ typedef struct layer_check {
     int seen, passes;
 } layer_check;
 
-static void check_layer(void *user, int number, const kcall *c) {
+static void check_layer(void *user, int number, bool done, const krow *row, const kcall *c) {
+    (void)row;
     layer_check *check = user;
     const plan_step *s = &check->f->model->plan->steps[number];
-    if (c->op != s->op) return; /* another call of the step: its input brought into another form */
+    if (!done || c->op != s->op) return; /* another call of the step: its input brought into another form */
     char name[32];
     if (number == last_of_layer(check->f->model, PLAN_NONE)) {
         snprintf(name, sizeof name, "hidden.embed");

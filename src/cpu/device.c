@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The CPU as a device: what it is called, and its rows. Kernels run where they are called. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "cpu/cpu.h"
+
+#if defined(__linux__)
+#    include <link.h>
+#else
+#    include <dlfcn.h>
+#endif
+
+/* ---- What a verdict holds for ---------------------------------------------------------------------------------- */
+
+#if defined(__linux__)
+/* Of the program or library that holds `address`, the machine code. */
+typedef struct code_search {
+    uintptr_t address;
+    uint64_t hash;
+} code_search;
+
+static int hash_code(struct dl_phdr_info *object, size_t size, void *user) {
+    (void)size;
+    code_search *s = user;
+    bool holds = false;
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < object->dlpi_phnum; i++) {
+            const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+            if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X)) continue;
+            const uintptr_t start = object->dlpi_addr + segment->p_vaddr;
+            if (pass == 0)
+                holds |= s->address >= start && s->address < start + segment->p_memsz;
+            else
+                s->hash = hash_bytes(s->hash, (const void *)start, segment->p_filesz);
+        }
+        if (!holds) return 0;
+    }
+    return 1;
+}
+
+static uint64_t code_hash(void) {
+    code_search s = {(uintptr_t)&cpu_register, HASH_START};
+    dl_iterate_phdr(hash_code, &s);
+    return s.hash;
+}
+#else
+/* Of the file that the code was loaded from. */
+static uint64_t code_hash(void) {
+    Dl_info info;
+    file_map map;
+    if (!dladdr((const void *)(uintptr_t)&cpu_register, &info) || file_map_open(info.dli_fname, &map, NULL))
+        return HASH_START;
+    const uint64_t hash = hash_bytes(HASH_START, map.data, map.size);
+    file_map_close(&map);
+    return hash;
+}
+#endif
+
+/* The kernel of the operating system, and the microcode where it tells: both have made processors compute otherwise. */
+static void describe_driver(char *to, size_t size) {
+    struct utsname system;
+    buf microcode = {0};
+    if (uname(&system) != 0) return;
+    if (file_read("/sys/devices/system/cpu/cpu0/microcode/version", 64, &microcode, NULL) == NB_OK && microcode.data)
+        microcode.data[strcspn(microcode.data, "\n")] = 0;
+    const bool known = microcode.data && microcode.data[0];
+    snprintf(to, size, "%.24s %.40s%s%.16s", system.sysname, system.release, known ? ", microcode " : "",
+             known ? microcode.data : "");
+    buf_free(&microcode);
+}
+
+static void describe(cpu_device *d) {
+    device_info *info = &d->base.info;
+    char name[96];
+    info->backend = cpu_backend.name;
+    cpu_name(name, sizeof name);
+    snprintf(info->name, sizeof info->name, "%s (%s)", name, cpu_caps_name(d->caps));
+    describe_driver(info->driver, sizeof info->driver);
+#if defined(__clang__)
+    snprintf(info->compiler, sizeof info->compiler, "%.90s", __VERSION__);
+#else
+    snprintf(info->compiler, sizeof info->compiler, "gcc %.80s", __VERSION__);
+#endif
+    info->code_hash = code_hash();
+}
+
+/* ---- The backend ------------------------------------------------------------------------------------------------ */
+
+static int count(void) {
+    return 1;
+}
+
+static nb_status run_row(device *d, const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch,
+                         nb_error *err) {
+    (void)d, (void)err;
+    row->run(row, c, begin, end, scratch);
+    return NB_OK;
+}
+
+static void device_free(device *base) {
+    if (!base) return;
+    kreg_free(base->registry);
+    free(base);
+}
+
+static nb_status device_open(int index, const device_options *options, device **out, nb_error *err) {
+    *out = NULL;
+    if (index != 0) return err_set(err, NB_ERR_NOT_FOUND, "there is no device cpu:%d, only cpu:0", index);
+    cpu_device *d = calloc(1, sizeof *d);
+    if (!d) return err_no_memory(err, "a device", sizeof *d);
+    d->base.run = run_row;
+    d->base.free = device_free;
+    d->caps = cpu_caps_detect();
+    nb_status status = cpu_caps_limit(&d->caps, options->cpu, err);
+    if (!status) status = kreg_new(&d->base.registry, err);
+    if (!status) status = cpu_register(d->base.registry, d->caps, err);
+    if (status) {
+        device_free(&d->base);
+        return status;
+    }
+    describe(d);
+    *out = &d->base;
+    return NB_OK;
+}
+
+const backend cpu_backend = {.name = "cpu", .count = count, .open = device_open, .executor_new = cpu_executor_new};

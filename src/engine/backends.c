@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The backends. Adding one is a line here. */
+#include "cpu/cpu.h"
+#include "engine/engine.h"
+
+const backend *const engine_backends[] = {&cpu_backend, NULL};
