@@ -24,7 +24,7 @@ typedef struct fault {
     unsigned kinds;       /* of findings that are right for it: bits 1 << finding_kind */
     fault_run *run;       /* this, or ... */
     fault_weight *weight; /* ... for products: multiplies by these weights, from the stored codes, scales and biases */
-    const char *model;    /* the smallest one that runs such rows: a folder of models/tiny, or "demo" */
+    const char *model;    /* the smallest one that runs such rows: a folder of models/tiny, "demo", or "-": none */
     const char *what;     /* for people */
 } fault;
 
