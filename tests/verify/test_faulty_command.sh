@@ -10,7 +10,7 @@ question="What is 2+2? Reply with just the number."
 nibble verify --help >/dev/null 2>&1 || exit 77
 
 faulty() {
-    "$tests/nibble-faulty" "$@"
+    timeout -k 5 100 "$tests/nibble-faulty" "$@"
 }
 
 model_path() {
