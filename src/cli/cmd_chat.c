@@ -317,12 +317,9 @@ static void loop(chat *s) {
 
 /* $NIBBLE_HOME/history (free() it), or NULL: history is a convenience. */
 static char *history_path(void) {
-    char *store = NULL, *path = NULL;
-    if (store_path(&store, NULL)) return NULL;
-    char *slash = strrchr(store, '/');
-    if (slash) *slash = 0;
-    if (slash && !dir_make(store, NULL)) path = path_join(store, "history");
-    free(store);
+    char *home = NULL, *path = NULL;
+    if (!store_home("", &home, NULL) && !dir_make(home, NULL)) store_home("history", &path, NULL);
+    free(home);
     return path;
 }
 

@@ -11,11 +11,6 @@
 #include "cpu/caps.h"
 #include "plan/backend.h"
 
-typedef struct cpu_device {
-    device base;
-    unsigned caps;
-} cpu_device;
-
 /* device.c */
 extern const backend cpu_backend;
 

@@ -76,12 +76,10 @@ static void describe_driver(char *to, size_t size) {
     buf_free(&microcode);
 }
 
-static void describe(cpu_device *d) {
-    device_info *info = &d->base.info;
-    char name[96];
+static void describe(device_info *info, unsigned caps) {
     info->backend = cpu_backend.name;
-    cpu_name(name, sizeof name);
-    snprintf(info->name, sizeof info->name, "%s (%s)", name, cpu_caps_name(d->caps));
+    cpu_name(info->name, sizeof info->name);
+    snprintf(info->features, sizeof info->features, "%s", cpu_caps_name(caps));
     describe_driver(info->driver, sizeof info->driver);
 #if defined(__clang__)
     snprintf(info->compiler, sizeof info->compiler, "%.90s", __VERSION__);
@@ -104,29 +102,29 @@ static nb_status run_row(device *d, const krow *row, const kcall *c, int64_t beg
     return NB_OK;
 }
 
-static void device_free(device *base) {
-    if (!base) return;
-    kreg_free(base->registry);
-    free(base);
+static void device_free(device *d) {
+    if (!d) return;
+    kreg_free(d->registry);
+    free(d);
 }
 
 static nb_status device_open(int index, const device_options *options, device **out, nb_error *err) {
     *out = NULL;
     if (index != 0) return err_set(err, NB_ERR_NOT_FOUND, "there is no device cpu:%d, only cpu:0", index);
-    cpu_device *d = calloc(1, sizeof *d);
+    device *d = calloc(1, sizeof *d);
     if (!d) return err_no_memory(err, "a device", sizeof *d);
-    d->base.run = run_row;
-    d->base.free = device_free;
-    d->caps = cpu_caps_detect();
-    nb_status status = cpu_caps_limit(&d->caps, options->cpu, err);
-    if (!status) status = kreg_new(&d->base.registry, err);
-    if (!status) status = cpu_register(d->base.registry, d->caps, err);
+    d->run = run_row;
+    d->free = device_free;
+    unsigned caps = cpu_caps_detect();
+    nb_status status = cpu_caps_limit(&caps, options->cpu, err);
+    if (!status) status = kreg_new(&d->registry, err);
+    if (!status) status = cpu_register(d->registry, caps, err);
     if (status) {
-        device_free(&d->base);
+        device_free(d);
         return status;
     }
-    describe(d);
-    *out = &d->base;
+    describe(&d->info, caps);
+    *out = d;
     return NB_OK;
 }
 

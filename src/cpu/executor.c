@@ -274,8 +274,8 @@ nb_status cpu_executor_new(device *d, const plan *p, const weights *files, const
     if (!status) status = pool_new(options->dry ? 1 : options->n_threads, &e->threads, err);
     if (!status) {
         e->base.n_threads = pool_size(e->threads);
-        snprintf(e->device, sizeof e->device, "cpu (%s, %d thread%s)", cpu_caps_name(((cpu_device *)d)->caps),
-                 e->base.n_threads, e->base.n_threads == 1 ? "" : "s");
+        snprintf(e->device, sizeof e->device, "cpu (%s, %d thread%s)", d->info.features, e->base.n_threads,
+                 e->base.n_threads == 1 ? "" : "s");
         e->base.device = e->device;
         status = cpu_load_weights(e, options, err);
     }

@@ -25,9 +25,15 @@ static char *root(const char *first, const char *second, const char *below, cons
     return path_join(env("HOME") ? env("HOME") : ".", home);
 }
 
-nb_status store_path(char **path, nb_error *err) {
-    *path = root(NULL, "NIBBLE_HOME", "models", ".nibble/models");
+nb_status store_home(const char *name, char **path, nb_error *err) {
+    char *home = path_join(".nibble", name);
+    *path = home ? root(NULL, "NIBBLE_HOME", name, home) : NULL;
+    free(home);
     return *path ? NB_OK : err_no_memory(err, "a path", 0);
+}
+
+nb_status store_path(char **path, nb_error *err) {
+    return store_home("models", path, err);
 }
 
 static int by_text(const void *a, const void *b) {

@@ -14,7 +14,9 @@
  * NB_ERR_NOT_FOUND says where it looked and what the store has. */
 nb_status store_resolve(const char *name, char **dir, nb_error *err);
 
-/* nibble's own store, *path to be freed: $NIBBLE_HOME/models. It need not exist. */
+/* $NIBBLE_HOME/NAME (default ~/.nibble/NAME), *path to be freed. It need not exist. */
+nb_status store_home(const char *name, char **path, nb_error *err);
+/* nibble's own store: $NIBBLE_HOME/models. */
 nb_status store_path(char **path, nb_error *err);
 
 /* The names in nibble's store, sorted; n may be 0. Free with store_list_free. */

@@ -12,7 +12,8 @@ typedef struct device_info {
     const char *backend; /* "cpu"; static */
     int index;           /* among the backend's devices */
     bool is_gpu;
-    char name[160];     /* "Intel(R) Xeon(R) Processor (AVX-512 VNNI)" */
+    char name[96];      /* "Intel(R) Xeon(R) Processor" */
+    char features[64];  /* that kernels are chosen by: "AVX-512 VNNI BF16" */
     char driver[96];    /* "Linux 6.1.0-18-amd64" */
     char compiler[96];  /* of the kernels: "gcc 12.2.0" */
     uint64_t code_hash; /* of the kernels' machine code */

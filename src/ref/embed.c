@@ -4,13 +4,18 @@
 #include "ref/ref_ops.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 void ref_embed(const kcall *c, double *y, double *mag) {
-    for (int64_t t = 0; t < c->y.rows; t++) {
-        for (int64_t j = 0; j < c->y.cols; j++) {
-            int64_t at = t * c->y.cols + j;
-            y[at] = (double)c->scale * ref_weight(c->w, c->tokens[t], j);
-            if (mag) mag[at] = fabs((double)c->scale) * ref_weight_magnitude(c->w, c->tokens[t], j);
+    int64_t n = c->y.cols;
+    double *values = malloc((size_t)(2 * n) * sizeof *values), *biases = values + n;
+    for (int64_t at = 0; !values && at < c->y.rows * n; at++) y[at] = NAN; /* out of memory: agrees with nothing */
+    for (int64_t t = 0; values && t < c->y.rows; t++) {
+        ref_weight_row(c->w, c->tokens[t], values, biases);
+        for (int64_t j = 0; j < n; j++) {
+            y[t * n + j] = (double)c->scale * values[j];
+            if (mag) mag[t * n + j] = fabs((double)c->scale) * (fabs(values[j] - biases[j]) + fabs(biases[j]));
         }
     }
+    free(values);
 }

@@ -5,39 +5,53 @@
 #include "ref/ref_ops.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "base/half.h"
-#include "base/num.h"
 
-enum { BLOCK = 256 };
+ref_product ref_product_new(const kcall *c) {
+    int64_t n = c->x.rows * c->x.cols;
+    double *x = malloc((size_t)(n + 3 * c->w->k) * sizeof *x);
+    ref_product p = {x, x + n, x + n + c->w->k, x + n + 2 * c->w->k};
+    for (int64_t i = 0; x && i < n; i++) x[i] = ref_at(&c->x, i / c->x.cols, i % c->x.cols);
+    return p;
+}
 
-/* Adds columns [begin, end) of output i to the sums of all tokens; the weights are looked up once for all of them. */
-static void add_columns(const kcall *c, int64_t i, int64_t begin, int64_t end, double *y, double *mag) {
-    double weights[BLOCK], magnitudes[BLOCK];
-    for (int64_t j = begin; j < end; j++) {
-        weights[j - begin] = ref_weight(c->w, i, j);
-        magnitudes[j - begin] = ref_weight_magnitude(c->w, i, j);
-    }
-    for (int64_t t = 0; t < c->y.rows; t++) {
-        double sum = 0, magnitude = 0;
-        for (int64_t j = begin; j < end; j++) {
-            double x = ref_at(&c->x, t, j);
-            sum += x * weights[j - begin];
-            magnitude += fabs(x) * magnitudes[j - begin];
+void ref_product_row(ref_product *p, const kweight *w, int64_t i) {
+    ref_weight_row(w, i, p->values, p->biases);
+    for (int64_t j = 0; j < w->k; j++) p->magnitudes[j] = fabs(p->values[j] - p->biases[j]) + fabs(p->biases[j]);
+}
+
+/* In four sums each, which a processor adds to at the same time. */
+void ref_product_dot(const ref_product *p, const double *x, int64_t k, double *sum, double *magnitude) {
+    double sums[4] = {0}, magnitudes[4] = {0};
+    int64_t j = 0;
+    for (; j + 4 <= k; j += 4) {
+        for (int i = 0; i < 4; i++) {
+            sums[i] += x[j + i] * p->values[j + i];
+            magnitudes[i] += fabs(x[j + i]) * p->magnitudes[j + i];
         }
-        y[t * c->y.cols + i] += sum;
-        if (mag) mag[t * c->y.cols + i] += magnitude;
     }
+    for (; j < k; j++) {
+        sums[0] += x[j] * p->values[j];
+        magnitudes[0] += fabs(x[j]) * p->magnitudes[j];
+    }
+    *sum = sums[0] + sums[1] + sums[2] + sums[3];
+    *magnitude = magnitudes[0] + magnitudes[1] + magnitudes[2] + magnitudes[3];
 }
 
 void ref_matmul(const kcall *c, double *y, double *mag) {
-    for (int64_t i = 0; i < c->y.cols; i++) {
+    ref_product p = ref_product_new(c);
+    for (int64_t at = 0; !p.x && at < c->y.rows * c->y.cols; at++) y[at] = NAN; /* out of memory: agrees with nothing */
+    for (int64_t i = 0; p.x && i < c->y.cols; i++) {
         double bias = c->weight.data ? float_at(c->weight.data, c->weight.type, i) : 0.0;
+        ref_product_row(&p, c->w, i);
         for (int64_t t = 0; t < c->y.rows; t++) {
-            double residual = c->residual.data ? ref_at(&c->residual, t, i) : 0.0;
-            y[t * c->y.cols + i] = bias + residual;
-            if (mag) mag[t * c->y.cols + i] = fabs(bias) + fabs(residual);
+            double residual = c->residual.data ? ref_at(&c->residual, t, i) : 0.0, sum, magnitude;
+            ref_product_dot(&p, p.x + t * c->w->k, c->w->k, &sum, &magnitude);
+            y[t * c->y.cols + i] = sum + bias + residual;
+            if (mag) mag[t * c->y.cols + i] = magnitude + fabs(bias) + fabs(residual);
         }
-        for (int64_t j = 0; j < c->w->k; j += BLOCK) add_columns(c, i, j, min_i64(j + BLOCK, c->w->k), y, mag);
     }
+    free(p.x);
 }

@@ -15,6 +15,11 @@ void ref_run(const kcall *c, double *y, double *magnitude);
 /* How many numbers that are. */
 int64_t ref_count(const kcall *c);
 
+/* The variance that roundings are expected to give each element of y when fp32 sums run in `chains` chains, in units of
+ * the square of fp32's unit roundoff; y is what ref_run made. False, and nothing is written, for operations without
+ * such a model: copies, and DELTA (src/ref/variance.c). */
+bool ref_variance(const kcall *c, const double *y, int chains, double *variance);
+
 /* Element (i, j) of a weight as it is stored (never from the packed copy). */
 double ref_weight(const kweight *w, int64_t i, int64_t j);
 /* Code (i, j) of a quantized weight: bits [j * bits, (j + 1) * bits) of row i's little-endian bit stream. */

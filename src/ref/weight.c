@@ -10,16 +10,14 @@
 
 #include "base/half.h"
 
-/* The stream is read byte by byte: bit b of a row is bit b % 8 of its byte b / 8. MLX stores it as uint32 words, which
- * on a little-endian machine are the same bytes, so 3-, 5- and 6-bit codes may straddle words. */
+/* Bit b of a row is bit b % 8 of its byte b / 8, and a code lies in two bytes at most. MLX stores the stream as uint32
+ * words, which on a little-endian machine are the same bytes, so 3-, 5- and 6-bit codes may straddle words. */
 uint32_t ref_code(const kweight *w, int64_t i, int64_t j) {
-    const uint8_t *row = (const uint8_t *)w->codes + i * (w->k * w->bits / 8);
-    uint32_t code = 0;
-    for (int b = 0; b < w->bits; b++) {
-        int64_t bit = j * w->bits + b;
-        code |= (uint32_t)(row[bit / 8] >> (bit % 8) & 1) << b;
-    }
-    return code;
+    int64_t bit = j * w->bits, shift = bit % 8;
+    const uint8_t *at = (const uint8_t *)w->codes + i * (w->k * w->bits / 8) + bit / 8;
+    uint32_t two = at[0];
+    if (shift + w->bits > 8) two |= (uint32_t)at[1] << 8;
+    return two >> shift & ((1u << w->bits) - 1);
 }
 
 /* A float of the given number of mantissa bits, and the bias of its exponent, by its sign, exponent and mantissa. */
@@ -42,32 +40,36 @@ double ref_e8m0(uint32_t code) {
     return code == 255 ? NAN : ldexp(1, (int)code - 127);
 }
 
-/* The scale of a group times the number that a code stands for. */
-static double scaled_code(const kweight *w, int64_t group, uint32_t code) {
-    switch (w->mode) {
-    case W_MXFP4:
-        return ref_e8m0(((const uint8_t *)w->scales)[group]) * ref_e2m1(code);
-    case W_MXFP8:
-        return ref_e8m0(((const uint8_t *)w->scales)[group]) * ref_e4m3(code);
-    case W_NVFP4:
-        return ref_e4m3(((const uint8_t *)w->scales)[group]) * ref_e2m1(code);
-    default:
-        return float_at(w->scales, w->type, group) * code;
-    }
+static double scale_of(const kweight *w, int64_t group) {
+    if (w->mode == W_AFFINE) return float_at(w->scales, w->type, group);
+    uint8_t byte = ((const uint8_t *)w->scales)[group];
+    return w->mode == W_NVFP4 ? ref_e4m3(byte) : ref_e8m0(byte);
+}
+
+/* What a code stands for before it is scaled. */
+static double number_of(wmode mode, uint32_t code) {
+    return mode == W_AFFINE ? code : mode == W_MXFP8 ? ref_e4m3(code) : ref_e2m1(code);
 }
 
 double ref_weight(const kweight *w, int64_t i, int64_t j) {
     if (w->mode == W_PLAIN) return float_at(w->codes, w->type, i * w->k + j);
     int64_t group = i * (w->k / w->group_size) + j / w->group_size;
     double bias = w->biases ? float_at(w->biases, w->type, group) : 0.0;
-    return scaled_code(w, group, ref_code(w, i, j)) + bias;
+    return scale_of(w, group) * number_of(w->mode, ref_code(w, i, j)) + bias;
 }
 
-double ref_weight_magnitude(const kweight *w, int64_t i, int64_t j) {
-    if (w->mode == W_PLAIN) return fabs(ref_weight(w, i, j));
-    int64_t group = i * (w->k / w->group_size) + j / w->group_size;
-    double bias = w->biases ? float_at(w->biases, w->type, group) : 0.0;
-    /* An e2m1 number may be taken as affine too: codes in steps of 1/2 from -6 on. */
-    if (w->mode == W_MXFP4) bias = 6 * ref_e8m0(((const uint8_t *)w->scales)[group]);
-    return fabs(scaled_code(w, group, ref_code(w, i, j))) + fabs(bias);
+/* The same for a row, with each group's scale and bias looked up once. An e2m1 number may be taken as affine too: codes
+ * in steps of 1/2 from -6 on. */
+void ref_weight_row(const kweight *w, int64_t i, double *values, double *biases) {
+    int64_t group_size = w->mode == W_PLAIN ? w->k : w->group_size, n_groups = w->k / group_size;
+    for (int64_t g = 0; g < n_groups; g++) {
+        int64_t first = g * group_size, group = i * n_groups + g;
+        double scale = w->mode == W_PLAIN ? 1 : scale_of(w, group);
+        double bias = w->biases ? float_at(w->biases, w->type, group) : 0.0;
+        for (int64_t j = first; j < first + group_size; j++) {
+            values[j] = w->mode == W_PLAIN ? float_at(w->codes, w->type, i * w->k + j)
+                                           : scale * number_of(w->mode, ref_code(w, i, j)) + bias;
+            biases[j] = w->mode == W_MXFP4 ? -6 * scale : bias;
+        }
+    }
 }

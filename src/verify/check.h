@@ -6,7 +6,10 @@
 #ifndef NB_VERIFY_CHECK_H
 #define NB_VERIFY_CHECK_H
 
-#include "kernels/registry.h"
+#include "kernels/device.h"
+#include "verify/finding.h"
+
+enum { CHECK_MAX_EXPERTS = 16 }; /* of a case's weight */
 
 /* Kinds of numbers in the inputs. */
 typedef enum check_pattern {
@@ -36,6 +39,7 @@ typedef struct check_spec {
     bool interleaved;   /* ROPE */
     bool in_place;      /* y is x; MATMUL: the residual */
     bool strided;       /* rows stand apart */
+    bool misaligned;    /* what a file stores lies at an odd address */
     bool bias;          /* MATMUL, MATMUL_EXPERTS; also ATTENTION's sinks and ROUTE's weights */
     bool residual;
     bool offset;     /* RMSNORM: 1 */
@@ -60,11 +64,15 @@ typedef struct check_spec {
 /* One line that names everything about a spec. */
 void check_spec_text(const check_spec *s, char *text, size_t size);
 
-typedef enum check_level { CHECK_QUICK, CHECK_FULL } check_level;
+/* LEAN: every row meets a case or two. QUICK: the types and sizes that kernels tell apart. FULL: all of it. */
+typedef enum check_level { CHECK_LEAN, CHECK_QUICK, CHECK_FULL } check_level;
 
-/* Calls visit for every spec of an operation; stops when it returns false. */
+/* Calls visit for every spec of an operation; stops when it returns false. Another seed makes other numbers and other
+ * choices of what is not gone through in full. */
 typedef bool check_visit(void *user, const check_spec *spec);
-bool check_specs(kop op, check_level level, check_visit *visit, void *user);
+bool check_specs(kop op, check_level level, uint64_t seed, check_visit *visit, void *user);
+/* Those of all operations that the registry has rows of. */
+bool check_each(const kregistry *r, check_level level, uint64_t seed, check_visit *visit, void *user);
 
 /* One case at a time: the operands of a spec and what the reference says of them. */
 typedef struct check check;
@@ -75,25 +83,42 @@ nb_status check_load(check *c, const check_spec *spec, nb_error *err);
 /* Whether a row takes the loaded case, its weight being in the row's layout. */
 bool check_takes(check *c, const krow *row);
 
-/* Runs a row that has just been found to take the loaded case, after packing the weight: as a whole, in random pieces
- * and orders, and with fewer tokens. NB_OK when every element is within its bound, the runs agree bit for bit and
- * nothing else was written; else NB_ERR_INTERNAL with the row, the case and the first wrong element. */
-nb_status check_row(check *c, const krow *row, nb_error *err);
+/* Runs a row that has just been found to take the loaded case, after packing the weight: as a whole, twice, then in
+ * random pieces and orders, and with fewer tokens. NB_OK: found->kind says whether anything was wrong, *worst is the
+ * largest error as a share of its bound. Errors are no fault of the row: no memory, a device that is lost. */
+nb_status check_row(check *c, device *d, const krow *row, finding *found, double *worst, nb_error *err);
 
-/* The error model: the most that element of value y and magnitude mag (src/ref/ref.h) may be off, apart from rounding
- * into an activation form. */
-double check_bound(const kcall *c, double y, double mag);
-/* Half a step of an activation form, for a group whose largest element is `largest`, with the rounding of the step. */
-double check_half_step(double largest);
+/* Whether the numbers of a spec are such that roundings are random (src/ref/variance.c), so that check_row also looks
+ * at the errors as a whole. */
+bool check_is_random(const check_spec *spec);
 
-/* Walks all specs of all operations over all rows of the registry. failed(user, text) hears of each failure (a row is
- * left alone after its third); running(user, row, spec) is told before each run and may be NULL. cases[i] counts those
- * that row i took. NB_OK: all right; a row that took no case is a failure. */
+/* Where a faulting address lies, if it is in the unreadable page behind an operand: "2 bytes past the end of x"; else
+ * NULL. May be called in the handler of a signal. */
+enum { CHECK_ADDRESS_TEXT = 64 };
+const char *check_address_text(const check *c, const void *address, char text[CHECK_ADDRESS_TEXT]);
+
+/* Calls whose operands reach past 2^31 elements, in memory of which only what is touched exists. n counts those that
+ * the row was run on, left_out those for which there was no memory; the first that is wrong ends it. */
+typedef struct check_far_count {
+    int64_t n, left_out;
+} check_far_count;
+nb_status check_far(device *d, const krow *row, uint64_t seed, finding *found, check_far_count *count, double *worst,
+                    nb_error *err);
+
+/* Walks all specs of all operations over all rows of the device's registry, tallies[i] being of row i. found(user, f)
+ * hears of each finding (a row is left alone after its third); running(user, row, spec) is told before each run and may
+ * be NULL. A row that took no case is a finding too. An error is no row's fault. */
+typedef struct check_tally {
+    size_t cases, findings;
+    int64_t far_left_out;
+    double worst; /* the largest error, as a share of its bound */
+} check_tally;
 typedef struct check_report {
     void *user;
-    void (*failed)(void *user, const char *text);
+    void (*found)(void *user, const finding *f);
     void (*running)(void *user, const krow *row, const check_spec *spec);
 } check_report;
-nb_status check_walk(const kregistry *r, check_level level, const check_report *report, size_t *cases, nb_error *err);
+nb_status check_walk(device *d, check_level level, uint64_t seed, const check_report *report, check_tally *tallies,
+                     nb_error *err);
 
 #endif

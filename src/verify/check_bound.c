@@ -5,9 +5,10 @@
  * way into the result (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1, first order). So
  *   |err| <= u |y| + u depth magnitude + floor
  * with the depth worked out per operation below: it is what a kernel is allowed, not what one was seen to need. Sums of
- * n terms must run in at least 8 chains (every SIMD kernel's do), which makes n / 8 + 8 roundings, adding the chains
- * included. Results near the smallest normal fp32 number may be flushed: the floor. */
-#include "verify/check.h"
+ * n terms must run in at least 8 chains (every SIMD kernel's do), or in as many as the row says, which makes
+ * n / chains + 8 roundings, adding the chains included. Results near the smallest normal fp32 number may be flushed:
+ * the floor. */
+#include "verify/check_bound.h"
 
 #include <float.h>
 #include <math.h>
@@ -16,8 +17,12 @@
 
 static const double unit = 0x1p-24;
 
-static double sum_depth(int64_t n) {
-    return (double)n / 8 + 8;
+int chains_of(const krow *row) {
+    return row && row->chains > 0 ? row->chains : 8;
+}
+
+static double sum_depth(int chains, int64_t n) {
+    return (double)n / chains + 8;
 }
 
 /* exp, + 1, division, product, and one to spare for a reciprocal; where the sigmoid's argument is computed, up to four
@@ -27,18 +32,18 @@ static double act_depth(kact act) {
 }
 
 /* Exponentials are within 2 ulp = 4 u; a division or a product adds one rounding. */
-static double depth_of(const kcall *c) {
+static double depth_of(const kcall *c, int chains) {
     switch (c->op) {
     case KOP_EMBED:
         return 3; /* scale * code, + bias, * embedding scale */
     case KOP_RMSNORM:
         /* The root halves the sum's error; mean, + eps, root, 1 / root, twice a product, the weight's offset. */
-        return (sum_depth(c->x.cols / c->n_parts) + 3) / 2 + 5;
+        return (sum_depth(chains, c->x.cols / c->n_parts) + 3) / 2 + 5;
     case KOP_MATMUL:
     case KOP_MATMUL_EXPERTS:
         /* Dequantizing 2, the product 1, + bias, + residual; in the activation form the integer sum's conversion in
          * two parts, scale * scale, the group's sum: 8 in all at most. */
-        return sum_depth(c->w->k) + 8;
+        return sum_depth(chains, c->w->k) + 8;
     case KOP_ROPE_TABLE:
         return 2; /* the angle is a double's; cos or sin to fp32, * scale */
     case KOP_ROPE:
@@ -49,7 +54,7 @@ static double depth_of(const kcall *c) {
         int64_t keys = 0;
         for (int64_t t = 0; t < c->x.rows; t++) keys = c->positions[t] >= keys ? c->positions[t] + 1 : keys;
         if (c->window > 0 && c->window < keys) keys = c->window;
-        return sum_depth(c->keys.head_dim) + 2 + 4 + 2 * (double)keys + 2;
+        return sum_depth(chains, c->keys.head_dim) + 2 + 4 + 2 * (double)keys + 2;
     }
     case KOP_ACT_MUL:
         return act_depth(c->act);
@@ -57,7 +62,7 @@ static double depth_of(const kcall *c) {
         return 8; /* x / scale by a reciprocal, tanh as good as exp, a division, * scale */
     case KOP_ROUTE:
         /* Differences, exp, their sum, division, the expert's own weight. */
-        return sum_depth(c->normalize ? c->n_chosen : c->x.cols) + 8;
+        return sum_depth(chains, c->normalize ? c->n_chosen : c->x.cols) + 8;
     case KOP_SUM_EXPERTS:
         return (double)c->n_chosen; /* a product, then sums */
     case KOP_CONV1D:
@@ -68,17 +73,21 @@ static double depth_of(const kcall *c) {
     case KOP_DELTA:
         /* One stage of src/ref/delta.c is at most a normalized key (half a sum of squares, + eps, root, division), a
          * dot product with it, a difference, * beta, and a product and a sum that write the row. */
-        return 1.5 * sum_depth(c->key_dim) + 8;
+        return 1.5 * sum_depth(chains, c->key_dim) + 8;
     default:
         return 0; /* ADD and SCALE are rounded once; copies and conversions have one right result */
     }
 }
 
-double check_bound(const kcall *c, double y, double mag) {
-    if (c->op == KOP_KV_STORE || c->op == KOP_SELECT_ROWS || c->op == KOP_SELECT_COLS) return 0;
-    if (c->op == KOP_QUANTIZE) return 0; /* the form's own half step is all */
-    double depth = depth_of(c);
-    return unit * fabs(y) + unit * depth * mag + (depth + 1) * (double)FLT_MIN;
+bound_model bound_model_of(const krow *row, const kcall *c) {
+    bool copies = c->op == KOP_KV_STORE || c->op == KOP_SELECT_ROWS || c->op == KOP_SELECT_COLS;
+    if (copies || c->op == KOP_QUANTIZE) return (bound_model){.exact = true}; /* a form's own half step is all */
+    return (bound_model){.depth = depth_of(c, chains_of(row))};
+}
+
+double bound_of(const bound_model *model, double y, double mag) {
+    if (model->exact) return 0;
+    return unit * fabs(y) + unit * model->depth * mag + (model->depth + 1) * (double)FLT_MIN;
 }
 
 /* The step is a power of two below 2 largest / XFORM_MAX, or the smallest normal number; dividing by it is exact.

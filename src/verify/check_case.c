@@ -12,6 +12,7 @@
 #include "base/num.h"
 #include "quant/xform.h"
 #include "ref/ref.h"
+#include "verify/check_bound.h"
 
 nb_status check_no_memory(nb_error *err) {
     return err_no_memory(err, "a kernel check", 0);
@@ -65,17 +66,21 @@ static float number(check *c, check_pattern pattern, int64_t i) {
 }
 
 static void store_number(void *to, dtype type, int64_t i, float x) {
-    if (type == DT_F32) {
-        ((float *)to)[i] = x;
-        return;
-    }
     if (type == DT_F16) x = fminf(fmaxf(x, -60000.0f), 60000.0f);
-    ((uint16_t *)to)[i] = type == DT_F16 ? f32_to_f16(x) : f32_to_bf16(x);
+    uint16_t half = type == DT_F16 ? f32_to_f16(x) : f32_to_bf16(x);
+    size_t size = dtype_size(type);
+    memcpy((uint8_t *)to + (size_t)i * size, type == DT_F32 ? (void *)&x : (void *)&half, size);
+}
+
+/* Memory for what a file stores: now and then at an odd address. */
+static void *stored(check *c, int slot, size_t size) {
+    return guard_input_before(&c->slots[slot], size, c->spec.misaligned && size % 2 == 0 ? 1 : 0);
 }
 
 /* A vector of n numbers; NULL when out of memory. */
 static void *numbers(check *c, int slot, dtype type, int64_t n, check_pattern pattern, float factor) {
-    void *data = guard_input(&c->slots[slot], (size_t)n * dtype_size(type));
+    size_t size = (size_t)n * dtype_size(type);
+    void *data = slot == SLOT_STATES ? guard_input(&c->slots[slot], size) : stored(c, slot, size);
     for (int64_t i = 0; data && i < n; i++) store_number(data, type, i, number(c, pattern, i) * factor);
     return data;
 }
@@ -109,13 +114,33 @@ static bool encode_x(check *c) {
     return true;
 }
 
+typedef enum codes_kind { CODES_ANY, CODES_LARGEST, CODES_ZERO } codes_kind;
+
+static codes_kind kind_of_codes(const check_spec *s) {
+    uint64_t kind = s->seed / CHECK_PATTERNS % 7;
+    return kind == 3 ? CODES_LARGEST : kind == 5 ? CODES_ZERO : CODES_ANY;
+}
+
+/* Kinds of weights turn with the seed, apart from the pattern of x. */
+static check_pattern pattern_of_weights(const check_spec *s) {
+    static const check_pattern kinds[] = {CHECK_NORMAL, CHECK_WIDE, CHECK_NORMAL, CHECK_ALTERNATE, CHECK_EXTREME};
+    return kinds[s->seed / CHECK_PATTERNS % 5];
+}
+
+bool check_is_random(const check_spec *s) {
+    bool weighs = kop_is_product(s->op) || s->op == KOP_EMBED;
+    bool random = s->pattern == CHECK_NORMAL || s->pattern == CHECK_SMALL || s->pattern == CHECK_LARGE;
+    if (s->op != KOP_EMBED && !random) return false;
+    return !weighs || (pattern_of_weights(s) == CHECK_NORMAL && kind_of_codes(s) == CODES_ANY);
+}
+
 /* Bytes of codes; now and then all the same: the largest, or 0. Among the codes of E4M3 two are NaN: one less instead.
  */
 static uint8_t *codes(check *c, int slot, size_t bytes) {
-    uint64_t kind = c->spec.seed / CHECK_PATTERNS % 7;
-    uint8_t *data = guard_input(&c->slots[slot], bytes);
+    codes_kind kind = kind_of_codes(&c->spec);
+    uint8_t *data = stored(c, slot, bytes);
     for (size_t i = 0; data && i < bytes; i++) {
-        data[i] = kind == 3 ? 0xff : kind == 5 ? 0 : (uint8_t)check_random(c);
+        data[i] = kind == CODES_LARGEST ? 0xff : kind == CODES_ZERO ? 0 : (uint8_t)check_random(c);
         if (c->spec.mode == W_MXFP8 && (data[i] & 0x7f) == 0x7f) data[i]--;
     }
     return data;
@@ -123,7 +148,7 @@ static uint8_t *codes(check *c, int slot, size_t bytes) {
 
 /* Scales of one byte: powers of two from 2^-20 to 2^10, or any number of E4M3. */
 static uint8_t *scale_bytes(check *c, int slot, int64_t n) {
-    uint8_t *data = guard_input(&c->slots[slot], (size_t)n);
+    uint8_t *data = stored(c, slot, (size_t)n);
     for (int64_t i = 0; data && i < n; i++) {
         data[i] = (uint8_t)(c->spec.mode == W_NVFP4 ? check_random(c) : 107 + (uint64_t)check_below(c, 31));
         if (c->spec.mode == W_NVFP4 && (data[i] & 0x7f) == 0x7f) data[i]--;
@@ -131,11 +156,9 @@ static uint8_t *scale_bytes(check *c, int slot, int64_t n) {
     return data;
 }
 
-/* Fills in the data of n rows of *w, whose other fields are set. Kinds of weights turn with the seed, apart from the
- * pattern of x. */
+/* Fills in the data of n rows of *w, whose other fields are set. */
 static bool weight_data(check *c, kweight *w, int64_t n) {
-    static const check_pattern kinds[] = {CHECK_NORMAL, CHECK_WIDE, CHECK_NORMAL, CHECK_ALTERNATE, CHECK_EXTREME};
-    check_pattern pattern = kinds[c->spec.seed / CHECK_PATTERNS % 5];
+    check_pattern pattern = pattern_of_weights(&c->spec);
     float factor = pattern == CHECK_NORMAL ? 0.05f : 1.0f;
     if (w->mode == W_PLAIN) {
         w->codes = numbers(c, SLOT_CODES, w->type, n * w->k, pattern, factor);
@@ -275,13 +298,9 @@ static bool sequences(check *c) {
     return true;
 }
 
-size_t check_pages_bytes(const kpages *p) {
-    return (size_t)(p->n_pages * p->n_heads * p->page_size * p->head_dim) * dtype_size(p->type);
-}
-
 /* Numbers where some token of the call looks, NaN everywhere else. */
 static bool fill_pages(check *c, int slot, kpages *p, check_pattern pattern) {
-    size_t bytes = check_pages_bytes(p);
+    size_t bytes = kpages_bytes(p);
     p->data = guard_input(&c->slots[slot], bytes);
     if (!p->data) return false;
     memset(p->data, 0xff, bytes);
@@ -483,13 +502,19 @@ static bool load_operands(check *c) {
     return false;
 }
 
-static bool reserve_ref(check *c, size_t n) {
-    if (n <= c->ref_cap) return true;
+static void free_ref(check *c) {
     free(c->ref);
     free(c->mag);
+    free(c->variance);
+}
+
+static bool reserve_ref(check *c, size_t n) {
+    if (n <= c->ref_cap) return true;
+    free_ref(c);
     c->ref = malloc(n * sizeof *c->ref);
     c->mag = malloc(n * sizeof *c->mag);
-    c->ref_cap = c->ref && c->mag ? n : 0;
+    c->variance = malloc(n * sizeof *c->variance);
+    c->ref_cap = c->ref && c->mag && c->variance ? n : 0;
     return c->ref_cap > 0;
 }
 
@@ -498,17 +523,33 @@ nb_status check_load(check *c, const check_spec *spec, nb_error *err) {
     c->random = spec->seed * 2654435761u + (uint64_t)spec->op;
     c->call = (kcall){.op = spec->op};
     c->w = (kweight){0};
+    c->has_ref = false;
+    c->variance_chains = 0;
     if (!load_operands(c)) return check_no_memory(err);
-    dtype y_type = spec->y_type == DT_NONE ? DT_F32 : spec->y_type;
     if (spec->op != KOP_KV_STORE) {
+        dtype y_type = spec->y_type == DT_NONE ? DT_F32 : spec->y_type;
         bool form = y_type == DT_XI8X3;
         c->call.y = (kmat){.type = y_type, .rows = spec->rows, .cols = spec->cols};
         c->call.y.stride = form ? 0 : spec->cols + (spec->strided ? 3 : 0);
         c->call.y.group = form ? spec->group : 0;
     }
+    return NB_OK;
+}
+
+nb_status check_reference(check *c, nb_error *err) {
+    if (c->has_ref) return NB_OK;
     if (!reserve_ref(c, (size_t)ref_count(&c->call))) return check_no_memory(err);
     ref_run(&c->call, c->ref, c->mag);
+    c->has_ref = true;
     return NB_OK;
+}
+
+const double *check_variance(check *c, const krow *row) {
+    int chains = chains_of(row);
+    if (!check_is_random(&c->spec) || c->variance_chains < 0) return NULL;
+    if (c->variance_chains != chains)
+        c->variance_chains = ref_variance(&c->call, c->ref, chains, c->variance) ? chains : -1;
+    return c->variance_chains < 0 ? NULL : c->variance;
 }
 
 nb_status check_new(check **out, nb_error *err) {
@@ -519,7 +560,7 @@ nb_status check_new(check **out, nb_error *err) {
 void check_free(check *c) {
     if (!c) return;
     for (int i = 0; i < SLOT_COUNT; i++) guard_free(&c->slots[i]);
-    free(c->ref);
-    free(c->mag);
+    free_ref(c);
+    mirror_free(&c->mirror);
     free(c);
 }

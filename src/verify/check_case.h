@@ -6,8 +6,7 @@
 
 #include "verify/check.h"
 #include "verify/guard.h"
-
-enum { CHECK_MAX_EXPERTS = 9 };
+#include "verify/mirror.h"
 
 enum check_slot {
     SLOT_X,
@@ -45,16 +44,28 @@ struct check {
     kweight experts[CHECK_MAX_EXPERTS];
     uint64_t random;
     guard slots[SLOT_COUNT];
-    double *ref, *mag; /* of y, without gaps; then of new states (ref_run) */
-    size_t ref_cap;    /* elements */
+    double *ref, *mag;   /* of y, without gaps; then of new states (ref_run) */
+    double *variance;    /* of y, for rows that sum in... */
+    int variance_chains; /* ...so many chains; 0: not worked out yet, -1: there is none */
+    size_t ref_cap;      /* elements */
+    bool has_ref;        /* worked out when a row first asks */
+    mirror mirror;
 };
 
 /* The matrices of the case's weight: *n of them, the experts or the one. */
 kweight *check_matrices(check *c, int64_t *n);
 
-uint64_t check_random(check *c);           /* 64 random bits */
-int64_t check_below(check *c, int64_t n);  /* 0 to n - 1 */
-size_t check_pages_bytes(const kpages *p); /* of a layer's pages */
+uint64_t check_random(check *c);          /* 64 random bits */
+int64_t check_below(check *c, int64_t n); /* 0 to n - 1 */
+/* Works out the reference's results, unless that was done. */
+nb_status check_reference(check *c, nb_error *err);
+/* The variance of errors for a row's chains; NULL where there is no model of it. */
+const double *check_variance(check *c, const krow *row);
+/* Puts the weight into the row's layout; a finding when the packing is wrong. */
+nb_status check_pack(check *c, const krow *row, finding *found, nb_error *err);
+/* Says what was found with a row, on the loaded case. */
+void check_found(const check *c, const krow *row, finding_kind kind, finding *found, const char *format, ...)
+    NB_PRINTF(5, 6);
 nb_status check_no_memory(nb_error *err);
 
 #endif

@@ -10,10 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/half.h"
 #include "base/num.h"
 #include "quant/xform.h"
-#include "ref/ref.h"
+#include "verify/compare.h"
 
 /* One run: the call with its output in place, and what the output was filled with before. */
 typedef struct trial {
@@ -21,6 +20,7 @@ typedef struct trial {
     kcall call;
     void *out;
     size_t out_bytes;
+    int64_t from;   /* the first token */
     float *states;  /* in call.states, after the run the new ones; NULL before the first run: to be made */
     uint8_t poison; /* 0xff: NaN in every type; 0x7f: a number that no right result comes near */
 } trial;
@@ -29,15 +29,14 @@ static bool is_form(const kmat *m) {
     return m->type == DT_XI8X3;
 }
 
-static nb_status fail(const check *c, const krow *row, nb_error *err, const char *format, ...) NB_PRINTF(4, 5);
-static nb_status fail(const check *c, const krow *row, nb_error *err, const char *format, ...) {
-    char what[200], spec[400];
+void check_found(const check *c, const krow *row, finding_kind kind, finding *found, const char *format, ...) {
+    const kmat *out = c->spec.op == KOP_KV_STORE ? &c->call.x : &c->call.y;
+    *found = (finding){.kind = kind, .op = row->op, .layer = -1, .rows = out->rows, .cols = out->cols};
+    snprintf(found->kernel, sizeof found->kernel, "%s", row->name);
     va_list args;
     va_start(args, format);
-    vsnprintf(what, sizeof what, format, args);
+    vsnprintf(found->what, sizeof found->what, format, args);
     va_end(args);
-    check_spec_text(&c->spec, spec, sizeof spec);
-    return err_set(err, NB_ERR_INTERNAL, "kernel %s: %s (%s)", row->name, what, spec);
 }
 
 /* ---- Preparing ----------------------------------------------------------------------------------------------- */
@@ -81,11 +80,11 @@ static bool slice(check *c, kcall *call, int64_t from, int64_t n) {
 }
 
 /* The operand that y replaces is copied into y first. */
-static void put_in_place(kmat *operand, const kmat *y) {
+static void put_in_place(kmat *replaced, const kmat *y) {
     for (int64_t t = 0; t < y->rows; t++)
-        memcpy((float *)y->data + t * y->stride, (const float *)operand->data + t * operand->stride,
+        memcpy((float *)y->data + t * y->stride, (const float *)replaced->data + t * replaced->stride,
                (size_t)y->cols * sizeof(float));
-    *operand = *y;
+    *replaced = *y;
 }
 
 /* The states of the call's sequences as they are before it; those of others hold poison. */
@@ -108,11 +107,11 @@ static bool prepare(check *c, trial *t, int64_t from, int64_t n, int slot) {
     if (n < c->spec.rows && !slice(c, &t->call, from, n)) return false;
     kmat *y = &t->call.y;
     if (t->call.op == KOP_KV_STORE)
-        t->out_bytes = check_pages_bytes(&t->call.keys);
+        t->out_bytes = kpages_bytes(&t->call.keys);
     else if (is_form(y))
         t->out_bytes = xform_bytes(y->rows, y->cols, y->group);
     else
-        t->out_bytes = (size_t)(y->rows * y->stride) * sizeof(float);
+        t->out_bytes = (size_t)(y->rows * y->stride) * dtype_size(y->type);
     t->out = guard_output(&c->slots[slot], t->out_bytes, t->poison);
     if (!t->out) return false;
     if (t->call.op == KOP_KV_STORE)
@@ -125,22 +124,35 @@ static bool prepare(check *c, trial *t, int64_t from, int64_t n, int slot) {
 
 /* ---- Running ------------------------------------------------------------------------------------------------- */
 
-/* Tasks [begin, end) with scratch that holds NaN and ends where memory ends. */
-static bool run_tasks(check *c, const trial *t, int64_t begin, int64_t end) {
-    size_t size = t->row->scratch ? round_up(t->row->scratch(t->row, &t->call), 64) : 0;
+/* One piece after the other. Without memory of its own the device gets the operands as they are, with scratch that
+ * holds NaN and ends where memory ends. */
+typedef struct runner {
+    check *check;
+    device *device;
+    const trial *trial;
+    const kcall *call; /* on the device */
+    size_t scratch_bytes;
+    nb_error *err;
+} runner;
+
+static nb_status run_tasks(const runner *r, int64_t begin, int64_t end) {
     void *scratch = NULL;
-    if (size > 0) {
-        scratch = guard_input(&c->slots[SLOT_SCRATCH], size);
-        if (!scratch) return false;
-        memset(scratch, 0xff, size);
+    if (r->device->memory) {
+        nb_status status = mirror_clear_scratch(&r->check->mirror, r->scratch_bytes, r->err);
+        if (status != NB_OK) return status;
+        scratch = r->check->mirror.scratch;
+    } else if (r->scratch_bytes > 0) {
+        scratch = guard_input(&r->check->slots[SLOT_SCRATCH], r->scratch_bytes);
+        if (!scratch) return check_no_memory(r->err);
+        memset(scratch, 0xff, r->scratch_bytes);
     }
-    t->row->run(t->row, &t->call, begin, end, scratch);
-    return true;
+    return r->device->run(r->device, r->trial->row, r->call, begin, end, scratch, r->err);
 }
 
 /* In up to 12 pieces, in random order. */
-static bool run_pieces(check *c, const trial *t, int64_t n_tasks) {
+static nb_status run_pieces(const runner *r, int64_t n_tasks) {
     enum { MOST = 12 };
+    check *c = r->check;
     int64_t cuts[MOST + 1], order[MOST];
     int64_t n = 1 + check_below(c, min_i64(MOST, n_tasks));
     for (int64_t i = 0; i <= n; i++) cuts[i] = i == 0 ? 0 : i == n ? n_tasks : check_below(c, n_tasks + 1);
@@ -155,20 +167,59 @@ static bool run_pieces(check *c, const trial *t, int64_t n_tasks) {
         order[i] = order[j];
         order[j] = i;
     }
-    for (int64_t i = 0; i < n; i++)
-        if (cuts[order[i]] < cuts[order[i] + 1] && !run_tasks(c, t, cuts[order[i]], cuts[order[i] + 1])) return false;
-    return true;
+    nb_status status = NB_OK;
+    for (int64_t i = 0; i < n && status == NB_OK; i++)
+        if (cuts[order[i]] < cuts[order[i] + 1]) status = run_tasks(r, cuts[order[i]], cuts[order[i] + 1]);
+    return status;
+}
+
+/* On a device with memory of its own: operands go there and what was written comes back. How many tasks there are, and
+ * how much scratch they need, is asked where the operands can be read. */
+static nb_status run_all(check *c, device *d, const trial *t, int64_t n_tasks, bool pieces, nb_error *err) {
+    size_t size = t->row->scratch ? round_up(t->row->scratch(t->row, &t->call), 64) : 0;
+    runner r = {.check = c, .device = d, .trial = t, .call = &t->call, .scratch_bytes = size, .err = err};
+    if (d->memory) {
+        if (c->mirror.device != d) mirror_free(&c->mirror);
+        c->mirror.device = d;
+        nb_status status = mirror_put(&c->mirror, &t->call, size, err);
+        if (status != NB_OK) return status;
+        r.call = &c->mirror.copy.call;
+    }
+    nb_status status = pieces ? run_pieces(&r, n_tasks) : run_tasks(&r, 0, n_tasks);
+    if (d->memory && status == NB_OK) status = mirror_get(&c->mirror, err);
+    return status;
 }
 
 static bool gaps_intact(const trial *t) {
     const kmat *y = &t->call.y;
     if (t->call.op == KOP_KV_STORE || is_form(y)) return true;
+    size_t size = dtype_size(y->type);
     for (int64_t i = 0; i < y->rows; i++) {
-        const uint8_t *row = (const uint8_t *)y->data + i * y->stride * 4;
-        for (int64_t b = y->cols * 4; b < y->stride * 4; b++)
+        const uint8_t *row = (const uint8_t *)y->data + (size_t)(i * y->stride) * size;
+        for (size_t b = (size_t)y->cols * size; b < (size_t)y->stride * size; b++)
             if (row[b] != t->poison) return false;
     }
     return true;
+}
+
+/* Pages hold poison but for the tokens' places. */
+static nb_status pages_intact(const trial *t, bool *intact, nb_error *err) {
+    const kpages *p = &t->call.keys;
+    size_t row_bytes = (size_t)p->head_dim * dtype_size(p->type), n_rows = t->out_bytes / row_bytes;
+    bool *written = calloc(n_rows, sizeof *written);
+    if (!written) return check_no_memory(err);
+    for (int64_t i = 0; i < t->call.x.rows; i++) {
+        int64_t page = t->call.tables[i][t->call.positions[i] / p->page_size];
+        int64_t slot = t->call.positions[i] % p->page_size;
+        for (int64_t head = 0; head < p->n_heads; head++)
+            written[(page * p->n_heads + head) * p->page_size + slot] = true;
+    }
+    *intact = true;
+    for (size_t i = 0; i < n_rows; i++)
+        for (size_t b = 0; b < row_bytes && !written[i]; b++)
+            *intact &= ((const uint8_t *)t->out)[i * row_bytes + b] == t->poison;
+    free(written);
+    return NB_OK;
 }
 
 /* Nothing around the states was written, nor the states of sequences that are not in the call. */
@@ -185,110 +236,46 @@ static bool states_intact(const check *c, const trial *t) {
     return true;
 }
 
-static nb_status run_trial(check *c, trial *t, int64_t from, int64_t n, int slot, bool pieces, nb_error *err) {
+/* Tokens [from, from + n); a finding when the row wrote what is not its output. */
+static nb_status run_trial(check *c, device *d, trial *t, int64_t from, int64_t n, int slot, bool pieces,
+                           finding *found, nb_error *err) {
     if (!prepare(c, t, from, n, slot)) return check_no_memory(err);
+    t->from = from;
     int64_t n_tasks = t->row->tasks(t->row, &t->call);
-    if (n_tasks < 1) return fail(c, t->row, err, "%" PRId64 " tasks", n_tasks);
-    bool ran = pieces ? run_pieces(c, t, n_tasks) : run_tasks(c, t, 0, n_tasks);
-    if (!ran) return check_no_memory(err);
-    if (!guard_intact(t->out, t->out_bytes, t->poison)) return fail(c, t->row, err, "wrote outside of its output");
-    if (!gaps_intact(t)) return fail(c, t->row, err, "wrote between the rows of its output");
-    if (t->states && !states_intact(c, t)) return fail(c, t->row, err, "wrote outside of its sequences' states");
+    if (n_tasks < 1) {
+        check_found(c, t->row, FOUND_WRONG_VALUE, found, "%" PRId64 " tasks", n_tasks);
+        return NB_OK;
+    }
+    nb_status status = run_all(c, d, t, n_tasks, pieces, err);
+    bool pages = true;
+    if (status == NB_OK && t->call.op == KOP_KV_STORE) status = pages_intact(t, &pages, err);
+    if (status != NB_OK) return status;
+    if (!guard_intact(t->out, t->out_bytes, t->poison))
+        check_found(c, t->row, FOUND_WROTE_OUTSIDE, found, "wrote in front of its output, or behind it");
+    else if (!gaps_intact(t))
+        check_found(c, t->row, FOUND_WROTE_OUTSIDE, found, "wrote between the rows of its output");
+    else if (!pages)
+        check_found(c, t->row, FOUND_WROTE_OUTSIDE, found, "wrote outside of its tokens' places in the pages");
+    else if (t->states && !states_intact(c, t))
+        check_found(c, t->row, FOUND_WROTE_OUTSIDE, found, "wrote outside of its sequences' states");
     return NB_OK;
 }
 
 /* ---- Comparing ----------------------------------------------------------------------------------------------- */
 
-/* Pages: the reference's numbers at the tokens' places, untouched elsewhere, bit for bit. */
-static nb_status compare_pages(check *c, const trial *t, nb_error *err) {
-    const kpages *p = &t->call.keys;
-    uint8_t *expected = malloc(t->out_bytes);
-    if (!expected) return check_no_memory(err);
-    memset(expected, t->poison, t->out_bytes);
-    size_t size = dtype_size(p->type);
-    for (int64_t i = 0; i < c->spec.rows; i++) {
-        int64_t page = t->call.tables[i][t->call.positions[i] / p->page_size];
-        int64_t slot = t->call.positions[i] % p->page_size;
-        for (int64_t j = 0; j < c->spec.cols; j++) {
-            int64_t at = ((page * p->n_heads + j / p->head_dim) * p->page_size + slot) * p->head_dim + j % p->head_dim;
-            float value = (float)c->ref[i * c->spec.cols + j];
-            uint16_t half = p->type == DT_F16 ? f32_to_f16(value) : f32_to_bf16(value);
-            memcpy(expected + (size_t)at * size, p->type == DT_F32 ? (void *)&value : (void *)&half, size);
-        }
-    }
-    size_t at = 0;
-    const uint8_t *got = t->out;
-    while (at < t->out_bytes && got[at] == expected[at]) at++;
-    nb_status status = NB_OK;
-    if (at < t->out_bytes)
-        status = fail(c, t->row, err, "element %zu of the pages is %.9g, expected %.9g", at / size,
-                      float_at(got, p->type, (int64_t)(at / size)), float_at(expected, p->type, (int64_t)(at / size)));
-    free(expected);
-    return status;
-}
-
-/* The sums of a form must be those of its codes. */
-static nb_status compare_sums(check *c, const trial *t, nb_error *err) {
-    const kmat *y = &t->call.y;
-    int64_t n_groups = y->cols / y->group;
-    for (int64_t i = 0; i < y->rows * n_groups; i++) {
-        double sum = 0, got = (double)xform_sums(y)[i];
-        for (int64_t j = 0; j < y->group; j++) sum += xform_get(y, i / n_groups, i % n_groups * y->group + j);
-        if (!(fabs(got - sum) <= 0x1p-23 * fabs(sum) + 0x1p-126))
-            return fail(c, t->row, err, "the sum of group %" PRId64 " of token %" PRId64 " is %.9g, expected %.9g",
-                        i % n_groups, i / n_groups, got, sum);
-    }
-    return NB_OK;
-}
-
-static double largest_of_group(const check *c, const kmat *y, int64_t i, int64_t j) {
-    double largest = 0;
-    int64_t start = j / y->group * y->group;
-    for (int64_t k = start; k < start + y->group; k++) largest = fmax(largest, fabs(c->ref[i * y->cols + k]));
-    return largest;
-}
-
-/* Values beyond fp32's range say nothing. */
-static const double too_large = 1e37;
-
-/* The numbers of experts have one right value. */
-static bool is_exact(const kcall *c, int64_t j) {
-    return c->op == KOP_ROUTE && j < c->n_chosen;
-}
-
-static nb_status compare_matrix(check *c, const trial *t, nb_error *err) {
-    const kmat *y = &t->call.y;
-    double half_step = 0;
-    for (int64_t i = 0; i < y->rows; i++) {
-        for (int64_t j = 0; j < y->cols; j++) {
-            double ref = c->ref[i * y->cols + j], mag = c->mag[i * y->cols + j], got = ref_at(y, i, j);
-            if (is_form(y) && j % y->group == 0) half_step = check_half_step(largest_of_group(c, y, i, j));
-            double bound = is_exact(&t->call, j) ? 0 : check_bound(&t->call, ref, mag) + half_step;
-            if (fabs(ref) > too_large || mag > too_large || fabs(got - ref) <= bound) continue;
-            return fail(c, t->row, err,
-                        "element [%" PRId64 ", %" PRId64 "] is %.9g, expected %.9g: off by %.3g, at most %.3g is right",
-                        i, j, got, ref, fabs(got - ref), bound);
-        }
-    }
-    return is_form(y) ? compare_sums(c, t, err) : NB_OK;
-}
-
-/* The new state of each sequence against the reference's, which follow its y. A convolution's are copies. */
-static nb_status compare_states(check *c, const trial *t, nb_error *err) {
-    const kstates *s = &t->call.states;
-    int64_t at = c->spec.rows * c->spec.cols;
-    for (int64_t first = 0; first < c->spec.rows; first = kcall_sequence_end(&t->call, first)) {
-        for (int64_t i = 0; i < s->size; i++, at++) {
-            double ref = c->ref[at], mag = c->mag[at], got = (double)s->data[t->call.slots[first] * s->size + i];
-            double bound = c->spec.op == KOP_CONV1D ? 0 : check_bound(&t->call, ref, mag);
-            if (fabs(ref) > too_large || mag > too_large || fabs(got - ref) <= bound) continue;
-            return fail(c, t->row, err,
-                        "element %" PRId64 " of the state left by the sequence of token %" PRId64
-                        " is %.9g, expected %.9g: off by %.3g, at most %.3g is right",
-                        i, first, got, ref, fabs(got - ref), bound);
-        }
-    }
-    return NB_OK;
+/* With the reference; as a whole too if the trial is the whole call. */
+static nb_status compare(check *c, const trial *t, finding *found, double *worst, nb_error *err) {
+    comparison cmp;
+    bool whole = t->call.y.rows == c->call.y.rows;
+    int64_t at = t->from * c->call.y.cols;
+    comparison_begin(&cmp, t->row, &t->call);
+    comparison_add(&cmp, &t->call, 0, c->ref + at, c->mag + at, c->spec.in_place ? 0 : t->poison);
+    const double *variance = whole ? check_variance(c, t->row) : NULL;
+    if (variance) comparison_add_variance(&cmp, &t->call, c->ref, variance);
+    if (cmp.worst > *worst) *worst = cmp.worst;
+    bool no_memory = cmp.no_memory;
+    comparison_end(&cmp, found);
+    return no_memory ? check_no_memory(err) : NB_OK;
 }
 
 /* Whether the sequence of token i has left the same bits in both. */
@@ -299,9 +286,11 @@ static bool same_state(const check *c, const trial *a, const trial *b, int64_t i
 
 /* Whether row a of one output has the bits of row b of another. */
 static bool same_row(const kmat *m, int64_t a, const kmat *o, int64_t b) {
-    if (!is_form(m))
-        return memcmp((const float *)m->data + a * m->stride, (const float *)o->data + b * o->stride,
-                      (size_t)m->cols * sizeof(float)) == 0;
+    if (!is_form(m)) {
+        size_t size = dtype_size(m->type);
+        return memcmp((const uint8_t *)m->data + (size_t)(a * m->stride) * size,
+                      (const uint8_t *)o->data + (size_t)(b * o->stride) * size, (size_t)m->cols * size) == 0;
+    }
     int64_t n_groups = m->cols / m->group;
     size_t bytes = (size_t)n_groups * sizeof(float);
     return memcmp(xform_codes(m, a), xform_codes(o, b), (size_t)m->cols * XFORM_PLANES) == 0 &&
@@ -309,144 +298,114 @@ static bool same_row(const kmat *m, int64_t a, const kmat *o, int64_t b) {
            memcmp(xform_sums(m) + a * n_groups, xform_sums(o) + b * n_groups, bytes) == 0;
 }
 
-/* ---- Packing ------------------------------------------------------------------------------------------------- */
-
-/* One matrix packed, in two runs of tasks, the later ones first. */
-static nb_status pack(check *c, const krow *row, const kweight *w, uint8_t poison, int slot, uint8_t **out,
-                      nb_error *err) {
-    const klayout *layout = row->layout;
-    size_t bytes = layout->bytes(w);
-    *out = guard_output(&c->slots[slot], bytes, poison);
-    if (!*out) return check_no_memory(err);
-    int64_t n = layout->tasks(w), middle = check_below(c, n + 1);
-    if (middle < n) layout->pack(w, *out, middle, n);
-    if (middle > 0) layout->pack(w, *out, 0, middle);
-    if (!guard_intact(*out, bytes, poison)) return fail(c, row, err, "packing wrote outside of its output");
-    return NB_OK;
-}
-
-/* Bytes of one row of a weight as it is stored. */
-static size_t stored_row(const kweight *w) {
-    size_t element = dtype_size(w->type);
-    if (w->mode == W_PLAIN) return (size_t)w->k * element;
-    return (size_t)(w->k * w->bits / 8) + (size_t)((w->biases ? 2 : 1) * w->k / w->group_size) * element;
-}
-
-/* A packed weight may be as large as the stored one with 64 more outputs, and every byte of it must be written. */
-static nb_status pack_one(check *c, const krow *row, const kweight *w, uint8_t *to, nb_error *err) {
-    size_t bytes = row->layout->bytes(w);
-    if (bytes > stored_row(w) * ((size_t)w->n + 64)) return fail(c, row, err, "the packed weight is %zu bytes", bytes);
-    uint8_t *one, *two;
-    nb_status status = pack(c, row, w, 0xff, SLOT_PACKED_ONE, &one, err);
-    if (status == NB_OK) status = pack(c, row, w, 0x7f, SLOT_PACKED_TWO, &two, err);
-    if (status != NB_OK) return status;
-    if (memcmp(one, two, bytes) != 0) return fail(c, row, err, "packing leaves bytes unwritten");
-    memcpy(to, two, bytes);
-    return NB_OK;
-}
-
-/* All matrices of the weight, each 64-byte aligned, the last one at the end of memory. */
-static nb_status pack_weight(check *c, const krow *row, nb_error *err) {
-    int64_t n;
-    kweight *matrices = check_matrices(c, &n);
-    size_t stride = round_up(row->layout->bytes(matrices), 64);
-    uint8_t *packed = guard_input(&c->slots[SLOT_PACKED], (size_t)n * stride);
-    if (!packed) return check_no_memory(err);
-    nb_status status = NB_OK;
-    for (int64_t i = 0; status == NB_OK && i < n; i++) {
-        status = pack_one(c, row, &matrices[i], packed + (size_t)i * stride, err);
-        matrices[i].packed = packed + (size_t)i * stride;
-    }
-    return status;
-}
-
-/* Only whether there are data is looked at here, not what they are. */
-bool check_takes(check *c, const krow *row) {
-    static uint8_t somewhere[64];
-    if (row->op != c->spec.op) return false;
-    int64_t n;
-    kweight *matrices = check_matrices(c, &n);
-    if (row->layout && !row->layout->takes(matrices)) return false;
-    c->w.layout = row->layout;
+/* The first of n tokens whose bits differ, from token `from` of the whole call on; n: none. */
+static int64_t first_difference(const check *c, const trial *whole, const trial *some, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
-        matrices[i].layout = row->layout;
-        matrices[i].packed = row->layout ? somewhere : NULL;
+        if (!same_row(&some->call.y, i, &whole->call.y, some->from + i)) return i;
+        if (n == c->spec.rows && whole->states && !same_state(c, whole, some, i)) return i;
     }
-    kcall call = c->call;
-    call.y.data = somewhere;
-    if (call.op == KOP_KV_STORE) call.keys.data = somewhere;
-    return kreg_takes(row, &call);
+    return n;
 }
 
 /* ---- The check of a row -------------------------------------------------------------------------------------- */
 
+/* The whole call once more, in the same way or in pieces: with the same bits, or right as well if the row's order is
+ * free. */
+static nb_status check_again(check *c, device *d, const trial *whole, bool pieces, finding *found, double *worst,
+                             nb_error *err) {
+    trial again = {.row = whole->row, .poison = 0x7f};
+    bool pages = c->spec.op == KOP_KV_STORE;
+    nb_status status = run_trial(c, d, &again, 0, c->spec.rows, SLOT_Y_OTHER, pieces, found, err);
+    if (status != NB_OK || found->kind != FOUND_NOTHING) return status;
+    if (whole->row->free_order || pages) {
+        status = compare(c, &again, found, worst, err);
+        if (pages && found->kind != FOUND_NOTHING) found->kind = pieces ? FOUND_SPLIT : FOUND_UNSTABLE;
+        return status;
+    }
+    int64_t i = first_difference(c, whole, &again, c->spec.rows);
+    if (i == c->spec.rows) return NB_OK;
+    check_found(c, whole->row, pieces ? FOUND_SPLIT : FOUND_UNSTABLE, found, "token %" PRId64 " has other bits %s", i,
+                pieces ? "when the tasks run in pieces" : "in a second run");
+    return NB_OK;
+}
+
 /* Tokens [from, from + n) alone must give the bits that they have in the whole call. */
-static nb_status check_some_tokens(check *c, const trial *whole, trial *some, int64_t from, int64_t n, nb_error *err) {
-    nb_status status = run_trial(c, some, from, n, SLOT_Y_OTHER, false, err);
-    for (int64_t i = 0; status == NB_OK && i < n; i++)
-        if (!same_row(&some->call.y, i, &whole->call.y, from + i))
-            status = fail(c, whole->row, err, "token %" PRId64 " has other bits in a call of %" PRId64 " tokens",
-                          from + i, n);
-    return status;
+static nb_status check_some_tokens(check *c, device *d, const trial *whole, trial *some, int64_t from, int64_t n,
+                                   finding *found, double *worst, nb_error *err) {
+    if (found->kind != FOUND_NOTHING) return NB_OK;
+    nb_status status = run_trial(c, d, some, from, n, SLOT_Y_OTHER, false, found, err);
+    if (status != NB_OK || found->kind != FOUND_NOTHING) return status;
+    if (whole->row->free_order && !c->call.states.data) return compare(c, some, found, worst, err);
+    int64_t i = whole->row->free_order || c->spec.op == KOP_KV_STORE ? n : first_difference(c, whole, some, n);
+    if (i < n)
+        check_found(c, whole->row, FOUND_BATCH, found,
+                    "token %" PRId64 " has other bits in a call of %" PRId64 " tokens", from + i, n);
+    return NB_OK;
 }
 
 /* Without states: one token, and a random run of tokens. */
-static nb_status check_fewer(check *c, const trial *whole, nb_error *err) {
+static nb_status check_fewer(check *c, device *d, const trial *whole, finding *found, double *worst, nb_error *err) {
     int64_t rows = c->spec.rows, one = check_below(c, rows);
     nb_status status = NB_OK;
     trial some = {.row = whole->row, .poison = 0x7f};
-    if (rows > 1) status = check_some_tokens(c, whole, &some, one, 1, err);
+    if (c->spec.op == KOP_KV_STORE) return NB_OK;
+    if (rows > 1) status = check_some_tokens(c, d, whole, &some, one, 1, found, worst, err);
     if (status == NB_OK && rows > 3) {
         int64_t from = check_below(c, rows - 1), n = 1 + check_below(c, rows - from);
-        status = check_some_tokens(c, whole, &some, from, n, err);
+        status = check_some_tokens(c, d, whole, &some, from, n, found, worst, err);
     }
     return status;
 }
 
 /* With states: the tokens in calls one after the other, of which each goes on where the last one stopped; and one
  * sequence alone. */
-static nb_status check_in_turn(check *c, const trial *whole, nb_error *err) {
+static nb_status check_in_turn(check *c, device *d, const trial *whole, finding *found, double *worst, nb_error *err) {
     int64_t rows = c->spec.rows;
     nb_status status = NB_OK;
+    bool bits = !whole->row->free_order;
     trial turns = {.row = whole->row, .poison = 0x7f}, alone = turns;
     for (int64_t from = 0, n; status == NB_OK && from < rows; from += n) {
         n = 1 + check_below(c, min_i64(rows - from, 1 + check_below(c, rows)));
-        status = check_some_tokens(c, whole, &turns, from, n, err);
+        status = check_some_tokens(c, d, whole, &turns, from, n, found, worst, err);
     }
-    for (int64_t i = 0; status == NB_OK && i < rows; i++)
+    for (int64_t i = 0; status == NB_OK && bits && found->kind == FOUND_NOTHING && i < rows; i++)
         if (!same_state(c, whole, &turns, i))
-            status =
-                fail(c, whole->row, err, "token %" PRId64 "'s sequence leaves other bits when it comes in pieces", i);
+            check_found(c, whole->row, FOUND_BATCH, found,
+                        "token %" PRId64 "'s sequence leaves other bits when it comes in pieces", i);
     int64_t first = 0, which = check_below(c, rows);
     while (kcall_sequence_end(&c->call, first) <= which) first = kcall_sequence_end(&c->call, first);
     int64_t n = kcall_sequence_end(&c->call, first) - first;
-    if (status == NB_OK && n < rows) status = check_some_tokens(c, whole, &alone, first, n, err);
-    if (status == NB_OK && n < rows && !same_state(c, whole, &alone, first))
-        status = fail(c, whole->row, err, "token %" PRId64 "'s sequence leaves other bits when it is alone", first);
+    if (status != NB_OK || n == rows) return status;
+    status = check_some_tokens(c, d, whole, &alone, first, n, found, worst, err);
+    if (status == NB_OK && bits && found->kind == FOUND_NOTHING && !same_state(c, whole, &alone, first))
+        check_found(c, whole->row, FOUND_BATCH, found,
+                    "token %" PRId64 "'s sequence leaves other bits when it is alone", first);
     return status;
 }
 
 /* ---- Logits that are no numbers ------------------------------------------------------------------------------ */
 
 /* The experts of every token are in range and differ from one another. */
-static nb_status check_numbers(check *c, const trial *t, nb_error *err) {
+static void check_numbers(check *c, const trial *t, finding *found) {
     int64_t n = c->spec.n_chosen;
+    if (t->call.y.type != DT_F32) return;
     for (int64_t i = 0; i < c->spec.rows; i++) {
         const float *chosen = (const float *)t->call.y.data + i * t->call.y.stride;
         for (int64_t s = 0; s < n; s++) {
             bool right = chosen[s] >= 0 && chosen[s] < (float)c->spec.n_experts && chosen[s] == floorf(chosen[s]);
             for (int64_t other = 0; other < s; other++) right &= chosen[other] != chosen[s];
-            if (!right)
-                return fail(c, t->row, err, "with NaN among its logits token %" PRId64 " has expert %g", i,
-                            (double)chosen[s]);
+            if (!right) {
+                check_found(c, t->row, FOUND_WRONG_VALUE, found,
+                            "with NaN among its logits token %" PRId64 " has expert %g", i, (double)chosen[s]);
+                return;
+            }
         }
     }
-    return NB_OK;
 }
 
 /* Expert numbers are followed, so they must be right whatever a broken model makes of the logits: here some of them, or
  * all of a token's, are NaN or infinite. */
-static nb_status check_route_not_finite(check *c, const krow *row, nb_error *err) {
+static nb_status check_route_not_finite(check *c, device *d, const krow *row, finding *found, nb_error *err) {
     static const float wrong[] = {NAN, -NAN, INFINITY, -INFINITY};
     const kmat *x = &c->call.x;
     size_t bytes = (size_t)((x->rows - 1) * x->stride + x->cols) * sizeof(float);
@@ -459,8 +418,8 @@ static nb_status check_route_not_finite(check *c, const krow *row, nb_error *err
             if (check_below(c, one_in) == 0) logits[t * x->stride + e] = wrong[check_below(c, one_in == 1 ? 2 : 4)];
     }
     trial t = {.row = row, .poison = 0x7f};
-    nb_status status = run_trial(c, &t, 0, c->spec.rows, SLOT_Y_OTHER, false, err);
-    if (status == NB_OK) status = check_numbers(c, &t, err);
+    nb_status status = run_trial(c, d, &t, 0, c->spec.rows, SLOT_Y_OTHER, false, found, err);
+    if (status == NB_OK && found->kind == FOUND_NOTHING) check_numbers(c, &t, found);
     memcpy(logits, kept, bytes);
     free(kept);
     return status;
@@ -468,21 +427,30 @@ static nb_status check_route_not_finite(check *c, const krow *row, nb_error *err
 
 /* ---- All together ---------------------------------------------------------------------------------------------- */
 
-nb_status check_row(check *c, const krow *row, nb_error *err) {
-    bool pages = c->spec.op == KOP_KV_STORE;
-    trial whole = {.row = row, .poison = 0xff}, pieces = {.row = row, .poison = 0x7f};
-    nb_status status = row->layout ? pack_weight(c, row, err) : NB_OK;
-    if (status == NB_OK) status = run_trial(c, &whole, 0, c->spec.rows, SLOT_Y, false, err);
-    if (status == NB_OK) status = pages ? compare_pages(c, &whole, err) : compare_matrix(c, &whole, err);
-    if (status == NB_OK && whole.states) status = compare_states(c, &whole, err);
-    if (status != NB_OK) return status;
+static nb_status check_all(check *c, device *d, const krow *row, finding *found, double *worst, nb_error *err) {
+    trial whole = {.row = row, .poison = 0xff};
+    nb_status status = check_reference(c, err);
+    if (status == NB_OK) status = check_pack(c, row, found, err);
+    if (status == NB_OK && found->kind == FOUND_NOTHING)
+        status = run_trial(c, d, &whole, 0, c->spec.rows, SLOT_Y, false, found, err);
+    if (status == NB_OK && found->kind == FOUND_NOTHING) status = compare(c, &whole, found, worst, err);
+    for (int pieces = 0; pieces < 2 && status == NB_OK && found->kind == FOUND_NOTHING; pieces++)
+        status = check_again(c, d, &whole, pieces, found, worst, err);
+    if (status == NB_OK && found->kind == FOUND_NOTHING)
+        status = whole.states ? check_in_turn(c, d, &whole, found, worst, err)
+                              : check_fewer(c, d, &whole, found, worst, err);
+    if (status == NB_OK && found->kind == FOUND_NOTHING && c->spec.op == KOP_ROUTE)
+        status = check_route_not_finite(c, d, row, found, err);
+    return status;
+}
 
-    status = run_trial(c, &pieces, 0, c->spec.rows, SLOT_Y_OTHER, true, err);
-    if (status == NB_OK && pages) return compare_pages(c, &pieces, err);
-    for (int64_t i = 0; status == NB_OK && i < c->spec.rows; i++)
-        if (!same_row(&whole.call.y, i, &pieces.call.y, i) || (whole.states && !same_state(c, &whole, &pieces, i)))
-            status = fail(c, row, err, "token %" PRId64 " has other bits when the tasks run in pieces", i);
-    if (status != NB_OK) return status;
-    status = whole.states ? check_in_turn(c, &whole, err) : check_fewer(c, &whole, err);
-    return status == NB_OK && c->spec.op == KOP_ROUTE ? check_route_not_finite(c, row, err) : status;
+nb_status check_row(check *c, device *d, const krow *row, finding *found, double *worst, nb_error *err) {
+    *found = (finding){.kind = FOUND_NOTHING, .layer = -1};
+    *worst = 0;
+    nb_status status = check_all(c, d, row, found, worst, err);
+    if (status == NB_OK && found->kind != FOUND_NOTHING) {
+        found->level = VERIFY_KERNELS;
+        check_spec_text(&c->spec, found->where, sizeof found->where);
+    }
+    return status;
 }

@@ -5,6 +5,44 @@
  * that all their pairs come up. */
 #include "verify/check_specs.h"
 
+/* ---- Making a case ------------------------------------------------------------------------------------------- */
+
+/* About what the reference's work is, in products. */
+static int64_t cost_of(const check_spec *s) {
+    int64_t keys = s->op == KOP_ATTENTION ? s->start + s->rows / s->n_seqs : 1;
+    int64_t inputs = s->op == KOP_DELTA ? s->key_dim : s->k;
+    return s->rows * s->cols * (inputs > 0 ? inputs : 1) * keys;
+}
+
+static bool has_float_output(const check_spec *s) {
+    return s->op != KOP_KV_STORE && s->op != KOP_QUANTIZE && (s->y_type == DT_F32 || s->y_type == DT_NONE);
+}
+
+static void visit_case(visitor *v, check_spec s) {
+    if (v->stopped) return;
+    s.misaligned = s.seed % 7 < 2;
+    v->stopped = !v->visit(v->user, &s);
+    if (v->stopped || v->level == CHECK_LEAN || s.seed % 4 != 0 || !has_float_output(&s)) return;
+    s.y_type = s.seed % 8 ? DT_F16 : DT_BF16;
+    s.in_place = false;
+    v->stopped = !v->visit(v->user, &s);
+}
+
+void emit(visitor *v, check_spec s) {
+    bool skipped = v->seen++ % v->stride != v->phase;
+    if (s.rows == MANY_TOKENS) skipped = v->seen % 4 != 0 || cost_of(&s) > 1 << 22;
+    s.seed = ++v->n;
+    s.pattern = (check_pattern)(v->n % CHECK_PATTERNS);
+    if (!skipped) visit_case(v, s);
+}
+
+void emit_random(visitor *v, check_spec s) {
+    s.pattern = CHECK_NORMAL;
+    do s.seed = ++v->n;
+    while (!check_is_random(&s));
+    visit_case(v, s);
+}
+
 /* ---- MATMUL, EMBED ------------------------------------------------------------------------------------------- */
 
 check_spec float_mode_spec(kop op, int64_t rows, size_t i) {
@@ -23,9 +61,11 @@ check_spec float_mode_spec(kop op, int64_t rows, size_t i) {
 /* Outputs: multiples of tiles of 4 to 64 rows, one more, one less, primes, one. */
 static void matmul_each(visitor *v, check_spec s, const int64_t *ks, size_t n_ks, int times) {
     static const int64_t outputs[] = {1, 7, 8, 15, 16, 17, 31, 32, 33, 37, 48, 63, 64, 65, 127, 130};
-    for (int i = 0; i < times; i++) {
-        s.k = ks[turn(v, n_ks)];
-        s.cols = TURN(outputs);
+    static const int64_t few_outputs[] = {1, 7, 8, 15, 16, 17, 33};
+    bool many = s.rows == MANY_TOKENS;
+    for (int i = 0; i < (many ? 1 : times); i++) {
+        s.k = ks[many ? 0 : turn(v, n_ks)];
+        s.cols = many ? TURN(few_outputs) : TURN(outputs);
         s.bias = coin(v);
         s.residual = coin(v);
         s.in_place = s.residual && coin(v);
@@ -49,6 +89,74 @@ static void float_modes_each(visitor *v, int64_t rows, int times) {
     }
 }
 
+/* Affine weights of one width and size of groups. Rows that read x in fp32 know no groups: fewer cases do for them. */
+static void affine_each(visitor *v, int64_t rows, dtype type, int bits, int64_t group, int times) {
+    int64_t lengths[] = {group, 2 * group, 3 * group, 5 * group, 9 * group};
+    check_spec s = {.op = KOP_MATMUL, .rows = rows, .mode = W_AFFINE, .w_type = type, .bits = bits};
+    s.group_size = (int)group;
+    s.x_type = DT_F32;
+    if (v->level == CHECK_FULL) matmul_each(v, s, lengths, COUNT(lengths), 1);
+    s.x_type = DT_XI8X3;
+    s.group = group;
+    matmul_each(v, s, lengths, v->level == CHECK_LEAN ? 3 : COUNT(lengths), 2 * times);
+}
+
+/* Every kind of weight once, as `each` will have it. */
+static void every_weight(visitor *v, check_spec s, void (*each)(visitor *, check_spec)) {
+    for (size_t type = 0; type < COUNT(check_stored); type++) {
+        s.w_type = check_stored[type];
+        s.x_type = DT_F32;
+        s.k = 33;
+        each(v, s);
+        for (size_t i = 0; i < COUNT(check_widths) * COUNT(check_groups); i++) {
+            check_spec affine = s;
+            affine.mode = W_AFFINE;
+            affine.bits = check_widths[i / COUNT(check_groups)];
+            affine.group = check_groups[i % COUNT(check_groups)];
+            affine.group_size = (int)affine.group;
+            affine.k = affine.group;
+            affine.x_type = DT_XI8X3;
+            each(v, affine);
+            if (affine.group != 32 || s.w_type != DT_BF16) continue;
+            affine.group = 0;
+            affine.x_type = DT_F32;
+            each(v, affine);
+        }
+    }
+    for (size_t i = 0; i < FLOAT_MODES; i++) {
+        check_spec float_mode = float_mode_spec(s.op, s.rows, i);
+        float_mode.cols = s.cols;
+        float_mode.n_experts = s.n_experts;
+        float_mode.n_chosen = s.n_chosen;
+        float_mode.k = float_mode.group_size;
+        float_mode.x_type = DT_F32;
+        each(v, float_mode);
+        float_mode.group = float_mode.group_size;
+        float_mode.x_type = DT_XI8X3;
+        if (float_mode.mode == W_MXFP4) each(v, float_mode);
+    }
+}
+
+/* So many outputs that a fault in one of a million shows. */
+static void a_million(visitor *v, check_spec s) {
+    emit_random(v, s);
+}
+
+/* So many tokens and terms that errors can be judged as a whole. */
+static void long_sums(visitor *v, check_spec s) {
+    s.k *= s.mode == W_PLAIN ? 31 : 8;
+    emit_random(v, s);
+}
+
+void product_specs(visitor *v, kop op) {
+    check_spec s = {.op = op, .rows = 33, .cols = 34};
+    if (op == KOP_MATMUL_EXPERTS) s.n_experts = 3, s.n_chosen = 2;
+    if (v->level != CHECK_LEAN) every_weight(v, s, long_sums);
+    s.rows = 1009;
+    s.cols = 1000;
+    if (v->level == CHECK_FULL) every_weight(v, s, a_million);
+}
+
 static void matmul_specs(visitor *v) {
     static const int64_t ks[] = {1, 7, 8, 15, 16, 17, 31, 33, 64, 100, 127, 129, 256, 576};
     int times = v->level == CHECK_FULL ? 6 : 2;
@@ -61,28 +169,19 @@ static void matmul_specs(visitor *v) {
             plain.x_type = DT_XI8X3;
             plain.group = TURN(check_groups);
             matmul_each(v, plain, (int64_t[]){plain.group, 3 * plain.group}, 2, times);
-            for (size_t width = 0; width < COUNT(check_widths); width++) {
-                for (size_t g = 0; g < COUNT(check_groups); g++) {
-                    int64_t group = check_groups[g], lengths[] = {group, 2 * group, 3 * group, 5 * group, 9 * group};
-                    check_spec s = {.op = KOP_MATMUL, .rows = rows, .mode = W_AFFINE, .w_type = check_stored[type]};
-                    s.bits = check_widths[width];
-                    s.group_size = (int)group;
-                    s.x_type = DT_F32;
-                    if (v->level == CHECK_FULL) matmul_each(v, s, lengths, COUNT(lengths), 1);
-                    s.x_type = DT_XI8X3;
-                    s.group = group;
-                    matmul_each(v, s, lengths, COUNT(lengths), 2 * times);
-                }
-            }
+            for (size_t i = 0; i < COUNT(check_widths) * COUNT(check_groups); i++)
+                affine_each(v, rows, check_stored[type], check_widths[i / COUNT(check_groups)],
+                            check_groups[i % COUNT(check_groups)], times);
         }
     }
-    for (size_t width = 0; v->level == CHECK_QUICK && width < COUNT(check_widths); width++) {
+    for (size_t width = 0; v->level != CHECK_FULL && width < COUNT(check_widths); width++) {
         int64_t lengths[] = {64, 320};
         check_spec s = {.op = KOP_MATMUL, .rows = 3, .mode = W_AFFINE, .w_type = DT_BF16, .x_type = DT_F32};
         s.bits = check_widths[width];
         s.group_size = 64;
-        matmul_each(v, s, lengths, COUNT(lengths), 1);
+        matmul_each(v, s, lengths, COUNT(lengths), v->level == CHECK_LEAN ? 4 : 1);
     }
+    product_specs(v, KOP_MATMUL);
 }
 
 static void embed_specs(visitor *v) {
@@ -270,8 +369,31 @@ static void attention_specs(visitor *v) {
     }
 }
 
-bool check_specs(kop op, check_level level, check_visit *visit, void *user) {
-    visitor all = {.level = level, .visit = visit, .user = user, .state = (uint64_t)op + 1}, *v = &all;
+/* Of what a lean walk leaves out: the step has no divisor with the lengths of the lists, so that all their entries come
+ * up. */
+static uint64_t lean_stride(kop op) {
+    switch (op) {
+    case KOP_MATMUL:
+        return 4;
+    case KOP_MATMUL_EXPERTS:
+        return 2;
+    case KOP_ATTENTION:
+    case KOP_KV_STORE:
+        return 5;
+    case KOP_ROPE_TABLE:
+    case KOP_DELTA:
+        return 1;
+    default:
+        return 7;
+    }
+}
+
+bool check_specs(kop op, check_level level, uint64_t seed, check_visit *visit, void *user) {
+    visitor all = {.level = level, .visit = visit, .user = user}, *v = &all;
+    v->state = ((uint64_t)op + 1) ^ seed * 0x9e3779b97f4a7c15u;
+    v->n = seed * 1000003; /* seeds of cases do not meet those of another walk */
+    v->stride = level == CHECK_LEAN ? lean_stride(op) : 1;
+    if (v->stride > 1) v->phase = turn(v, v->stride);
     switch (op) {
     case KOP_EMBED:
         embed_specs(v);

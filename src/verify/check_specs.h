@@ -15,8 +15,11 @@ typedef struct visitor {
     check_level level;
     check_visit *visit;
     void *user;
-    uint64_t n;     /* cases made */
-    uint64_t state; /* of the choices that turn */
+    uint64_t n;      /* the last case's seed */
+    uint64_t state;  /* of the choices that turn */
+    uint64_t seen;   /* cases made, visited or not */
+    uint64_t stride; /* LEAN: only every so manieth is visited... */
+    uint64_t phase;  /* ...from this one on */
     bool stopped;
 } visitor;
 
@@ -30,17 +33,19 @@ static inline bool coin(visitor *v) {
     return turn(v, 2) == 1;
 }
 
-static inline void emit(visitor *v, check_spec s) {
-    if (v->stopped) return;
-    s.seed = ++v->n;
-    s.pattern = (check_pattern)(v->n % CHECK_PATTERNS);
-    v->stopped = !v->visit(v->user, &s);
-}
+/* Visits a case, whose pattern and numbers follow from the count of cases; now and then with a 16-bit output too. */
+void emit(visitor *v, check_spec s);
+/* The same, with numbers whose roundings are random. */
+void emit_random(visitor *v, check_spec s);
 
-static inline const int64_t *token_counts(const visitor *v, size_t *n) {
-    static const int64_t many[] = {1, 2, 3, 5, 8, 13, 33, 64, 130}, few[] = {1, 3, 33};
-    *n = v->level == CHECK_FULL ? COUNT(many) : COUNT(few);
-    return v->level == CHECK_FULL ? many : few;
+/* Calls of many tokens are made with few outputs, or not at all. */
+enum { MANY_TOKENS = 512 };
+
+static inline const int64_t *token_counts(visitor *v, size_t *n) {
+    static const int64_t many[] = {1, 2, 3, 5, 8, 13, 33, 64, 130, MANY_TOKENS}, few[] = {1, 3, 33};
+    static const int64_t one_of[] = {1, 2, 3, 5, 8, 13};
+    *n = v->level == CHECK_FULL ? COUNT(many) : v->level == CHECK_QUICK ? COUNT(few) : 1;
+    return v->level == CHECK_FULL ? many : v->level == CHECK_QUICK ? few : &one_of[turn(v, COUNT(one_of))];
 }
 
 #define FOR_TOKENS(rows)                                                                                               \
@@ -55,6 +60,9 @@ static const dtype check_stored[] = {DT_F32, DT_F16, DT_BF16};
 /* The modes whose codes are small floats: there is one width and group for each. */
 enum { FLOAT_MODES = 3 };
 check_spec float_mode_spec(kop op, int64_t rows, size_t i);
+
+/* Cases of MATMUL and MATMUL_EXPERTS that every kind of weight has. */
+void product_specs(visitor *v, kop op);
 
 /* check_specs_mixed.c: mixtures of experts and delta nets. */
 void route_specs(visitor *v);

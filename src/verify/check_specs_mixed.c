@@ -38,9 +38,10 @@ void route_specs(visitor *v) {
 /* What a kernel tells apart: the mode, the form of x. The rest turns. */
 static void experts_each(visitor *v, check_spec s, const int64_t *ks, size_t n_ks, int times) {
     static const int64_t outputs[] = {1, 7, 8, 15, 16, 17, 31, 33, 48, 65};
-    for (int i = 0; i < times; i++) {
+    bool many = s.rows == MANY_TOKENS;
+    for (int i = 0; i < (many ? 1 : times); i++) {
         choose_mixture(v, &s);
-        s.k = ks[turn(v, n_ks)];
+        s.k = ks[many ? 0 : turn(v, n_ks)];
         s.cols = s.n_chosen * TURN(outputs);
         s.bias = coin(v);
         s.own_x = coin(v);
@@ -60,25 +61,34 @@ static void quantized_experts(visitor *v, check_spec s, int times) {
     experts_each(v, s, ks, COUNT(ks), 2 * times);
 }
 
+/* A size of groups a round, so that each width meets each size with each type; a lean walk has one round. */
+static void affine_experts(visitor *v, check_spec s, size_t round, int times) {
+    s.mode = W_AFFINE;
+    for (size_t i = 0; i < COUNT(check_widths) * COUNT(check_groups); i++) {
+        size_t width = i / COUNT(check_groups), group = i % COUNT(check_groups);
+        if (v->level != CHECK_LEAN && group != (round + width) % COUNT(check_groups)) continue;
+        s.bits = check_widths[width];
+        s.group_size = (int)check_groups[group];
+        s.no_biases = turn(v, 8) == 0;
+        quantized_experts(v, s, times);
+    }
+}
+
 void matmul_experts_specs(visitor *v) {
     static const int64_t plain_ks[] = {1, 7, 16, 33, 64, 100, 256};
     const int times = v->level == CHECK_FULL ? 3 : 1;
-    size_t round = 0; /* so that each width meets each size of groups with each type */
+    size_t round = 0;
     FOR_TOKENS(rows) {
-        for (size_t type = 0; type < COUNT(check_stored); type++, round++) {
+        for (size_t type = 0; type < COUNT(check_stored); type++) {
             check_spec s = {.op = KOP_MATMUL_EXPERTS, .rows = rows, .w_type = check_stored[type], .x_type = DT_F32};
             experts_each(v, s, plain_ks, COUNT(plain_ks), 3 * times);
-            s.mode = W_AFFINE;
-            for (size_t width = 0; width < COUNT(check_widths); width++) {
-                s.bits = check_widths[width];
-                s.group_size = (int)check_groups[(round / COUNT(check_stored) + width) % COUNT(check_groups)];
-                s.no_biases = turn(v, 8) == 0;
-                quantized_experts(v, s, times);
-            }
+            affine_experts(v, s, round, times);
         }
         for (size_t i = 0; i < FLOAT_MODES; i++)
             quantized_experts(v, float_mode_spec(KOP_MATMUL_EXPERTS, rows, i), 3 * times);
+        round++;
     }
+    product_specs(v, KOP_MATMUL_EXPERTS);
 }
 
 void sum_experts_specs(visitor *v) {
@@ -133,12 +143,14 @@ void delta_specs(visitor *v) {
     static const int64_t key_dims[] = {4, 7, 8, 16, 24, 33, 64, 100, 128, 192, 256};
     static const int64_t value_dims[] = {1, 5, 8, 16, 17, 32, 64, 128};
     FOR_TOKENS(rows) {
-        for (size_t i = 0; i < COUNT(key_dims) * (v->level == CHECK_FULL ? 4 : 2); i++) {
+        size_t n = v->level == CHECK_LEAN ? 3 : COUNT(key_dims) * (v->level == CHECK_FULL ? 4 : 2);
+        for (size_t i = 0; i < n; i++) {
             check_spec s = {.op = KOP_DELTA, .rows = rows, .x_type = DT_F32, .y_type = DT_F32};
-            s.key_dim = key_dims[i % COUNT(key_dims)];
+            bool usual = v->level == CHECK_LEAN && i == 0; /* what vectors of every width take */
+            s.key_dim = usual ? 64 : v->level == CHECK_LEAN ? TURN(key_dims) : key_dims[i % COUNT(key_dims)];
             s.n_keys = (int64_t)(1 + turn(v, 3));
             s.parts = s.n_keys * (int64_t)(1 + turn(v, 3));
-            int64_t value_dim = TURN(value_dims);
+            int64_t value_dim = usual ? 16 : TURN(value_dims);
             if (rows * s.parts * s.key_dim * value_dim > 1 << 20) s.n_keys = s.parts = 1;
             s.cols = s.parts * value_dim;
             s.n_seqs = some_sequences(v, rows);

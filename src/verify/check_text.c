@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A spec as one line of text. */
-#include "verify/check.h"
+ * A spec as one line of text, and the place of a fault. */
+#include "verify/check_case.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -56,6 +56,7 @@ void check_spec_text(const check_spec *s, char *text, size_t size) {
     put_number(text, size, &at, "interleaved", s->interleaved);
     put_number(text, size, &at, "in_place", s->in_place);
     put_number(text, size, &at, "strided", s->strided);
+    put_number(text, size, &at, "misaligned", s->misaligned);
     put_number(text, size, &at, "bias", s->bias);
     put_number(text, size, &at, "residual", s->residual);
     put_number(text, size, &at, "offset", s->offset);
@@ -70,4 +71,55 @@ void check_spec_text(const check_spec *s, char *text, size_t size) {
     put_number(text, size, &at, "key_dim", s->key_dim);
     put_number(text, size, &at, "seed", (int64_t)s->seed);
     if (at < size) snprintf(text + at, size - at, " numbers=%s", pattern_names[s->pattern]);
+}
+
+/* ---- Faults -------------------------------------------------------------------------------------------------- */
+
+static const char *const slot_names[SLOT_COUNT] = {
+    [SLOT_X] = "x",
+    [SLOT_Z] = "z",
+    [SLOT_CODES] = "the weight's codes",
+    [SLOT_SCALES] = "the weight's scales",
+    [SLOT_BIASES] = "the weight's biases",
+    [SLOT_WEIGHT] = "weight",
+    [SLOT_RESIDUAL] = "residual",
+    [SLOT_WEIGHT2] = "weight2",
+    [SLOT_INTS] = "tokens, positions, rows, columns or slots",
+    [SLOT_FREQS] = "freqs",
+    [SLOT_TABLES] = "the page tables",
+    [SLOT_TABLE_STARTS] = "the list of page tables",
+    [SLOT_KEYS] = "keys",
+    [SLOT_VALUES] = "values",
+    [SLOT_FORM] = "x in its activation form",
+    [SLOT_X_SLICE] = "x in its activation form",
+    [SLOT_PACKED] = "the packed weight",
+    [SLOT_PACKED_ONE] = "the packed weight",
+    [SLOT_PACKED_TWO] = "the packed weight",
+    [SLOT_SCRATCH] = "scratch",
+    [SLOT_Y] = "y",
+    [SLOT_Y_OTHER] = "y",
+    [SLOT_STATES] = "states",
+    [SLOT_STATES_Y] = "states",
+    [SLOT_STATES_OTHER] = "states",
+};
+
+static char *append(char *to, const char *end, const char *text) {
+    while (*text && to + 1 < end) *to++ = *text++;
+    *to = 0;
+    return to;
+}
+
+/* By hand: in a signal's handler snprintf may not be called. */
+const char *check_address_text(const check *c, const void *address, char text[CHECK_ADDRESS_TEXT]) {
+    for (int slot = 0; slot < SLOT_COUNT; slot++) {
+        size_t past = guard_past_end(&c->slots[slot], address);
+        if (past == 0) continue;
+        char digits[24], *at = digits + sizeof digits - 1, *end = text + CHECK_ADDRESS_TEXT;
+        *at = 0;
+        for (size_t rest = past; rest > 0; rest /= 10) *--at = (char)('0' + rest % 10);
+        char *to = append(append(text, end, at), end, past == 1 ? " byte past the end of " : " bytes past the end of ");
+        append(to, end, slot_names[slot]);
+        return text;
+    }
+    return NULL;
 }

@@ -3,36 +3,40 @@
  * The walk over all cases and rows. */
 #include "verify/check.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct walk {
-    const kregistry *registry;
+    device *device;
     const check_report *report;
     check *check;
-    size_t *cases, *failures; /* of each row */
-    nb_status fatal;          /* not a wrong row: no memory */
+    check_tally *tallies; /* of each row */
+    finding found;        /* the last one */
+    nb_status fatal;      /* not a wrong row: no memory, a lost device */
     nb_error *err;
 } walk;
 
-enum { MOST_FAILURES = 3 };
+enum { MOST_FINDINGS = 3 };
+
+static void judge(walk *w, check_tally *tally, double worst) {
+    if (worst > tally->worst) tally->worst = worst;
+    if (w->found.kind == FOUND_NOTHING) return;
+    tally->findings++;
+    w->report->found(w->report->user, &w->found);
+}
 
 static bool visit(void *user, const check_spec *spec) {
     walk *w = user;
     w->fatal = check_load(w->check, spec, w->err);
-    for (size_t i = 0; w->fatal == NB_OK && i < kreg_count(w->registry); i++) {
-        const krow *row = kreg_at(w->registry, i);
-        if (w->failures[i] >= MOST_FAILURES || !check_takes(w->check, row)) continue;
-        w->cases[i]++;
+    for (size_t i = 0; w->fatal == NB_OK && i < kreg_count(w->device->registry); i++) {
+        const krow *row = kreg_at(w->device->registry, i);
+        check_tally *tally = &w->tallies[i];
+        if (tally->findings >= MOST_FINDINGS || !check_takes(w->check, row)) continue;
+        double worst;
+        tally->cases++;
         if (w->report->running) w->report->running(w->report->user, row, spec);
-        nb_error error;
-        nb_status status = check_row(w->check, row, &error);
-        if (status == NB_ERR_NO_MEMORY) {
-            if (w->err) *w->err = error;
-            w->fatal = status;
-        } else if (status != NB_OK) {
-            w->failures[i]++;
-            w->report->failed(w->report->user, error.text);
-        }
+        w->fatal = check_row(w->check, w->device, row, &w->found, &worst, w->err);
+        if (w->fatal == NB_OK) judge(w, tally, worst);
     }
     return w->fatal == NB_OK;
 }
@@ -43,32 +47,47 @@ static bool has_rows(const kregistry *r, kop op) {
     return false;
 }
 
-static nb_status judge(const walk *w) {
-    size_t wrong = 0, n = kreg_count(w->registry);
-    for (size_t i = 0; i < n; i++) {
-        const krow *row = kreg_at(w->registry, i);
-        if (w->cases[i] == 0) {
-            nb_error error;
-            err_set(&error, NB_ERR_INTERNAL, "kernel %s: no case of the walk reached it", row->name);
-            w->report->failed(w->report->user, error.text);
-        }
-        wrong += w->cases[i] == 0 || w->failures[i] > 0;
-    }
-    if (wrong == 0) return NB_OK;
-    return err_set(w->err, NB_ERR_INTERNAL, "%zu of %zu kernels failed their check", wrong, n);
+bool check_each(const kregistry *r, check_level level, uint64_t seed, check_visit *visitor, void *user) {
+    for (kop op = 0; op < KOP_COUNT; op++)
+        if (has_rows(r, op) && !check_specs(op, level, seed, visitor, user)) return false;
+    return true;
 }
 
-nb_status check_walk(const kregistry *r, check_level level, const check_report *report, size_t *cases, nb_error *err) {
-    walk w = {.registry = r, .report = report, .cases = cases, .err = err};
-    for (size_t i = 0; i < kreg_count(r); i++) cases[i] = 0;
+static nb_status walk_far(walk *w, uint64_t seed) {
+    nb_status status = NB_OK;
+    for (size_t i = 0; status == NB_OK && i < kreg_count(w->device->registry); i++) {
+        check_tally *tally = &w->tallies[i];
+        if (tally->findings >= MOST_FINDINGS) continue;
+        check_far_count count = {0};
+        double worst = 0;
+        status = check_far(w->device, kreg_at(w->device->registry, i), seed, &w->found, &count, &worst, w->err);
+        tally->cases += (size_t)count.n;
+        tally->far_left_out = count.left_out;
+        if (status == NB_OK) judge(w, tally, worst);
+    }
+    return status;
+}
+
+static void report_unreached(walk *w) {
+    for (size_t i = 0; i < kreg_count(w->device->registry); i++) {
+        const krow *row = kreg_at(w->device->registry, i);
+        if (w->tallies[i].cases > 0) continue;
+        w->found = (finding){.kind = FOUND_NOT_REACHED, .op = row->op, .layer = -1};
+        snprintf(w->found.kernel, sizeof w->found.kernel, "%s", row->name);
+        snprintf(w->found.what, sizeof w->found.what, "no case of the walk reached it");
+        judge(w, &w->tallies[i], 0);
+    }
+}
+
+nb_status check_walk(device *d, check_level level, uint64_t seed, const check_report *report, check_tally *tallies,
+                     nb_error *err) {
+    walk w = {.device = d, .report = report, .tallies = tallies, .err = err};
+    for (size_t i = 0; i < kreg_count(d->registry); i++) tallies[i] = (check_tally){0};
     nb_status status = check_new(&w.check, err);
     if (status != NB_OK) return status;
-    w.failures = calloc(kreg_count(r) + 1, sizeof *w.failures);
-    if (!w.failures) status = err_no_memory(err, "a kernel check", 0);
-    for (kop op = 0; status == NB_OK && op < KOP_COUNT; op++)
-        if (has_rows(r, op) && !check_specs(op, level, visit, &w)) status = w.fatal;
-    if (status == NB_OK) status = judge(&w);
-    free(w.failures);
+    if (!check_each(d->registry, level, seed, visit, &w)) status = w.fatal;
+    if (status == NB_OK && level == CHECK_FULL) status = walk_far(&w, seed);
+    if (status == NB_OK) report_unreached(&w);
     check_free(w.check);
     return status;
 }

@@ -7,17 +7,27 @@
 
 #include "verify/finding.h"
 
+/* What the worst element is one of. */
+typedef enum compare_part { PART_OUTPUT, PART_STATE, PART_SUMS } compare_part;
+
 typedef struct comparison {
-    const krow *row;    /* that made it */
+    const krow *row; /* that made it */
+    kop op;
     int64_t rows, cols; /* of the whole output */
     int64_t group;      /* of columns that share a scale; 0: none */
     uint8_t *wrong;     /* [rows, cols] (see pattern.h); allocated with the first wrong element */
     float *share;       /* [rows, cols]: error as a share of its bound; allocated with it */
     int64_t n_checked, n_wrong, n_unwritten;
-    double worst;           /* the largest share, of all that were checked */
+    double worst; /* the largest share, of all that were checked */
+    compare_part part;
     int64_t row_at, col_at; /* of the worst one, with... */
     double got, expected, bound;
-    double squares, n_squares; /* for FOUND_INACCURATE: see comparison_end */
+    double squares, n_squares; /* for FOUND_INACCURATE: see comparison_add_variance */
+    int64_t n_samples;
+    struct columns {
+        int64_t first, end;
+    } * looked_at; /* columns that were added so far, for `wrong` */
+    int64_t n_looked_at, cap_looked_at;
     bool no_memory;
 } comparison;
 
@@ -29,6 +39,9 @@ void comparison_begin(comparison *cmp, const krow *row, const kcall *c);
  * the output was filled with before (an element that still has it is unwritten), or 0: not known. */
 void comparison_add(comparison *cmp, const kcall *part, int64_t first, const double *ref, const double *mag,
                     uint8_t poison);
+/* Adds the errors of the whole output (of a call on random numbers) to a test of their size as a whole: variance is
+ * what ref_variance said, in units of u^2. Roundings of the output's own type are added here. */
+void comparison_add_variance(comparison *cmp, const kcall *c, const double *ref, const double *variance);
 /* Whether something is wrong; then *out (may be NULL) says what: kind, kernel, what, pattern, numbers and picture;
  * level, where, step and layer are the caller's to fill in. Frees what the comparison holds. */
 bool comparison_end(comparison *cmp, finding *out);

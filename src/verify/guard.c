@@ -17,23 +17,40 @@ static bool grow(guard *g, size_t size) {
     if (base == MAP_FAILED) return false;
     g->base = base;
     g->cap = cap;
+    g->page = page;
     if (mprotect(base + cap, page, PROT_NONE) == 0) return true;
     guard_free(g);
     return false;
 }
 
 void guard_free(guard *g) {
-    if (g->base) munmap(g->base, g->cap + (size_t)sysconf(_SC_PAGESIZE));
+    if (g->base) munmap(g->base, g->cap + g->page);
     *g = (guard){0};
 }
 
+void *guard_input_before(guard *g, size_t size, size_t gap) {
+    if (!grow(g, size + gap)) return NULL;
+    g->gap = gap;
+    uint8_t *end = g->base + g->cap;
+    memset(end - gap, 0xff, gap);
+    return end - gap - size;
+}
+
 void *guard_input(guard *g, size_t size) {
-    return grow(g, size) ? g->base + g->cap - size : NULL;
+    return guard_input_before(g, size, 0);
+}
+
+/* Asked for in a signal handler: the size of a page was found out before. */
+size_t guard_past_end(const guard *g, const void *address) {
+    uintptr_t end = (uintptr_t)g->base + g->cap, at = (uintptr_t)address;
+    if (!g->base || at < end || at >= end + g->page) return 0;
+    return at - end + 1 + g->gap;
 }
 
 void *guard_output(guard *g, size_t size, uint8_t poison) {
     size_t whole = round_up(size, 64) + 2 * GUARD_BAND;
     if (!grow(g, whole)) return NULL;
+    g->gap = g->cap - whole;
     memset(g->base, poison, whole);
     return g->base + GUARD_BAND;
 }

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The level `answer`: greedy text of a few prompts on the device, and the same tokens read by a run that the reference
+ * backs. One pass of the reference over prompt and answer is enough: up to the first token on which the two differ, it
+ * has read what it would have written itself. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "verify/forward.h"
+#include "verify/reference_device.h"
+#include "verify/session_impl.h"
+
+enum { QUICK_TOKENS = 8, FULL_TOKENS = 32, LONGEST = FORWARD_TOKENS - FULL_TOKENS };
+
+/* The contract of docs/architecture.md: on a device whose activations are finer than 16 bits, logits are within this
+ * part of their spread of a float64 run. */
+static const double TOLERANCE = 1e-4;
+
+typedef struct answer {
+    int32_t tokens[FORWARD_TOKENS]; /* prompt and answer */
+    int64_t n_prompt, n;            /* tokens of the answer */
+    float *logits;                  /* [n, vocab_size]: those that the answer was chosen by */
+} answer;
+
+static int32_t most_likely(const float *logits, int64_t n) {
+    int64_t best = 0;
+    for (int64_t i = 1; i < n; i++)
+        if (logits[i] > logits[best]) best = i;
+    return (int32_t)best;
+}
+
+/* ---- Both runs -------------------------------------------------------------------------------------------------- */
+
+static nb_status run_device(session *s, int prompt, answer *a, nb_error *err) {
+    const verify_model *m = s->o->model;
+    const int64_t most = s->o->depth == CHECK_FULL ? FULL_TOKENS : QUICK_TOKENS;
+    forward f = {0};
+    const float *logits;
+    a->n_prompt = min_i64(m->prompt_lengths[prompt], LONGEST);
+    memcpy(a->tokens, m->prompts[prompt] + m->prompt_lengths[prompt] - a->n_prompt,
+           (size_t)a->n_prompt * sizeof *a->tokens);
+    a->logits = malloc((size_t)(most * m->vocab_size) * sizeof *a->logits);
+    if (!a->logits) return err_no_memory(err, "logits", 0);
+    nb_status status = forward_new(s->o->backend, s->device, m->plan, m->files, &m->executor, &f, err);
+    if (!status) status = forward_run(&f, 1, a->tokens, a->n_prompt, 1, &logits, err);
+    for (a->n = 0; a->n < most && !status;) {
+        memcpy(a->logits + a->n * m->vocab_size, logits, (size_t)m->vocab_size * sizeof *logits);
+        const int32_t token = a->tokens[a->n_prompt + a->n++] = most_likely(logits, m->vocab_size);
+        if (m->is_end && m->is_end(m->user, token)) break;
+        if (a->n < most) status = forward_run(&f, 1, &token, 1, 1, &logits, err);
+    }
+    forward_free(&f);
+    return status;
+}
+
+/* *logits [a->n, vocab_size] stay with f. */
+static nb_status run_reference(session *s, const answer *a, device **d, forward *f, const float **logits,
+                               nb_error *err) {
+    const verify_model *m = s->o->model;
+    nb_status status = reference_device_new(d, err);
+    if (!status) status = forward_new(s->o->host, *d, m->plan, m->files, &m->executor, f, err);
+    return status ? status : forward_run(f, 1, a->tokens, a->n_prompt + a->n - 1, a->n, logits, err);
+}
+
+/* ---- The comparison of one position ----------------------------------------------------------------------------- */
+
+static double log_sum_exp(const float *logits, int64_t n) {
+    double largest = -INFINITY, sum = 0;
+    for (int64_t i = 0; i < n; i++) largest = fmax(largest, (double)logits[i]);
+    for (int64_t i = 0; i < n; i++) sum += exp((double)logits[i] - largest);
+    return largest + log(sum);
+}
+
+/* KL(p || q) = sum of p (log p - log q), p and q the softmaxes of the two. */
+static double divergence(const float *p, const float *q, int64_t n) {
+    const double lp = log_sum_exp(p, n), lq = log_sum_exp(q, n);
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += exp((double)p[i] - lp) * (((double)p[i] - lp) - ((double)q[i] - lq));
+    return sum;
+}
+
+/* Standard deviation. */
+static double spread(const float *logits, int64_t n) {
+    double mean = 0, squares = 0;
+    for (int64_t i = 0; i < n; i++) mean += (double)logits[i] / (double)n;
+    for (int64_t i = 0; i < n; i++) squares += pow((double)logits[i] - mean, 2) / (double)n;
+    return sqrt(squares);
+}
+
+/* The largest difference as a share of the spread; infinite where the device's are no numbers. */
+static double worst_difference(const float *want, const float *got, int64_t n) {
+    double worst = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double off = fabs((double)got[i] - (double)want[i]);
+        worst = isfinite(off) ? fmax(worst, off) : INFINITY;
+    }
+    return worst / spread(want, n);
+}
+
+/* ---- A prompt --------------------------------------------------------------------------------------------------- */
+
+static void put_texts(const session *s, const answer *a, int64_t n_same, int32_t next, report_answer *out) {
+    const verify_model *m = s->o->model;
+    int32_t tokens[FULL_TOKENS + 1];
+    if (!m->text) return;
+    m->text(m->user, a->tokens + a->n_prompt, a->n, out->device, sizeof out->device);
+    memcpy(tokens, a->tokens + a->n_prompt, (size_t)n_same * sizeof *tokens);
+    if (n_same < a->n) tokens[n_same] = next; /* what it would have said; after that it is another text */
+    m->text(m->user, tokens, n_same < a->n ? n_same + 1 : n_same, out->reference, sizeof out->reference);
+}
+
+static void compare(const session *s, int prompt, const answer *a, const float *reference, report_answer *out) {
+    const int64_t vocab = s->o->model->vocab_size;
+    int32_t next = 0;
+    *out = (report_answer){.n_tokens = a->n};
+    snprintf(out->prompt, sizeof out->prompt, "%s", s->o->model->prompt_texts[prompt]);
+    for (int64_t i = 0; i < a->n; i++) {
+        const float *want = reference + i * vocab, *got = a->logits + i * vocab;
+        const int32_t best = most_likely(want, vocab);
+        const bool same = best == a->tokens[a->n_prompt + i];
+        const double kl = divergence(want, got, vocab);
+        out->n_top1 += same;
+        if (!same && out->n_same == i) next = best;
+        if (same && out->n_same == i) out->n_same++;
+        out->mean_kl += kl / (double)a->n;
+        out->max_kl = fmax(out->max_kl, isfinite(kl) ? kl : INFINITY);
+        out->worst_logit = fmax(out->worst_logit, worst_difference(want, got, vocab));
+    }
+    /* Where logits are this close, another most likely token is a tie. */
+    out->ok = out->worst_logit <= TOLERANCE;
+    put_texts(s, a, out->n_same, next, out);
+}
+
+static nb_status one_prompt(session *s, int prompt, nb_error *err) {
+    answer a = {0};
+    device *d = NULL;
+    forward f = {0};
+    const float *reference;
+    report_answer out;
+    nb_status status = run_device(s, prompt, &a, err);
+    session_progress(s, 2 * prompt + 1, 2 * s->o->model->n_prompts);
+    if (!status) status = run_reference(s, &a, &d, &f, &reference, err);
+    if (!status) {
+        compare(s, prompt, &a, reference, &out);
+        worker_send(s->worker, REC_ANSWER, &out, sizeof out);
+    }
+    session_progress(s, 2 * prompt + 2, 2 * s->o->model->n_prompts);
+    forward_free(&f);
+    if (d) d->free(d);
+    free(a.logits);
+    return status;
+}
+
+void job_answer(void *user, worker *w) {
+    session *s = user;
+    nb_error err = {0};
+    nb_status status = NB_OK;
+    if (!session_open_device(s, w)) return;
+    for (int i = 0; i < s->o->model->n_prompts && !status; i++) status = one_prompt(s, i, &err);
+    if (status) session_stop(s, &err);
+}

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The parent's side: starts a child for each level, keeps what it tells, blames the row that was running when a child
+ * ends badly, and goes on without that row. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "verify/session_impl.h"
+
+/* ---- In the child ----------------------------------------------------------------------------------------------- */
+
+void session_fail(session *s, const nb_error *err) {
+    worker_send(s->worker, REC_ERROR, err, sizeof *err);
+}
+
+void session_stop(session *s, const nb_error *err) {
+    if (err->status == NB_ERR_UNSUPPORTED)
+        worker_send(s->worker, REC_IMPOSSIBLE, err->text, sizeof s->report->impossible);
+    else
+        session_fail(s, err);
+}
+
+bool session_open_device(session *s, worker *w) {
+    nb_error err = {0};
+    s->worker = w;
+    nb_log_set(NULL, NULL, NB_LOG_ERROR); /* the parent has said it all */
+    if (s->o->backend->open(s->o->index, &s->o->device, &s->device, &err)) {
+        session_fail(s, &err);
+        return false;
+    }
+    for (size_t i = 0; i < s->n_rows; i++)
+        if (s->aside[i] || s->report->rows[i].aside)
+            kreg_set_aside(s->device->registry, kreg_at(s->device->registry, i), true);
+    return true;
+}
+
+plan_on_device session_plan(const session *s) {
+    const verify_model *m = s->o->model;
+    return (plan_on_device){s->o->backend, s->device, m->plan, m->files, m->executor};
+}
+
+int session_row(const session *s, const krow *row) {
+    for (size_t i = 0; i < s->n_rows; i++)
+        if (kreg_at(s->device->registry, i) == row) return (int)i;
+    return -1;
+}
+
+void session_found(session *s, finding *f) {
+    f->level = s->level;
+    worker_send(s->worker, REC_FOUND, f, sizeof *f);
+}
+
+void session_case(session *s, int row, double worst, double seconds) {
+    const rec_case r = {row, worst, seconds};
+    worker_send(s->worker, REC_CASE, &r, sizeof r);
+}
+
+void session_progress(session *s, double done, double total) {
+    const double both[2] = {done, total};
+    worker_send(s->worker, REC_PROGRESS, both, sizeof both);
+}
+
+/* ---- Records ---------------------------------------------------------------------------------------------------- */
+
+static const char *stage_of(const session *s) {
+    return verify_level_name(s->level);
+}
+
+static void take_finding(session *s, const finding *f) {
+    report *r = s->report;
+    finding *all = realloc(r->findings, (r->n_findings + 1) * sizeof *all);
+    if (!all) {
+        s->no_memory = true;
+        return;
+    }
+    r->findings = all;
+    all[r->n_findings++] = *f;
+    for (size_t i = 0; i < r->n_rows; i++) {
+        if (strcmp(r->rows[i].name, f->kernel) != 0) continue;
+        r->rows[i].n_findings++;
+        s->new_aside |= !s->aside[i];
+        s->aside[i] = true;
+    }
+}
+
+static void take_answer(session *s, const report_answer *a) {
+    report *r = s->report;
+    report_answer *all = realloc(r->answers, (r->n_answers + 1) * sizeof *all);
+    if (!all) {
+        s->no_memory = true;
+        return;
+    }
+    r->answers = all;
+    all[r->n_answers++] = *a;
+}
+
+static void take_instead(session *s, const rec_instead *in) {
+    for (size_t i = 0; i < s->report->n_rows; i++) {
+        report_row *row = &s->report->rows[i];
+        if (strcmp(row->name, in->kernel) != 0) continue;
+        memcpy(row->instead, in->instead, sizeof row->instead);
+        row->slowdown = in->slowdown;
+    }
+}
+
+static void take_case(session *s, const rec_case *c) {
+    report_row *row = &s->report->rows[c->row];
+    row->cases[s->level]++;
+    row->seconds += c->seconds;
+    if (c->worst > row->worst[s->level]) row->worst[s->level] = c->worst;
+    s->report->levels[s->level].cases++;
+    s->has_running = false;
+}
+
+static bool show_progress(session *s, const double both[2]) {
+    const verify_options *o = s->o;
+    if (o->progress && !o->progress(o->progress_user, stage_of(s), both[0], both[1])) s->cancelled = true;
+    return !s->cancelled;
+}
+
+static bool receive(void *user, int kind, const void *data, size_t size) {
+    session *s = user;
+    union {
+        rec_begin begin;
+        rec_case one;
+        finding found;
+        int row;
+        double progress[2];
+        report_answer answer;
+        rec_instead instead;
+        nb_error error;
+    } u;
+    if (kind == REC_IMPOSSIBLE) {
+        memcpy(s->report->impossible, data, size < sizeof s->report->impossible ? size : sizeof s->report->impossible);
+        return true;
+    }
+    if (size > sizeof u) return true;
+    memcpy(&u, data, size);
+    switch (kind) {
+    case REC_BEGIN:
+        s->running = u.begin;
+        s->has_running = true;
+        s->position = u.begin.position;
+        break;
+    case REC_CASE:
+        take_case(s, &u.one);
+        break;
+    case REC_FOUND:
+        take_finding(s, &u.found);
+        break;
+    case REC_USED:
+        s->report->rows[u.row].used = true;
+        break;
+    case REC_PROGRESS:
+        return show_progress(s, u.progress);
+    case REC_ANSWER:
+        take_answer(s, &u.answer);
+        break;
+    case REC_INSTEAD:
+        take_instead(s, &u.instead);
+        break;
+    case REC_ERROR:
+        s->error = u.error;
+        break;
+    default:
+        break;
+    }
+    return !s->no_memory;
+}
+
+/* ---- A child that ended badly ----------------------------------------------------------------------------------- */
+
+static void describe_end(const session *s, const worker_result *result, finding *f) {
+    if (result->end == WORKER_HUNG) {
+        f->kind = FOUND_HUNG;
+        snprintf(f->what, sizeof f->what, "did not come back within %g seconds", s->o->silence);
+    } else if (result->address[0]) {
+        f->kind = FOUND_READ_OUTSIDE;
+        snprintf(f->what, sizeof f->what, "touched memory %s", result->address);
+    } else {
+        f->kind = FOUND_CRASHED;
+        snprintf(f->what, sizeof f->what, "crashed: %s", result->signal ? strsignal(result->signal) : "it left");
+    }
+}
+
+/* The row that was running is to blame. False when none was: nobody can be named. */
+static bool blame(session *s, const worker_result *result) {
+    if (!s->has_running) return false;
+    const rec_begin *b = &s->running;
+    const report_row *row = &s->report->rows[b->row];
+    finding f = {.level = s->level, .op = row->op, .layer = b->layer};
+    describe_end(s, result, &f);
+    memcpy(f.kernel, row->name, sizeof f.kernel);
+    memcpy(f.step, b->step, sizeof f.step);
+    if (b->has_spec) {
+        f.layer = -1;
+        check_spec_text(&b->spec, f.where, sizeof f.where);
+    } else {
+        memcpy(f.where, b->where, sizeof f.where);
+    }
+    s->dead[b->row] = true;
+    s->has_running = false;
+    take_finding(s, &f);
+    s->report->levels[s->level].cases++;
+    return true;
+}
+
+static const char *on_fault(void *user, const void *address) {
+    const session *s = user;
+    static char text[128];
+    return s->check ? check_address_text(s->check, address, text) : NULL;
+}
+
+/* Runs a job until it comes to its end, without the rows that ended it before. */
+static nb_status run_job(session *s, void (*job)(void *user, worker *w), nb_error *err) {
+    const worker_job w = {job, on_fault, receive, s, s->o->silence};
+    for (;;) {
+        worker_result result;
+        s->has_running = false;
+        nb_status status = worker_run(&w, &result, err);
+        if (status) return status;
+        if (s->no_memory) return err_no_memory(err, "a verification", 0);
+        if (s->cancelled) return err_set(err, NB_ERR_CANCELLED, "the verification was interrupted");
+        if (s->error.status) return err_set(err, s->error.status, "%s", s->error.text);
+        if (result.end == WORKER_DONE || result.end == WORKER_STOPPED) return NB_OK;
+        if (!blame(s, &result))
+            return err_set(err, NB_ERR_INTERNAL, "the process that verifies %s ended: %s", stage_of(s),
+                           result.end == WORKER_HUNG ? "it hung outside of any kernel"
+                           : result.signal           ? strsignal(result.signal)
+                                                     : "it left without a word");
+    }
+}
+
+/* ---- Levels ----------------------------------------------------------------------------------------------------- */
+
+/* A level whose steps depend on which rows the plan uses is run again when rows were set aside: what takes their place
+ * is to be seen too. Each round sets at least one aside, so it ends. */
+static nb_status run_level(session *s, verify_level level, nb_error *err) {
+    static void (*const jobs[VERIFY_LEVELS])(void *, worker *) = {job_kernels, job_paths, job_plan, job_answer};
+    report_level *r = &s->report->levels[level];
+    const double start = clock_now();
+    s->level = level;
+    s->position = 0;
+    r->ran = true;
+    nb_status status;
+    do {
+        s->new_aside = false;
+        if (level == VERIFY_ANSWER) s->report->n_answers = 0;
+        status = run_job(s, jobs[level], err);
+    } while (!status && s->new_aside && level != VERIFY_KERNELS && !s->report->impossible[0]);
+    r->seconds += clock_now() - start;
+    if (s->o->progress) s->o->progress(s->o->progress_user, stage_of(s), 1, 1);
+    return status;
+}
+
+static bool make_rows(session *s, const kregistry *registry) {
+    const size_t n = s->n_rows = kreg_count(registry);
+    report *r = s->report;
+    r->rows = calloc(n + 1, sizeof *r->rows);
+    s->aside = calloc(n + 1, sizeof *s->aside);
+    s->dead = calloc(n + 1, sizeof *s->dead);
+    if (!r->rows || !s->aside || !s->dead) return false;
+    r->n_rows = n;
+    for (size_t i = 0; i < n; i++) {
+        const krow *row = kreg_at(registry, i);
+        snprintf(r->rows[i].name, sizeof r->rows[i].name, "%s", row->name);
+        r->rows[i].op = row->op;
+        r->rows[i].rank = row->rank;
+        r->rows[i].aside = kreg_is_aside(registry, row);
+    }
+    return true;
+}
+
+static void describe(report *r, const verify_options *o, const device_info *info) {
+    r->device = *info;
+    r->seed = o->seed;
+    r->quick = o->depth != CHECK_FULL;
+    snprintf(r->version, sizeof r->version, "%s", nb_version());
+    verdict_date(r->date);
+    if (!o->model) return;
+    snprintf(r->model, sizeof r->model, "%s", o->model->path);
+    snprintf(r->model_type, sizeof r->model_type, "%s", o->model->model_type);
+    snprintf(r->quantization, sizeof r->quantization, "%s", o->model->quantization);
+}
+
+static nb_status begin(session *s, const verify_options *o, const device *d, report *out, nb_error *err) {
+    *s = (session){.o = o, .report = out, .started = clock_now()};
+    *out = (report){0};
+    describe(out, o, &d->info);
+    return make_rows(s, d->registry) ? NB_OK : err_no_memory(err, "a verification", 0);
+}
+
+static void end(session *s) {
+    free(s->aside);
+    free(s->dead);
+}
+
+static bool any_aside(const session *s) {
+    for (size_t i = 0; i < s->n_rows; i++)
+        if (s->aside[i]) return true;
+    return false;
+}
+
+nb_status verify_run(const verify_options *o, report *out, nb_error *err) {
+    session s;
+    device *d = NULL;
+    *out = (report){0};
+    nb_status status = o->backend->open(o->index, &o->device, &d, err);
+    if (!status) status = device_read_environment(d, err);
+    if (status) return status;
+    status = begin(&s, o, d, out, err);
+    for (verify_level level = 0; level < VERIFY_LEVELS && !status; level++)
+        if (o->levels[level] && !out->impossible[0]) status = run_level(&s, level, err);
+    if (!status && o->model && any_aside(&s)) status = run_job(&s, job_instead, err);
+    end(&s);
+    d->free(d);
+    return status;
+}
+
+nb_status verify_judge(const report *r, uint64_t model_set, verdict *out, nb_error *err) {
+    *out = (verdict){.device = r->device, .model_set = model_set, .full = true};
+    memcpy(out->version, r->version, sizeof out->version);
+    memcpy(out->model, r->model, sizeof out->model);
+    memcpy(out->date, r->date, sizeof out->date);
+    for (size_t i = 0; i < r->n_rows; i++)
+        for (int level = 0; level < VERIFY_LEVELS; level++)
+            if (r->rows[i].cases[level]) {
+                out->n_kernels++;
+                break;
+            }
+    bool have = true;
+    for (size_t i = 0; i < r->n_findings && have; i++)
+        if (r->findings[i].kernel[0]) have = verdict_add(out, &r->findings[i]);
+    for (size_t i = 0; i < r->n_rows && have; i++) {
+        verdict_aside *a = verdict_find(out, r->rows[i].name);
+        if (!a) continue;
+        memcpy(a->instead, r->rows[i].instead, sizeof a->instead);
+        a->slowdown = r->rows[i].slowdown;
+    }
+    return have ? NB_OK : err_no_memory(err, "a verdict", 0);
+}
+
+/* ---- At load ---------------------------------------------------------------------------------------------------- */
+
+static void say_aside(const verdict *v, const verdict_aside *a) {
+    char device[32], cost[64] = "";
+    if (a->slowdown > 0) snprintf(cost, sizeof cost, ", which takes %.1f times as long", a->slowdown);
+    log_msg(
+        NB_LOG_WARN,
+        "kernel %s is set aside on %s (%s): %s: %s. nibble uses %s instead%s. Please report it: `nibble verify MODEL "
+        "--json FILE` writes all about it; `nibble verify --forget` forgets it",
+        a->kernel, device_text(&v->device, device), v->device.name, finding_kind_name(a->kind), a->what,
+        a->instead[0] ? a->instead : "nothing", cost);
+}
+
+/* Sets aside what the verdict says. */
+static void apply(const verdict *v, device *d) {
+    for (size_t i = 0; i < v->n_aside; i++) {
+        const krow *row = kreg_named(d->registry, v->aside[i].kernel);
+        if (row) kreg_set_aside(d->registry, row, true);
+    }
+}
+
+static nb_status check_now(const verify_options *o, const device *d, double budget, uint64_t set, verdict *v,
+                           nb_error *err) {
+    session s;
+    report r;
+    nb_status status = begin(&s, o, d, &r, err);
+    s.budget = budget;
+    s.only_used = true;
+    if (!status) status = run_level(&s, VERIFY_KERNELS, err);
+    if (!status && any_aside(&s)) status = run_job(&s, job_instead, err);
+    if (!status) status = verify_judge(&r, set, v, err);
+    v->full = o->depth == CHECK_FULL;
+    log_msg(NB_LOG_INFO, "verified %" PRId64 " kernels in %.2f s", v->n_kernels, clock_now() - s.started);
+    for (size_t i = 0; i < v->n_aside && !status; i++) say_aside(v, &v->aside[i]);
+    end(&s);
+    report_free(&r);
+    return status;
+}
+
+/* What an earlier verdict about the whole registry has set aside holds for this model too. */
+static void apply_registry_verdict(device *d) {
+    verdict v;
+    bool found;
+    if (verdict_read(&d->info, 0, &v, &found, NULL) == NB_OK && found) {
+        apply(&v, d);
+        if (v.n_aside)
+            log_msg(NB_LOG_WARN, "%zu kernels are set aside on this device (`nibble verify --list`)", v.n_aside);
+    }
+    verdict_free(&v);
+}
+
+nb_status verify_at_load(const verify_options *o, device *d, double budget, nb_error *err) {
+    const uint64_t set = used_set(o->model->plan, &o->model->executor);
+    verdict v = {0};
+    bool found;
+    apply_registry_verdict(d);
+    nb_status status = verdict_read(&d->info, set, &v, &found, err);
+    if (status) return status;
+    if (found && (v.full || o->depth != CHECK_FULL)) {
+        if (v.n_aside)
+            log_msg(NB_LOG_WARN, "%zu kernels are set aside on this device (`nibble verify --list`)", v.n_aside);
+    } else {
+        verdict_free(&v);
+        nb_error error;
+        status = check_now(o, d, budget, set, &v, err);
+        if (!status && verdict_write(&v, &error))
+            log_msg(NB_LOG_WARN, "the verdict about the kernels cannot be remembered: %s", error.text);
+    }
+    if (!status) apply(&v, d);
+    verdict_free(&v);
+    return status;
+}

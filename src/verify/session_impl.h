@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the parts of a verification share. The same struct serves the parent and, as its copy, each child: a job reads
+ * what was found so far and tells of everything new by records. Internal to the session. */
+#ifndef NB_VERIFY_SESSION_IMPL_H
+#define NB_VERIFY_SESSION_IMPL_H
+
+#include "base/pool.h"
+#include "verify/session.h"
+#include "verify/used.h"
+#include "verify/worker.h"
+
+enum session_record {
+    REC_BEGIN,      /* rec_begin: this row runs now; if nothing more is heard, it is to blame */
+    REC_CASE,       /* rec_case: it has passed, or a finding has just told otherwise */
+    REC_FOUND,      /* finding */
+    REC_USED,       /* int: the plan uses this row */
+    REC_PROGRESS,   /* double[2]: done, total */
+    REC_ANSWER,     /* report_answer */
+    REC_INSTEAD,    /* rec_instead */
+    REC_IMPOSSIBLE, /* char[512]: why the model cannot run */
+    REC_ERROR       /* nb_error: no fault of a row */
+};
+
+typedef struct rec_begin {
+    int row;          /* of the registry */
+    int64_t position; /* KERNELS: cases made so far */
+    bool has_spec;
+    check_spec spec;
+    char where[400], step[128]; /* without a spec */
+    int layer;
+} rec_begin;
+
+typedef struct rec_case {
+    int row;
+    double worst, seconds;
+} rec_case;
+
+typedef struct rec_instead {
+    char kernel[96], instead[96];
+    double slowdown;
+} rec_instead;
+
+typedef struct session {
+    const verify_options *o;
+    report *report;
+    verify_level level; /* that runs now */
+    double budget, started;
+    bool only_used; /* at load: no other rows, no walk over all cases */
+    /* By row of the registry. */
+    bool *aside; /* found to be wrong: not to be used any more (report_row.aside: before that, by the user) */
+    bool *dead;  /* has crashed or hung: not to be run any more */
+    size_t n_rows;
+    int64_t position;  /* KERNELS: where to go on after a crash */
+    rec_begin running; /* the last one */
+    bool has_running;
+    bool new_aside; /* since the level began */
+    nb_error error; /* from REC_ERROR */
+    bool cancelled, no_memory;
+    /* In the child. */
+    worker *worker;
+    device *device;
+    check *check;
+} session;
+
+/* The jobs, each in a child of its own. */
+void job_kernels(void *user, worker *w);
+void job_paths(void *user, worker *w);
+void job_plan(void *user, worker *w);
+void job_answer(void *user, worker *w);
+void job_instead(void *user, worker *w);
+
+/* In a child: the device, with all rows set aside that are. False: it could not be opened (REC_ERROR was sent). */
+bool session_open_device(session *s, worker *w);
+plan_on_device session_plan(const session *s);
+/* The number of a row in the registry. */
+int session_row(const session *s, const krow *row);
+void session_fail(session *s, const nb_error *err);
+/* The same, but where no row is left for some step the model is impossible, which is a result. */
+void session_stop(session *s, const nb_error *err);
+void session_found(session *s, finding *f);
+void session_case(session *s, int row, double worst, double seconds);
+void session_progress(session *s, double done, double total);
+
+#endif

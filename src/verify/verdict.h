@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What was found out about a device's kernels, remembered: one small file for each device, driver, nibble build and set
+ * of shapes and types, in $NIBBLE_HOME/verdicts. Files appear whole (rename), so that processes do not harm each other;
+ * one that cannot be read, or is somebody else's, counts as none. */
+#ifndef NB_VERIFY_VERDICT_H
+#define NB_VERIFY_VERDICT_H
+
+#include "kernels/device.h"
+#include "verify/finding.h"
+
+enum { VERDICT_MAX_ASIDE = 256 };
+
+/* A row that is not to be used. */
+typedef struct verdict_aside {
+    char kernel[96];
+    finding_kind kind;
+    char what[320], where[400];
+    char instead[96]; /* what the model uses in its place; "": nothing needs to be, or nothing is left */
+    double slowdown;  /* how many times as long that takes; 0: not measured */
+} verdict_aside;
+
+typedef struct verdict {
+    device_info device;
+    char version[32];   /* nibble's */
+    uint64_t model_set; /* hash of the shapes and types that it holds for; 0: the whole registry */
+    char model[256];    /* the path that it was made with, for people; "" */
+    char date[32];      /* ISO 8601, UTC */
+    bool full;          /* made by more than the quick check */
+    int64_t n_kernels;  /* that were checked */
+    verdict_aside *aside;
+    size_t n_aside;
+} verdict;
+
+/* Frees what it holds. */
+void verdict_free(verdict *v);
+/* Adds a row that was found to be wrong, or says more of one that is there. False: out of memory. */
+bool verdict_add(verdict *v, const finding *f);
+/* NULL: the row is not in it. */
+verdict_aside *verdict_find(const verdict *v, const char *kernel);
+
+/* The verdict for this device and set; *found false when there is none that holds. */
+nb_status verdict_read(const device_info *device, uint64_t model_set, verdict *out, bool *found, nb_error *err);
+nb_status verdict_write(const verdict *v, nb_error *err);
+/* Visits all that can be read, of this and of other devices. */
+nb_status verdict_each(void (*visit)(void *user, const verdict *v), void *user, nb_error *err);
+/* Forgets all of them; *n: how many there were. */
+nb_status verdict_forget(size_t *n, nb_error *err);
+
+/* Now, as text. */
+void verdict_date(char text[32]);
+
+#endif
