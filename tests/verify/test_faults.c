@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Plants the faults of tests/support/faults one at a time and checks the rows that have them as `nibble verify` does:
- * each of those rows is found, with a kind of finding that is right for the fault, and no other row was touched. Rows
- * run in a child process, which may crash or hang. */
+ * Plants the faults of tests/support/faults one at a time and verifies the rows that have them as `nibble verify` does:
+ * each of those rows is found, with a kind of finding that is right for the fault, and no other row was touched. */
 #define _GNU_SOURCE
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,126 +11,108 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "cpu/caps.h"
+#include "cpu/cpu.h"
+#include "kernels/host_device.h"
 #include "support/faults/faults.h"
-#include "verify/check.h"
-
-enum { MOST_ROWS = 1024, SECONDS = 10 };
-
-/* What parent and child share: what has been found so far of each row, and which one runs. */
-typedef struct shared {
-    unsigned kinds[MOST_ROWS]; /* bits 1 << finding_kind */
-    size_t running;
-    bool no_memory;
-} shared;
-
-typedef struct walk {
-    const fault *fault;
-    const kregistry *registry;
-    check *check;
-    shared *shared;
-} walk;
+#include "verify/session.h"
 
 static kregistry *register_rows(const char *fault_name) {
     nb_error err;
     kregistry *r;
     setenv("NB_FAULT", fault_name, 1);
     if (kreg_new(&r, &err) || cpu_register(r, cpu_caps_detect(), &err)) fail_msg("%s", err.text);
-    assert_true(kreg_count(r) <= MOST_ROWS);
     return r;
 }
 
-/* The text says it until findings do. */
-static unsigned kind_of(const char *text) {
-    if (strstr(text, "wrote ")) return 1u << FOUND_WROTE_OUTSIDE;
-    if (strstr(text, "in pieces")) return 1u << FOUND_UNSTABLE;
-    if (strstr(text, "other bits in a call")) return 1u << FOUND_BATCH;
-    unsigned unwritten = strstr(text, "is nan") || strstr(text, "is -nan") ? 1u << FOUND_UNWRITTEN : 0;
-    return unwritten | 1u << FOUND_WRONG_VALUE;
-}
-
-/* A row with the fault of which it has not been found; something else may have been that follows from it. */
-static bool is_open(const walk *w, size_t i) {
-    return fault_is_in(kreg_at(w->registry, i)) && !(w->shared->kinds[i] & w->fault->kinds);
-}
-
-static bool has_open_row(const walk *w, kop op) {
-    for (size_t i = 0; i < kreg_count(w->registry); i++)
-        if (kreg_at(w->registry, i)->op == op && is_open(w, i)) return true;
-    return false;
-}
-
-static bool visit(void *user, const check_spec *spec) {
-    walk *w = user;
+/* The rows with the fault, and the ones that were put beside them. */
+static kregistry *only_new_rows(const kregistry *all) {
     nb_error err;
-    if (check_load(w->check, spec, &err)) {
-        w->shared->no_memory = true;
-        return false;
+    kregistry *some;
+    if (kreg_new(&some, &err)) fail_msg("%s", err.text);
+    for (size_t i = 0; i < kreg_count(all); i++) {
+        const krow *row = kreg_at(all, i);
+        if ((fault_is_in(row) || row->rank < 0) && kreg_add(some, row, 1, &err)) fail_msg("%s", err.text);
     }
-    for (size_t i = 0; i < kreg_count(w->registry); i++) {
-        const krow *row = kreg_at(w->registry, i);
-        if (row->op != spec->op || !is_open(w, i) || !check_takes(w->check, row)) continue;
-        w->shared->running = i;
-        alarm(SECONDS);
-        if (check_row(w->check, row, &err)) w->shared->kinds[i] |= kind_of(err.text);
-    }
-    return has_open_row(w, spec->op);
+    return some;
 }
 
-static void walk_in_child(walk *w, kop op, check_level level) {
+/* ---- Verifying ------------------------------------------------------------------------------------------------- */
+
+static int one(void) {
+    return 1;
+}
+
+/* The CPU with nothing but these rows. */
+static nb_status open_with_new_rows(int index, const device_options *options, device **out, nb_error *err) {
+    nb_status status = cpu_backend.open(index, options, out, err);
+    if (status) return status;
+    kregistry *all = (*out)->registry;
+    (*out)->registry = only_new_rows(all);
+    kreg_free(all);
+    return NB_OK;
+}
+
+static report verify(check_level depth) {
+    static const backend b = {.name = "cpu", .count = one, .open = open_with_new_rows};
+    verify_options o = {.backend = &b, .depth = depth, .seed = 1, .silence = 5};
+    o.levels[VERIFY_KERNELS] = true;
     nb_error err;
-    signal(SIGSEGV, SIG_DFL); /* not cmocka's, nor a sanitizer's */
-    signal(SIGALRM, SIG_DFL);
-    if (check_new(&w->check, &err)) _exit(1);
-    check_specs(op, level, visit, w);
-    check_free(w->check);
-    _exit(w->shared->no_memory);
+    report r;
+    if (verify_run(&o, &r, &err)) fail_msg("%s", err.text);
+    return r;
 }
 
-/* Walks the cases of an operation. A child that ends before its time has found something, too; another goes on. */
-static void walk_cases(walk *w, kop op, check_level level) {
-    for (;;) {
-        int status;
-        fflush(NULL);
-        pid_t child = fork();
-        if (child == 0) walk_in_child(w, op, level);
-        assert_true(child > 0);
-        assert_int_equal(waitpid(child, &status, 0), child);
-        if (WIFEXITED(status)) {
-            assert_int_equal(WEXITSTATUS(status), 0);
-            return;
-        }
-        int signal_number = WTERMSIG(status);
-        assert_true(signal_number == SIGALRM || signal_number == SIGSEGV);
-        w->shared->kinds[w->shared->running] |=
-            signal_number == SIGALRM ? 1u << FOUND_HUNG : 1u << FOUND_CRASHED | 1u << FOUND_READ_OUTSIDE;
-    }
+/* Kinds of findings about a row: bits 1 << finding_kind. */
+static unsigned kinds_of(const report *r, const char *kernel) {
+    unsigned kinds = 0;
+    for (size_t i = 0; i < r->n_findings; i++)
+        if (strcmp(r->findings[i].kernel, kernel) == 0) kinds |= 1u << r->findings[i].kind;
+    return kinds;
 }
 
-static void look_for(const fault *f, const kregistry *r, shared *s) {
-    walk w = {.fault = f, .registry = r, .shared = s};
-    memset(s, 0, sizeof *s);
-    for (kop op = 0; op < KOP_COUNT; op++)
-        if (has_open_row(&w, op)) walk_cases(&w, op, CHECK_QUICK);
-    for (kop op = 0; op < KOP_COUNT; op++) /* rows that few cases reach, faults that few elements have */
-        if (has_open_row(&w, op)) walk_cases(&w, op, CHECK_FULL);
-    size_t n = 0, missed = 0;
-    for (size_t i = 0; i < kreg_count(r); i++) {
-        const krow *row = kreg_at(r, i);
-        if (!fault_is_in(row)) continue;
-        n++;
-        if (s->kinds[i] & f->kinds) continue;
+/* How many rows have the fault and are not named for it. The others must be clean. */
+static size_t count_missed(const fault *f, const kregistry *rows, check_level depth, bool loud) {
+    report r = verify(depth);
+    size_t missed = 0;
+    for (size_t i = 0; i < kreg_count(rows); i++) {
+        const krow *row = kreg_at(rows, i);
+        unsigned kinds = kinds_of(&r, row->name);
+        if (!fault_is_in(row) && kinds) fail_msg("%s: %s has no fault, but findings: %#x", f->name, row->name, kinds);
+        if (!fault_is_in(row) || kinds & f->kinds) continue;
         missed++;
-        print_error("%s: not found in %s (kinds %#x)\n", f->name, row->name, s->kinds[i]);
+        if (loud) print_error("%s: not found in %s (kinds %#x)\n", f->name, row->name, kinds);
     }
-    print_message("%-20s %3zu of %zu rows\n", f->name, n - missed, n);
-    assert_true(n > 0);
-    assert_int_equal(missed, 0);
+    report_free(&r);
+    return missed;
+}
+
+/* A fault that few elements have may need all cases. */
+static void look_for(const fault *f, const kregistry *all) {
+    kregistry *rows = only_new_rows(all);
+    bool full = count_missed(f, rows, CHECK_QUICK, false) > 0;
+    if (full) assert_int_equal(count_missed(f, rows, CHECK_FULL, true), 0);
+    print_message("%-20s %3zu rows, %s\n", f->name, kreg_count(rows), full ? "full" : "quick");
+    assert_true(kreg_count(rows) > 0);
+    kreg_free(rows);
+}
+
+/* What only calls show whose operands lie far apart. */
+static void look_far(const fault *f, kregistry *r) {
+    device d = host_device(r);
+    for (size_t i = 0; i < kreg_count(r); i++) {
+        finding found;
+        check_far_count count = {0};
+        double worst = 0;
+        nb_error err;
+        if (!fault_is_in(kreg_at(r, i))) continue;
+        if (check_far(&d, kreg_at(r, i), 1, &found, &count, &worst, &err)) fail_msg("%s", err.text);
+        if (!(1u << found.kind & f->kinds))
+            fail_msg("%s: not found in %s: %s", f->name, kreg_at(r, i)->name, finding_kind_name(found.kind));
+        print_message("%-20s %s: %s (%s)\n", f->name, found.kernel, found.what, found.where);
+    }
 }
 
 /* All rows but the ones with the fault are the real ones; a row that had no other beside it has one now. */
@@ -155,18 +135,18 @@ static void look_at_others(const kregistry *r, const kregistry *real) {
 
 static void test_faults_are_found(void **state) {
     const char *only = *state;
-    shared *s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(s != MAP_FAILED);
     kregistry *real = register_rows("");
     for (const fault *f = faults; f->name; f++) {
         if (only && strcmp(only, f->name) != 0) continue;
         kregistry *r = register_rows(f->name);
         look_at_others(r, real);
-        if (f->level == VERIFY_KERNELS && f->run != fault_int32_offsets) look_for(f, r, s);
+        if (f->run == fault_int32_offsets)
+            look_far(f, r);
+        else if (f->level == VERIFY_KERNELS)
+            look_for(f, r);
         kreg_free(r);
     }
     kreg_free(real);
-    munmap(s, sizeof *s);
 }
 
 /* ---- Offsets past 2^31 ----------------------------------------------------------------------------------------- */
