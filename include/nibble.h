@@ -176,6 +176,19 @@ typedef struct nb_sequence nb_sequence;
 
 typedef enum nb_kv_type { NB_KV_F32, NB_KV_F16, NB_KV_BF16 } nb_kv_type;
 
+/* How kernels are checked before a model is run with them. Each kernel that the model uses is compared with the
+ * definition of what it must compute, on this device, in a process of its own; what was found is remembered (in
+ * $NIBBLE_HOME/verdicts) until the device, its driver, nibble or the model's shapes change. A kernel that is wrong is
+ * set aside, with a line in the log, and the next one that passed takes its place. */
+typedef enum nb_verify {
+    NB_VERIFY_DEFAULT, /* $NIBBLE_VERIFY ("quick", "full", "off", "watch"), else quick */
+    NB_VERIFY_QUICK,   /* with the model's shapes and types, about a second at most */
+    NB_VERIFY_FULL,    /* all cases there are for these kernels; minutes */
+    NB_VERIFY_OFF,
+    NB_VERIFY_WATCH /* quick, and while running a random step now and then, in at most 1% of the time: a wrong one makes
+                       nb_forward fail with NB_ERR_INTERNAL */
+} nb_verify;
+
 typedef struct nb_context_options {
     int n_threads;          /* 0: as many as the process may run on */
     int64_t context_length; /* longest sequence in tokens; 0: the model's own, at most 32768 */
@@ -185,6 +198,7 @@ typedef struct nb_context_options {
     nb_kv_type kv_type;     /* NB_KV_F32 is exact */
     int n_checkpoints; /* saved recurrent states at most, 1 to 64; 0: 8; -1: none. Only for models that have such */
     const char *cpu;   /* "scalar", "avx2", "avx512", "neon": at most these instructions; NULL: $NIBBLE_CPU */
+    nb_verify verify;
     nb_progress_fn progress;
     void *progress_user;
 } nb_context_options;

@@ -14,18 +14,23 @@
 typedef struct context_args {
     int64_t threads, ctx_size;
     int64_t kv_type; /* an nb_kv_type */
+    const char *verify;
 } context_args;
 
 #define THREADS_OPT(a) \
     {"threads", 't', OPT_INT, &(a).threads, "N", "threads to compute with [all that the process may use]", 1, 1024}
 #define KV_TYPE_OPT(a) \
     {"kv-type", 0, OPT_CHOICE, &(a).kv_type, "f32|f16|bf16", "type of cached keys and values [f32]", 0, 0}
+#define VERIFY_OPT(a) \
+    {"verify", 0, OPT_STRING, &(a).verify, "quick|full|off|watch", \
+     "how the kernels are checked before they are used [quick]; watch: also while running", 0, 0}
 #define CONTEXT_OPTS(a) \
     {.kind = OPT_TITLE, .help = "How the model runs"}, \
     THREADS_OPT(a), \
     {"ctx-size", 'c', OPT_INT, &(a).ctx_size, "N", "longest sequence in tokens [the model's, at most 32768]", \
      1, 1 << 30}, \
-    KV_TYPE_OPT(a)
+    KV_TYPE_OPT(a), \
+    VERIFY_OPT(a)
 
 /* A context with these options that shows its progress. n_tokens: its length if --ctx-size was not given; 0: the
  * library's choice. */

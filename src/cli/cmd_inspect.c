@@ -265,6 +265,7 @@ static int inspect_main(const command *self, int argc, char **argv) {
         {"json", 0, OPT_FLAG, &a.json, NULL, "print what the model is as a JSON object", 0, 0},
         THREADS_OPT(a.context),
         KV_TYPE_OPT(a.context),
+        VERIFY_OPT(a.context),
     };
     const char *words[2];
     int code = opts_parse(self, table, OPT_COUNT(table), argc, argv, words, 1, 1);

@@ -5,3 +5,4 @@
 #include "engine/engine.h"
 
 const backend *const engine_backends[] = {&cpu_backend, NULL};
+const backend *const engine_host = &cpu_backend;

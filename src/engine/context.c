@@ -6,15 +6,10 @@
 
 #include "base/clock.h"
 #include "base/num.h"
-#include "engine/engine.h"
+#include "engine/verification.h"
+#include "verify/used.h"
 
-enum {
-    DEFAULT_CONTEXT = 32768,
-    DEFAULT_BATCH = 512,
-    MAX_BATCH = 65536,
-    MAX_SEQUENCES = 65536,
-    DEFAULT_CHECKPOINTS = 8
-};
+enum { DEFAULT_CONTEXT = 32768, MAX_BATCH = 65536, MAX_SEQUENCES = 65536, DEFAULT_CHECKPOINTS = 8 };
 
 /* ---- Making ---------------------------------------------------------------------------------------------------- */
 
@@ -32,7 +27,7 @@ static nb_status complete_options(const nb_model *m, nb_context_options *o, nb_e
     nb_status status = in_range(o->context_length, 1, own, "the context length", err);
     if (!status) status = in_range(o->n_sequences, 1, MAX_SEQUENCES, "the number of sequences", err);
     if (status) return status;
-    if (o->n_batch == 0) o->n_batch = DEFAULT_BATCH;
+    if (o->n_batch == 0) o->n_batch = CONTEXT_DEFAULT_BATCH;
     if (o->kv_tokens == 0) o->kv_tokens = o->n_sequences * o->context_length;
     if (o->n_checkpoints == 0) o->n_checkpoints = DEFAULT_CHECKPOINTS;
     if (o->n_checkpoints == -1) o->n_checkpoints = 0;
@@ -40,6 +35,33 @@ static nb_status complete_options(const nb_model *m, nb_context_options *o, nb_e
     if (!status) status = in_range(o->n_checkpoints, 0, MAX_CHECKPOINTS, "the number of saved recurrent states", err);
     if (!status) status = in_range(o->kv_tokens, 1, INT32_MAX, "the KV cache's size in tokens", err);
     return status;
+}
+
+/* $NIBBLE_VERIFY where the caller does not say. */
+static nb_status verify_mode(nb_verify *mode, nb_error *err) {
+    const char *wanted = getenv("NIBBLE_VERIFY");
+    if (*mode != NB_VERIFY_DEFAULT) return NB_OK;
+    *mode = NB_VERIFY_QUICK;
+    return wanted && *wanted ? verification_mode(wanted, "NIBBLE_VERIFY", mode, err) : NB_OK;
+}
+
+/* The device, its kernels checked, and the model on it. */
+static nb_status open_device(nb_context *c, const nb_context_options *o, const executor_options *eo, nb_error *err) {
+    const backend *b = engine_backends[0];
+    const nb_model *m = c->model;
+    const device_options d = {.cpu = o->cpu ? o->cpu : getenv("NIBBLE_CPU")};
+    nb_verify mode = o->verify;
+    c->verified_set = used_set(m->plan, eo);
+    nb_status status = verify_mode(&mode, err);
+    if (!status) status = b->open(0, &d, &c->device, err);
+    if (!status) status = device_read_environment(c->device, err);
+    if (!status) status = verification_at_load(c, b, &d, mode, eo, err);
+    if (status) return status;
+    status = b->executor_new(c->device, m->plan, m->files, eo, &c->executor, err);
+    if (status == NB_ERR_UNSUPPORTED && mode != NB_VERIFY_OFF)
+        return err_prefix(err, status, "no kernel is left that this model could trust (`nibble verify --list`)");
+    if (status || mode != NB_VERIFY_WATCH) return status;
+    return watch_new(c->device, c->executor, m->plan, (uint64_t)(clock_now() * 1e6), &c->watch, err);
 }
 
 nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_context **out, nb_error *err) {
@@ -74,11 +96,7 @@ nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_
                            .kv_type = kv_types[o.kv_type],
                            .progress = o.progress,
                            .progress_user = o.progress_user};
-    const backend *b = engine_backends[0];
-    const device_options d = {.cpu = o.cpu ? o.cpu : getenv("NIBBLE_CPU")};
-    if (!status) status = b->open(0, &d, &c->device, err);
-    if (!status) status = device_read_environment(c->device, err);
-    if (!status) status = b->executor_new(c->device, model->plan, model->files, &eo, &c->executor, err);
+    if (!status) status = open_device(c, &o, &eo, err);
     if (status) {
         nb_context_free(c);
         return status;
@@ -91,6 +109,7 @@ nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_
 void nb_context_free(nb_context *c) {
     if (!c) return;
     while (c->sequences) nb_sequence_free(c->sequences);
+    watch_free(c->watch);
     if (c->executor) c->executor->free(c->executor);
     if (c->device) c->device->free(c->device);
     page_pool_free(&c->pages);
@@ -204,6 +223,16 @@ static void deliver(const nb_context *c, const nb_batch_item *items, size_t n_it
     }
 }
 
+static nb_status run_batch(nb_context *c, const batch *b, const float **logits, nb_error *err) {
+    finding found;
+    if (!c->watch) return c->executor->run(c->executor, b, logits, err);
+    watch_before(c->watch, b->n_tokens);
+    nb_status status = c->executor->run(c->executor, b, logits, err);
+    if (watch_after(c->watch, &found, status ? NULL : err) == NB_OK) return status;
+    verification_remember(c, &found);
+    return NB_ERR_INTERNAL;
+}
+
 nb_status nb_forward(nb_context *c, const nb_batch_item *items, size_t n_items, nb_error *err) {
     nb_status status = NB_OK;
     for (size_t i = 0; i < n_items && !status; i++) status = check_item(c, items, i, err);
@@ -217,7 +246,7 @@ nb_status nb_forward(nb_context *c, const nb_batch_item *items, size_t n_items, 
         const cursor from = at;
         batch b = next_batch(c, items, n_items, &at);
         const float *logits;
-        status = c->executor->run(c->executor, &b, &logits, err);
+        status = run_batch(c, &b, &logits, err);
         if (status) break;
         deliver(c, items, n_items, from, &b, logits);
         follow_states(items, n_items, from, at);

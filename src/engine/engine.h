@@ -13,6 +13,7 @@
 #include "text/chat.h"
 #include "text/tokenizer.h"
 #include "text/toolcall.h"
+#include "verify/watch.h"
 
 struct nb_model {
     _Atomic int references; /* the opener's, and one for each context */
@@ -73,10 +74,14 @@ struct nb_sequence {
     nb_sequence *next;
 };
 
+enum { CONTEXT_DEFAULT_BATCH = 512 };
+
 struct nb_context {
     nb_model *model;
     device *device;
-    executor *executor; /* on the device */
+    executor *executor;    /* on the device */
+    watch *watch;          /* of the executor's steps; NULL: nobody watches */
+    uint64_t verified_set; /* of the plan's shapes and types, which a verdict holds for */
     int64_t context_length, n_batch, n_sequences, n_alive;
     double load_seconds;
     page_pool pages;
@@ -89,6 +94,7 @@ struct nb_context {
 
 /* backends.c: all that this build has, the one to prefer first; ends with NULL. */
 extern const backend *const engine_backends[];
+extern const backend *const engine_host; /* whose executor runs any rows of the CPU */
 
 /* sequence.c */
 nb_status page_pool_init(page_pool *p, int64_t n_pages, nb_error *err);

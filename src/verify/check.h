@@ -88,6 +88,9 @@ bool check_takes(check *c, const krow *row);
  * largest error as a share of its bound. Errors are no fault of the row: no memory, a device that is lost. */
 nb_status check_row(check *c, device *d, const krow *row, finding *found, double *worst, nb_error *err);
 
+/* Seconds that a row takes for the loaded case, which it takes: the fastest of several runs, on one thread. */
+nb_status check_time(check *c, device *d, const krow *row, double min_seconds, double *seconds, nb_error *err);
+
 /* Whether the numbers of a spec are such that roundings are random (src/ref/variance.c), so that check_row also looks
  * at the errors as a whole. */
 bool check_is_random(const check_spec *spec);

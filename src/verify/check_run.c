@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "quant/xform.h"
 #include "verify/compare.h"
@@ -173,19 +174,24 @@ static nb_status run_pieces(const runner *r, int64_t n_tasks) {
     return status;
 }
 
-/* On a device with memory of its own: operands go there and what was written comes back. How many tasks there are, and
- * how much scratch they need, is asked where the operands can be read. */
-static nb_status run_all(check *c, device *d, const trial *t, int64_t n_tasks, bool pieces, nb_error *err) {
+/* On a device with memory of its own: operands go there. How much scratch the tasks need is asked where the operands
+ * can be read. */
+static nb_status make_runner(check *c, device *d, const trial *t, runner *r, nb_error *err) {
     size_t size = t->row->scratch ? round_up(t->row->scratch(t->row, &t->call), 64) : 0;
-    runner r = {.check = c, .device = d, .trial = t, .call = &t->call, .scratch_bytes = size, .err = err};
-    if (d->memory) {
-        if (c->mirror.device != d) mirror_free(&c->mirror);
-        c->mirror.device = d;
-        nb_status status = mirror_put(&c->mirror, &t->call, size, err);
-        if (status != NB_OK) return status;
-        r.call = &c->mirror.copy.call;
-    }
-    nb_status status = pieces ? run_pieces(&r, n_tasks) : run_tasks(&r, 0, n_tasks);
+    *r = (runner){.check = c, .device = d, .trial = t, .call = &t->call, .scratch_bytes = size, .err = err};
+    if (!d->memory) return NB_OK;
+    if (c->mirror.device != d) mirror_free(&c->mirror);
+    c->mirror.device = d;
+    r->call = &c->mirror.copy.call;
+    return mirror_put(&c->mirror, &t->call, size, err);
+}
+
+/* And what was written comes back. */
+static nb_status run_all(check *c, device *d, const trial *t, int64_t n_tasks, bool pieces, nb_error *err) {
+    runner r;
+    nb_status status = make_runner(c, d, t, &r, err);
+    if (status != NB_OK) return status;
+    status = pieces ? run_pieces(&r, n_tasks) : run_tasks(&r, 0, n_tasks);
     if (d->memory && status == NB_OK) status = mirror_get(&c->mirror, err);
     return status;
 }
@@ -451,6 +457,24 @@ nb_status check_row(check *c, device *d, const krow *row, finding *found, double
     if (status == NB_OK && found->kind != FOUND_NOTHING) {
         found->level = VERIFY_KERNELS;
         check_spec_text(&c->spec, found->where, sizeof found->where);
+    }
+    return status;
+}
+
+nb_status check_time(check *c, device *d, const krow *row, double min_seconds, double *seconds, nb_error *err) {
+    enum { MIN_RUNS = 3, MAX_RUNS = 1000 };
+    trial t = {.row = row, .poison = 0xff};
+    finding found = {0};
+    runner r;
+    nb_status status = check_pack(c, row, &found, err);
+    if (status == NB_OK && !prepare(c, &t, 0, c->spec.rows, SLOT_Y)) status = check_no_memory(err);
+    if (status == NB_OK) status = make_runner(c, d, &t, &r, err);
+    *seconds = INFINITY;
+    double start = clock_now();
+    for (int i = 0; status == NB_OK && i < MAX_RUNS && (i < MIN_RUNS || clock_now() - start < min_seconds); i++) {
+        double from = clock_now();
+        status = run_tasks(&r, 0, row->tasks(row, &t.call));
+        *seconds = fmin(*seconds, clock_now() - from);
     }
     return status;
 }

@@ -4,6 +4,7 @@
  * backs. One pass of the reference over prompt and answer is enough: up to the first token on which the two differ, it
  * has read what it would have written itself. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -85,24 +85,11 @@ static int64_t token_tasks(const krow *row, const kcall *c) {
     return max_i64(1, c->y.rows);
 }
 
-static void move_mat(kmat *m, int64_t from, int64_t n) {
-    if (!m->data) return;
-    m->data = (float *)m->data + from * m->stride;
-    m->rows = n;
-}
-
 /* Operations that treat each token alone: a task is a token. */
 static void run_tokens(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
     end = min_i64(end, c->y.rows);
     if (begin >= end) return;
-    kcall part = *c;
-    if (c->op != KOP_SELECT_ROWS) move_mat(&part.x, begin, end - begin);
-    move_mat(&part.z, begin, end - begin);
-    move_mat(&part.y, begin, end - begin);
-    if (c->tokens) part.tokens += begin;
-    if (c->positions) part.positions += begin;
-    if (c->rows) part.rows += begin;
-    if (c->tables) part.tables += begin;
+    const kcall part = call_tokens(c, begin, end - begin);
     run_whole(row, &part, 0, 1, scratch);
 }
 

@@ -212,7 +212,7 @@ static bool blame(session *s, const worker_result *result) {
 
 static const char *on_fault(void *user, const void *address) {
     const session *s = user;
-    static char text[128];
+    static char text[CHECK_ADDRESS_TEXT];
     return s->check ? check_address_text(s->check, address, text) : NULL;
 }
 
@@ -348,13 +348,13 @@ nb_status verify_judge(const report *r, uint64_t model_set, verdict *out, nb_err
 /* ---- At load ---------------------------------------------------------------------------------------------------- */
 
 static void say_aside(const verdict *v, const verdict_aside *a) {
-    char device[32], cost[64] = "";
+    char name[32], cost[64] = "";
     if (a->slowdown > 0) snprintf(cost, sizeof cost, ", which takes %.1f times as long", a->slowdown);
     log_msg(
         NB_LOG_WARN,
         "kernel %s is set aside on %s (%s): %s: %s. nibble uses %s instead%s. Please report it: `nibble verify MODEL "
         "--json FILE` writes all about it; `nibble verify --forget` forgets it",
-        a->kernel, device_text(&v->device, device), v->device.name, finding_kind_name(a->kind), a->what,
+        a->kernel, device_text(&v->device, name), v->device.name, finding_kind_name(a->kind), a->what,
         a->instead[0] ? a->instead : "nothing", cost);
 }
 

@@ -78,7 +78,7 @@ static void observe(void *user, int step, bool done, const krow *row, const kcal
     if (st->have_before) call_fetched_free(&st->before);
     st->have_before = false;
     st->n_done++;
-    session_progress(st->s, min_i64(st->n_done, 100000), (double)(st->n_passes * st->s->o->model->plan->n_steps));
+    session_progress(st->s, (double)st->n_done, (double)st->n_passes * (double)st->s->o->model->plan->n_steps);
 }
 
 /* ---- Passes ----------------------------------------------------------------------------------------------------- */

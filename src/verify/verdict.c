@@ -126,18 +126,18 @@ static bool parse_aside(const cJSON *o, verdict *v) {
 
 /* False when this is no verdict. The backend's name stays in the JSON tree: *backend. */
 static bool parse(const cJSON *o, verdict *v, char backend[32]) {
-    const cJSON *device = json_get(o, "device"), *aside = json_get(o, "aside"), *full = json_get(o, "full");
+    const cJSON *on = json_get(o, "device"), *aside = json_get(o, "aside"), *full = json_get(o, "full");
     *v = (verdict){0};
-    if (take_number(o, "nibble_verdict") != FORMAT || !cJSON_IsObject(device) || !cJSON_IsArray(aside) ||
+    if (take_number(o, "nibble_verdict") != FORMAT || !cJSON_IsObject(on) || !cJSON_IsArray(aside) ||
         !cJSON_IsBool(full))
         return false;
-    take_text(device, "backend", backend, 32);
-    v->device.index = (int)take_number(device, "index");
-    take_text(device, "name", v->device.name, sizeof v->device.name);
-    take_text(device, "features", v->device.features, sizeof v->device.features);
-    take_text(device, "driver", v->device.driver, sizeof v->device.driver);
-    take_text(device, "compiler", v->device.compiler, sizeof v->device.compiler);
-    v->device.code_hash = take_hash(device, "code_hash");
+    take_text(on, "backend", backend, 32);
+    v->device.index = (int)take_number(on, "index");
+    take_text(on, "name", v->device.name, sizeof v->device.name);
+    take_text(on, "features", v->device.features, sizeof v->device.features);
+    take_text(on, "driver", v->device.driver, sizeof v->device.driver);
+    take_text(on, "compiler", v->device.compiler, sizeof v->device.compiler);
+    v->device.code_hash = take_hash(on, "code_hash");
     take_text(o, "nibble", v->version, sizeof v->version);
     take_text(o, "model", v->model, sizeof v->model);
     take_text(o, "date", v->date, sizeof v->date);
@@ -166,20 +166,20 @@ static bool holds_for(const verdict *v, const char *backend, const device_info *
            strcmp(v->version, nb_version()) == 0 && v->model_set == model_set;
 }
 
-nb_status verdict_read(const device_info *device, uint64_t model_set, verdict *out, bool *found, nb_error *err) {
+nb_status verdict_read(const device_info *d, uint64_t model_set, verdict *out, bool *found, nb_error *err) {
     char *path, backend[32];
     *out = (verdict){0};
     *found = false;
-    nb_status status = file_of(device, model_set, &path, err);
+    nb_status status = file_of(d, model_set, &path, err);
     if (status) return status;
     if (path_is_file(path)) {
-        *found = read_file(path, out, backend) && holds_for(out, backend, device, model_set);
+        *found = read_file(path, out, backend) && holds_for(out, backend, d, model_set);
         if (!*found) {
             verdict_free(out);
             log_msg(NB_LOG_INFO, "%s: not a verdict about this device, and so ignored", path);
         }
     }
-    out->device.backend = device->backend;
+    out->device.backend = d->backend;
     free(path);
     return NB_OK;
 }
@@ -212,14 +212,14 @@ static char *print(const verdict *v) {
     put_hash(o, "model_set", v->model_set);
     cJSON_AddBoolToObject(o, "full", v->full);
     cJSON_AddNumberToObject(o, "kernels", (double)v->n_kernels);
-    cJSON *device = cJSON_AddObjectToObject(o, "device");
-    cJSON_AddStringToObject(device, "backend", v->device.backend);
-    cJSON_AddNumberToObject(device, "index", v->device.index);
-    cJSON_AddStringToObject(device, "name", v->device.name);
-    cJSON_AddStringToObject(device, "features", v->device.features);
-    cJSON_AddStringToObject(device, "driver", v->device.driver);
-    cJSON_AddStringToObject(device, "compiler", v->device.compiler);
-    put_hash(device, "code_hash", v->device.code_hash);
+    cJSON *on = cJSON_AddObjectToObject(o, "device");
+    cJSON_AddStringToObject(on, "backend", v->device.backend);
+    cJSON_AddNumberToObject(on, "index", v->device.index);
+    cJSON_AddStringToObject(on, "name", v->device.name);
+    cJSON_AddStringToObject(on, "features", v->device.features);
+    cJSON_AddStringToObject(on, "driver", v->device.driver);
+    cJSON_AddStringToObject(on, "compiler", v->device.compiler);
+    put_hash(on, "code_hash", v->device.code_hash);
     cJSON *aside = cJSON_AddArrayToObject(o, "aside");
     for (size_t i = 0; i < v->n_aside; i++) put_aside(aside, &v->aside[i]);
     char *text = cJSON_Print(o);

@@ -68,3 +68,22 @@ void call_view_free(call_view *v) {
     v->experts = NULL;
     v->bias = NULL;
 }
+
+static void move_mat(kmat *m, int64_t from, int64_t n) {
+    if (!m->data) return;
+    m->data = (float *)m->data + from * m->stride;
+    m->rows = n;
+}
+
+kcall call_tokens(const kcall *c, int64_t from, int64_t n) {
+    kcall part = *c;
+    if (c->op != KOP_SELECT_ROWS) move_mat(&part.x, from, n);
+    move_mat(&part.z, from, n);
+    move_mat(&part.residual, from, n);
+    move_mat(&part.y, from, n);
+    if (c->tokens) part.tokens += from;
+    if (c->positions) part.positions += from;
+    if (c->rows) part.rows += from;
+    if (c->tables) part.tables += from;
+    return part;
+}

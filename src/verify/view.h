@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Some outputs of a product, as a call of their own: what a matrix of a quarter of a million outputs should be is only
- * worked out where one looks. */
+ * Parts of a call, as calls of their own: some outputs of a product, since what a matrix of a quarter of a million
+ * outputs should be is only worked out where one looks; some tokens of an operation that treats each alone. */
 #ifndef NB_VERIFY_VIEW_H
 #define NB_VERIFY_VIEW_H
 
@@ -18,5 +18,8 @@ typedef struct call_view {
  * memory. */
 bool call_view_make(const kcall *c, int64_t begin, int64_t end, call_view *out);
 void call_view_free(call_view *v);
+
+/* Tokens [from, from + n) of a call without states and without forms, operands in fp32. */
+kcall call_tokens(const kcall *c, int64_t from, int64_t n);
 
 #endif

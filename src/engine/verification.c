@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/verification.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "verify/used.h"
+
+/* ---- A model, as the verification wants it ---------------------------------------------------------------------- */
+
+enum { MADE_UP = 24 };
+static const char *const questions[] = {"What is 2+2? Reply with just the number.", "Name three colors of the rainbow.",
+                                        "Write a short poem about the sea."};
+enum { N_QUESTIONS = sizeof questions / sizeof questions[0] };
+
+typedef struct subject {
+    verify_model m;
+    int32_t *tokens[N_QUESTIONS];
+    int64_t lengths[N_QUESTIONS];
+    const char *texts[N_QUESTIONS];
+} subject;
+
+static void subject_free(subject *s) {
+    for (int i = 0; i < N_QUESTIONS; i++) free(s->tokens[i]);
+}
+
+/* The question in the model's own template, or plain where it has none. */
+static nb_status ask(const nb_model *model, const char *question, int32_t **tokens, int64_t *n, nb_error *err) {
+    char messages[256], *text = NULL;
+    size_t count = 0;
+    nb_status status;
+    if (model->chat) {
+        snprintf(messages, sizeof messages, "[{\"role\": \"user\", \"content\": \"%s\"}]", question);
+        status = nb_template_render(model, messages, NULL, NULL, true, &text, err);
+        if (!status) status = nb_tokenize(model, text, strlen(text), false, tokens, &count, err);
+    } else {
+        status = nb_tokenize(model, question, strlen(question), true, tokens, &count, err);
+    }
+    nb_free(text);
+    *n = (int64_t)count;
+    return status;
+}
+
+/* Any tokens, for a model without a tokenizer. */
+static nb_status make_up(const nb_model *model, int which, int32_t **tokens, int64_t *n, nb_error *err) {
+    *tokens = malloc(MADE_UP * sizeof **tokens);
+    if (!*tokens) return err_no_memory(err, "a prompt", 0);
+    for (int64_t i = 0; i < MADE_UP; i++)
+        (*tokens)[i] = (int32_t)((i * 7919 + 31 * which + 1) % model->dims.vocab_size);
+    *n = MADE_UP;
+    return NB_OK;
+}
+
+static void to_text(void *user, const int32_t *ids, int64_t n, char *to, size_t size) {
+    char *text = NULL;
+    size_t length;
+    *to = 0;
+    if (nb_detokenize(user, ids, (size_t)n, false, &text, &length, NULL) == NB_OK) snprintf(to, size, "%s", text);
+    nb_free(text);
+}
+
+static bool is_end(void *user, int32_t token) {
+    return model_is_end_token(user, token);
+}
+
+static void describe(subject *s, nb_model *model, const executor_options *options) {
+    *s = (subject){.m = {.plan = model->plan,
+                         .files = model->files,
+                         .executor = *options,
+                         .vocab_size = model->dims.vocab_size,
+                         .path = model->dir,
+                         .model_type = model->config.model_type,
+                         .quantization = model->quantization,
+                         .text = model->tokenizer ? to_text : NULL,
+                         .is_end = is_end,
+                         .user = model}};
+}
+
+static nb_status add_prompts(subject *s, nb_model *model, int n, nb_error *err) {
+    nb_status status = NB_OK;
+    for (int i = 0; i < n && !status; i++) {
+        status = model->tokenizer ? ask(model, questions[i], &s->tokens[i], &s->lengths[i], err)
+                                  : make_up(model, i, &s->tokens[i], &s->lengths[i], err);
+        s->texts[i] = model->tokenizer ? questions[i] : "(made-up tokens)";
+        if (!status && s->lengths[i] == 0) status = err_set(err, NB_ERR_FORMAT, "the prompt has no tokens");
+    }
+    s->m.prompts = (const int32_t *const *)s->tokens;
+    s->m.prompt_lengths = s->lengths;
+    s->m.prompt_texts = s->texts;
+    s->m.n_prompts = n;
+    return status;
+}
+
+/* ---- `nibble verify` -------------------------------------------------------------------------------------------- */
+
+static const backend *find_backend(const char *name) {
+    for (size_t i = 0; engine_backends[i]; i++)
+        if (strcmp(engine_backends[i]->name, name) == 0) return engine_backends[i];
+    return NULL;
+}
+
+static nb_status no_backend(const char *name, nb_error *err) {
+    char have[128] = "";
+    for (size_t i = 0; engine_backends[i]; i++) {
+        const size_t n = strlen(have);
+        snprintf(have + n, sizeof have - n, "%s%s", n ? ", " : "", engine_backends[i]->name);
+    }
+    return err_set(err, NB_ERR_NOT_FOUND, "there is no backend \"%s\" on this machine, only: %s", name, have);
+}
+
+static nb_status one_device(nb_model *model, const verification_request *q, const backend *b, int index, report *out,
+                            nb_error *err) {
+    static const dtype kv_types[] = {[NB_KV_F32] = DT_F32, [NB_KV_F16] = DT_F16, [NB_KV_BF16] = DT_BF16};
+    const executor_options options = {
+        .n_threads = q->n_threads, .n_batch = CONTEXT_DEFAULT_BATCH, .kv_type = kv_types[q->kv_type]};
+    verify_options o = {.backend = b,
+                        .index = index,
+                        .device = {.cpu = getenv("NIBBLE_CPU")},
+                        .host = engine_host,
+                        .depth = q->full ? CHECK_FULL : CHECK_QUICK,
+                        .seed = q->seed,
+                        .silence = 30,
+                        .progress = q->progress,
+                        .progress_user = q->progress_user};
+    subject s = {0};
+    verdict v = {0};
+    memcpy(o.levels, q->levels, sizeof o.levels);
+    nb_status status = NB_OK;
+    if (model) {
+        describe(&s, model, &options);
+        status = add_prompts(&s, model, q->full ? N_QUESTIONS : 1, err);
+        o.model = &s.m;
+    }
+    if (!status) status = verify_run(&o, out, err);
+    if (!status) status = verify_judge(out, model ? used_set(model->plan, &options) : 0, &v, err);
+    nb_error not_written;
+    if (!status && verdict_write(&v, &not_written))
+        log_msg(NB_LOG_WARN, "the verdict cannot be remembered: %s", not_written.text);
+    verdict_free(&v);
+    subject_free(&s);
+    return status;
+}
+
+nb_status verification_run(nb_model *model, const verification_request *q, report **reports, size_t *n, nb_error *err) {
+    *reports = NULL;
+    *n = 0;
+    if (q->backend && !find_backend(q->backend)) return no_backend(q->backend, err);
+    nb_status status = NB_OK;
+    for (size_t i = 0; engine_backends[i] && !status; i++) {
+        const backend *b = engine_backends[i];
+        if (q->backend && b != find_backend(q->backend)) continue;
+        const int first = q->index < 0 ? 0 : q->index, last = q->index < 0 ? b->count() - 1 : q->index;
+        for (int index = first; index <= last && !status; index++) {
+            report *more = realloc(*reports, (*n + 1) * sizeof *more);
+            if (!more) return err_no_memory(err, "a report", 0);
+            *reports = more;
+            more[*n] = (report){0};
+            status = one_device(model, q, b, index, &more[(*n)++], err);
+        }
+    }
+    return status;
+}
+
+void verification_free(report *reports, size_t n) {
+    for (size_t i = 0; i < n; i++) report_free(&reports[i]);
+    free(reports);
+}
+
+/* ---- At load ---------------------------------------------------------------------------------------------------- */
+
+nb_status verification_mode(const char *word, const char *what, nb_verify *out, nb_error *err) {
+    static const struct {
+        const char *word;
+        nb_verify mode;
+    } modes[] = {
+        {"quick", NB_VERIFY_QUICK}, {"full", NB_VERIFY_FULL}, {"off", NB_VERIFY_OFF}, {"watch", NB_VERIFY_WATCH}};
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        if (strcmp(modes[i].word, word) != 0) continue;
+        *out = modes[i].mode;
+        return NB_OK;
+    }
+    return err_set(err, NB_ERR_ARGUMENT, "%s: \"%s\" is not one of quick, full, off, watch", what, word);
+}
+
+nb_status verification_at_load(nb_context *c, const backend *b, const device_options *on, nb_verify mode,
+                               const executor_options *options, nb_error *err) {
+    static const double BUDGET = 0.7; /* seconds; what is begun is finished, so that it is a second in all */
+    if (mode == NB_VERIFY_OFF) {
+        char text[32];
+        log_msg(NB_LOG_WARN, "--verify=off: the kernels of %s were not checked", device_text(&c->device->info, text));
+        return NB_OK;
+    }
+    subject s;
+    describe(&s, c->model, options);
+    const verify_options o = {.backend = b,
+                              .index = c->device->info.index,
+                              .device = *on,
+                              .host = engine_host,
+                              .model = &s.m,
+                              .depth = mode == NB_VERIFY_FULL ? CHECK_FULL : CHECK_QUICK,
+                              .seed = 1,
+                              .silence = 5};
+    return verify_at_load(&o, c->device, mode == NB_VERIFY_FULL ? 0 : BUDGET, err);
+}
+
+void verification_remember(const nb_context *c, const finding *f) {
+    verdict v;
+    bool found;
+    nb_error err;
+    nb_status status = verdict_read(&c->device->info, c->verified_set, &v, &found, &err);
+    if (!status && !found) {
+        v = (verdict){.device = c->device->info, .model_set = c->verified_set};
+        snprintf(v.version, sizeof v.version, "%s", nb_version());
+        snprintf(v.model, sizeof v.model, "%s", c->model->dir);
+        verdict_date(v.date);
+    }
+    if (!status && verdict_add(&v, f)) status = verdict_write(&v, &err);
+    if (status) log_msg(NB_LOG_WARN, "the verdict cannot be remembered: %s", err.text);
+    verdict_free(&v);
+}

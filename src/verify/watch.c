@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "verify/watch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "verify/mirror.h"
+#include "verify/sample.h"
+#include "verify/view.h"
+
+static const double SHARE = 0.01; /* of the time, at most */
+static const double WORK = 2e5;   /* multiplications of the reference for a product, apart from its boundaries */
+enum { MAX_STATE_TOKENS = 16, MAX_FETCH = 64 << 20 };
+
+struct watch {
+    device *device;
+    executor *executor;
+    const plan *plan;
+    uint64_t random;
+    double started, spent;
+    int64_t n_tokens; /* of the run */
+    int64_t n_checked;
+    bool armed;
+    kstates before; /* copies of the states, before the step */
+    finding found;
+    nb_status status;
+};
+
+static uint64_t next_random(watch *w) {
+    w->random = w->random * 6364136223846793005u + 1442695040888963407u;
+    return w->random >> 33;
+}
+
+static bool remember_states(watch *w, const kcall *c) {
+    const size_t bytes = (size_t)(c->states.n_slots * c->states.size) * sizeof(float);
+    w->before = c->states;
+    w->before.data = malloc(bytes);
+    if (w->before.data) memcpy(w->before.data, c->states.data, bytes);
+    return w->before.data != NULL;
+}
+
+/* The call with its operands on the host; false when that costs too much. */
+static bool bring(watch *w, const kcall *c, fetched *f, kcall *out) {
+    *f = (fetched){0};
+    *out = *c;
+    if (!w->device->memory) return true;
+    if (kpages_bytes(&c->keys) + kpages_bytes(&c->values) > MAX_FETCH) return false;
+    if (call_fetch(w->device, c, false, f, NULL)) return false;
+    *out = f->copy.call;
+    return true;
+}
+
+/* Compares what the step has made, or of an attention over many tokens what one of them got. */
+static void compare(watch *w, int step, const krow *row, kcall c) {
+    sample right;
+    comparison cmp;
+    const int64_t token = (int64_t)(next_random(w) % (uint64_t)max_i64(1, c.x.rows));
+    if (w->plan->steps[step].weight != PLAN_NONE) c.w = &w->plan->weights[w->plan->steps[step].weight].w;
+    if (c.op == KOP_ATTENTION) c = call_tokens(&c, token, 1);
+    kcall old = c;
+    if (c.states.data) old.states = w->before;
+    if (sample_make(&old, WORK, next_random(w), NULL, &right, NULL)) return;
+    sample_compare(&right, row, &c, &cmp);
+    if (comparison_end(&cmp, &w->found)) {
+        char text[320];
+        plan_step_text(w->plan, step, text, sizeof text);
+        snprintf(w->found.where, sizeof w->found.where, "step %d: %s", step, text);
+        snprintf(w->found.step, sizeof w->found.step, "%s", w->plan->steps[step].name);
+        w->found.layer = w->plan->steps[step].layer;
+        w->found.level = VERIFY_PLAN;
+    }
+    sample_free(&right);
+    w->n_checked++;
+}
+
+static void observe(void *user, int step, bool done, const krow *row, const kcall *call) {
+    watch *w = user;
+    const double start = clock_now();
+    if (w->found.kind != FOUND_NOTHING) return;
+    if (!done) {
+        if (call->states.data && !w->device->memory) remember_states(w, call);
+    } else if (!call->states.data || w->before.data) {
+        fetched f;
+        kcall c;
+        if (bring(w, call, &f, &c)) compare(w, step, row, c);
+        call_fetched_free(&f);
+    }
+    if (done) {
+        free(w->before.data);
+        w->before = (kstates){0};
+    }
+    w->spent += clock_now() - start;
+}
+
+/* States are gone through token by token: not with many of them. */
+static bool is_cheap(const watch *w, int step) {
+    return w->plan->steps[step].state == PLAN_NONE || w->n_tokens <= MAX_STATE_TOKENS;
+}
+
+void watch_before(watch *w, int64_t n_tokens) {
+    w->n_tokens = n_tokens;
+    if (w->spent > SHARE * (clock_now() - w->started)) return;
+    const int step = (int)(next_random(w) % (uint64_t)w->plan->n_steps);
+    if (!is_cheap(w, step)) return;
+    w->armed = true;
+    w->executor->observer = observe;
+    w->executor->observer_user = w;
+    w->executor->observed_step = step;
+}
+
+nb_status watch_after(watch *w, finding *found, nb_error *err) {
+    if (w->armed) {
+        w->armed = false;
+        w->executor->observer = NULL;
+        w->executor->observed_step = PLAN_NONE;
+    }
+    *found = w->found;
+    if (w->found.kind == FOUND_NOTHING) return NB_OK;
+    return err_set(
+        err, NB_ERR_INTERNAL,
+        "kernel %s is wrong, as a check while running has found: %s (%s). What the model has said so far may "
+        "be wrong as well; `nibble verify MODEL` says more",
+        w->found.kernel, w->found.what, w->found.where);
+}
+
+int64_t watch_count(const watch *w) {
+    return w->n_checked;
+}
+
+nb_status watch_new(device *d, executor *e, const plan *p, uint64_t seed, watch **out, nb_error *err) {
+    watch *w = *out = calloc(1, sizeof *w);
+    if (!w) return err_no_memory(err, "the watch", sizeof *w);
+    w->device = d;
+    w->executor = e;
+    w->plan = p;
+    w->random = seed;
+    w->started = clock_now();
+    return NB_OK;
+}
+
+void watch_free(watch *w) {
+    if (!w) return;
+    free(w->before.data);
+    free(w);
+}
