@@ -27,6 +27,15 @@ endif()
 set(nb_oom_wrap malloc calloc realloc strdup strndup aligned_alloc posix_memalign mmap)
 list(TRANSFORM nb_oom_wrap PREPEND "-Wl,--wrap=")
 
+# Kernels with planted faults (tests/support/faults): the linker sends cpu_register there.
+set(nb_fault_sources faults.c fault_list.c fault_calls.c fault_offsets.c fault_races.c fault_weights.c)
+list(TRANSFORM nb_fault_sources PREPEND tests/support/faults/)
+function(nb_plant_faults target)
+  target_sources(${target} PRIVATE ${nb_fault_sources})
+  target_include_directories(${target} PRIVATE tests)
+  target_link_options(${target} PRIVATE -Wl,--wrap=cpu_register)
+endfunction()
+
 # Gives a test its environment, and the model's fixture if it (a source file) asks for the model.
 function(nb_test_properties name source)
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "${nb_test_env}" TIMEOUT 1500 SKIP_RETURN_CODE 77)
@@ -62,6 +71,9 @@ foreach(part IN LISTS NB_TEST_PARTS)
       target_sources(test.${name} PRIVATE tests/support/oom/fail_alloc.c)
       target_link_options(test.${name} PRIVATE ${nb_oom_wrap})
     endif()
+    if(name MATCHES "\\.faults$")
+      nb_plant_faults(test.${name})
+    endif()
     add_test(NAME ${NB_TEST_PREFIX}${name} COMMAND test.${name})
     nb_test_properties(${NB_TEST_PREFIX}${name} ${source})
     if(part STREQUAL "cli")
@@ -75,6 +87,21 @@ foreach(part IN LISTS NB_TEST_PARTS)
     nb_test_properties(${NB_TEST_PREFIX}${name} ${source})
   endforeach()
 endforeach()
+
+# The command with a faulty backend, and the list of what is wrong with it: for tests/verify, never installed.
+if("verify" IN_LIST NB_TEST_PARTS AND TARGET nibble_cli)
+  add_executable(nibble_faulty $<TARGET_OBJECTS:nibble_cli>)
+  get_target_property(nb_cli_libraries nibble_cli LINK_LIBRARIES)
+  target_link_libraries(nibble_faulty PRIVATE ${nb_cli_libraries})
+  add_executable(fault_list tests/support/faults/fault_print.c)
+  target_link_libraries(fault_list PRIVATE nibble_objects)
+  foreach(target nibble_faulty fault_list)
+    nb_plant_faults(${target})
+    string(REPLACE "_" "-" output ${target})
+    set_target_properties(${target} PROPERTIES OUTPUT_NAME ${output}
+                                               RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  endforeach()
+endif()
 
 # The whole suite in one run: the tests of the other builds join this one's under their own names.
 foreach(folder IN LISTS NB_TEST_SUITES)
