@@ -241,6 +241,17 @@ static void add_pages(comparison *cmp, const kcall *c, const double *ref, uint8_
     }
 }
 
+/* Puts into the new maps what of rows [0, last] was right before the first wrong element. */
+static void catch_up(comparison *cmp, const kmat *y, int64_t first, int64_t last, const double *ref,
+                     const double *mag) {
+    for (int64_t i = 0; i < (last + 1) * y->cols; i++) {
+        int64_t at = i / y->cols * cmp->cols + first + i % y->cols;
+        if (cmp->wrong[at] != NOT_LOOKED_AT || fabs(ref[i]) > too_large || mag[i] > too_large) continue;
+        cmp->wrong[at] = RIGHT;
+        cmp->share[at] = 0;
+    }
+}
+
 void comparison_add(comparison *cmp, const kcall *part, int64_t first, const double *ref, const double *mag,
                     uint8_t poison) {
     const kmat *y = &part->y;
@@ -252,14 +263,9 @@ void comparison_add(comparison *cmp, const kcall *part, int64_t first, const dou
     for (int64_t i = 0; i < y->rows; i++) {
         bool had_maps = cmp->wrong != NULL;
         add_row(cmp, part, &model, first, i, ref + i * y->cols, mag + i * y->cols, poison);
-        if (had_maps || !cmp->wrong) continue;
-        for (int64_t before = 0; before < i * y->cols; before++) { /* right, as far as they were looked at */
-            int64_t at = before / y->cols * cmp->cols + first + before % y->cols;
-            cmp->wrong[at] = fabs(ref[before]) > too_large || mag[before] > too_large ? NOT_LOOKED_AT : RIGHT;
-            cmp->share[at] = cmp->wrong[at] == RIGHT ? 0 : -1;
-        }
+        if (!had_maps && cmp->wrong) catch_up(cmp, y, first, i, ref, mag);
     }
-    if (is_form(y)) add_sums(cmp, y, first, poison);
+    if (is_form(y) && cmp->n_wrong == 0) add_sums(cmp, y, first, poison);
     if (part->states.data) add_states(cmp, part, &model, ref + y->rows * y->cols, mag + y->rows * y->cols);
     remember_columns(cmp, first, first + y->cols);
 }
