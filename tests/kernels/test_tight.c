@@ -188,8 +188,55 @@ static void test_bf16(void **state) {
     check_type(DT_BF16);
 }
 
+/* ---- Rows that round worse than they say ------------------------------------------------------------------------- */
+
+/* A product in one chain, which may be worse than eight but never is by much in a single element. */
+static void serial_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
+    (void)row, (void)begin, (void)end, (void)scratch;
+    for (int64_t at = 0; at < c->y.rows * c->y.cols; at++) {
+        int64_t t = at / c->y.cols, i = at % c->y.cols;
+        float sum = 0;
+        for (int64_t j = 0; j < c->w->k; j++) sum += (float)ref_at(&c->x, t, j) * (float)ref_weight(c->w, i, j);
+        if (c->weight.data) sum += float_at_f32(c->weight.data, c->weight.type, i);
+        if (c->residual.data) sum += (float)ref_at(&c->residual, t, i);
+        ((float *)c->y.data)[t * c->y.stride + i] = sum;
+    }
+}
+
+static bool serial_takes(const krow *row, const kcall *c) {
+    (void)row;
+    return c->w->mode == W_PLAIN && c->y.type == DT_F32;
+}
+
+static void test_serial_sums(void **state) {
+    (void)state;
+    nb_error err;
+    for (int chains = 1; chains <= 8; chains += 7) {
+        const krow row = {.name = "matmul.serial",
+                          .backend = "cpu",
+                          .op = KOP_MATMUL,
+                          .x_type = DT_F32,
+                          .chains = chains,
+                          .takes = serial_takes,
+                          .tasks = tasks,
+                          .run = serial_run};
+        kregistry *r;
+        assert_int_equal(kreg_new(&r, &err), NB_OK);
+        assert_int_equal(kreg_add(r, &row, 1, &err), NB_OK);
+        device d = host_device(r);
+        check_tally tally;
+        size_t kinds[FOUND_KINDS] = {0};
+        check_report report = {.user = kinds, .found = count};
+        wrapped.factor = 0; /* nothing is printed */
+        assert_int_equal(check_walk(&d, CHECK_QUICK, 0, &report, &tally, &err), NB_OK);
+        assert_int_equal(kinds[FOUND_INACCURATE] > 0, chains == 8); /* all right if it says so */
+        assert_int_equal(kinds[FOUND_WRONG_VALUE], 0);
+        kreg_free(r);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_f32), cmocka_unit_test(test_f16),
-                                       cmocka_unit_test(test_bf16)};
+                                       cmocka_unit_test(test_bf16), cmocka_unit_test(test_serial_sums)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
