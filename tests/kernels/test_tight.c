@@ -157,7 +157,8 @@ static void check_type(dtype type) {
     unsigned caps = cpu_caps_detect();
     assert_int_equal(kreg_new(&all, &err), NB_OK);
     assert_int_equal(cpu_register(all, caps, &err), NB_OK);
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    bool slow = getenv("NB_SANITIZED") || getenv("NB_EMULATOR");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i += slow ? 3 : 1) {
         if (!kreg_named(all, rows[i])) continue;    /* this processor cannot run it */
         if (type != DT_F32 && i % 3 != 0) continue; /* rounding to 16 bits hides what is different about them */
         checked++;
@@ -170,7 +171,7 @@ static void check_type(dtype type) {
                      dtype_name(type));
     }
     kreg_free(all);
-    assert_true(checked >= (type == DT_F32 ? 14 : 4)); /* the scalar ones */
+    assert_true(checked >= (type == DT_F32 && !slow ? 14 : 4)); /* the scalar ones */
 }
 
 static void test_f32(void **state) {
