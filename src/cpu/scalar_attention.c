@@ -73,6 +73,7 @@ static const krow rows[] = {
         .name = "attention.scalar",
         .backend = "cpu",
         .op = KOP_ATTENTION,
+        .chains = SCALAR_DOT_CHAINS,
         .takes = attention_takes,
         .tasks = attention_tasks,
         .scratch = attention_scratch,

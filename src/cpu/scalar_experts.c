@@ -139,6 +139,7 @@ static const krow rows[] = {
         .backend = "cpu",
         .op = KOP_MATMUL_EXPERTS,
         .x_type = DT_F32,
+        .chains = SCALAR_DOT_CHAINS,
         .takes = takes_f32,
         .tasks = experts_tasks,
         .scratch = experts_scratch,

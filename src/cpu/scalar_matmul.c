@@ -53,7 +53,8 @@ static void matmul_run(const krow *row, const kcall *c, int64_t begin, int64_t e
 #define MATMUL_ROW(what, takes_it, p)                                                                                  \
     {                                                                                                                  \
         .name = "matmul." what ".scalar", .backend = "cpu", .op = KOP_MATMUL, .x_type = DT_F32, .param = {p},          \
-        .takes = takes_it, .tasks = matmul_tasks, .scratch = matmul_scratch, .run = matmul_run,                        \
+        .chains = SCALAR_DOT_CHAINS, .takes = takes_it, .tasks = matmul_tasks, .scratch = matmul_scratch,              \
+        .run = matmul_run,                                                                                             \
     }
 
 static const krow rows[] = {

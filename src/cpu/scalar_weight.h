@@ -11,6 +11,7 @@
 void scalar_weight_row(const kweight *w, int64_t i, float *y);
 
 /* 16 sums of every 16th product, added in a fixed order. */
+enum { SCALAR_DOT_CHAINS = 16 };
 float scalar_dot(const float *a, const float *b, int64_t n);
 
 #endif

@@ -24,16 +24,15 @@ void ref_product_row(ref_product *p, const kweight *w, int64_t i) {
 
 /* In four sums each, which a processor adds to at the same time. */
 void ref_product_dot(const ref_product *p, const double *x, int64_t k, double *sum, double *magnitude) {
+    const double *values = p->values;
     double sums[4] = {0}, magnitudes[4] = {0};
     int64_t j = 0;
     for (; j + 4 <= k; j += 4) {
-        for (int i = 0; i < 4; i++) {
-            sums[i] += x[j + i] * p->values[j + i];
-            magnitudes[i] += fabs(x[j + i]) * p->magnitudes[j + i];
-        }
+        for (int i = 0; i < 4; i++) sums[i] += x[j + i] * values[j + i];
+        for (int i = 0; i < 4; i++) magnitudes[i] += fabs(x[j + i]) * p->magnitudes[j + i];
     }
     for (; j < k; j++) {
-        sums[0] += x[j] * p->values[j];
+        sums[0] += x[j] * values[j];
         magnitudes[0] += fabs(x[j]) * p->magnitudes[j];
     }
     *sum = sums[0] + sums[1] + sums[2] + sums[3];

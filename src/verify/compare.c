@@ -48,19 +48,17 @@ static double half_spacing(dtype type, double y) {
 }
 
 /* fp16 ends at 65504; what rounds to 65536 or above becomes infinite. */
-static bool overflows(dtype type, double y) {
-    return type == DT_F16 && fabs(y) >= 65520;
-}
+static const double f16_limit = 65520;
 
-/* Whether got is right for ref; *bound is how far off it may be. */
+/* Whether got is right for ref; *bound is how far off it may be before it is rounded to its type. */
 static bool is_right(dtype type, double got, double ref, double *bound) {
-    double near = fabs(ref) + *bound;
-    if (overflows(type, near)) {
-        bool must = overflows(type, fabs(ref) - *bound);
-        if (isinf(got) && (got > 0) == (ref > 0)) return true;
-        if (must) return false;
+    double low = ref - *bound, high = ref + *bound;
+    if (type == DT_F16) {
+        if (got == INFINITY) return high >= f16_limit;
+        if (got == -INFINITY) return low <= -f16_limit;
+        if (low >= f16_limit || high <= -f16_limit) return false;
     }
-    *bound += half_spacing(type, near);
+    *bound += half_spacing(type, fabs(ref) + *bound);
     return fabs(got - ref) <= *bound;
 }
 
@@ -243,6 +241,17 @@ static void add_pages(comparison *cmp, const kcall *c, const double *ref, uint8_
     }
 }
 
+/* Puts into the new maps what of rows [0, last] was right before the first wrong element. */
+static void catch_up(comparison *cmp, const kmat *y, int64_t first, int64_t last, const double *ref,
+                     const double *mag) {
+    for (int64_t i = 0; i < (last + 1) * y->cols; i++) {
+        int64_t at = i / y->cols * cmp->cols + first + i % y->cols;
+        if (cmp->wrong[at] != NOT_LOOKED_AT || fabs(ref[i]) > too_large || mag[i] > too_large) continue;
+        cmp->wrong[at] = RIGHT;
+        cmp->share[at] = 0;
+    }
+}
+
 void comparison_add(comparison *cmp, const kcall *part, int64_t first, const double *ref, const double *mag,
                     uint8_t poison) {
     const kmat *y = &part->y;
@@ -254,14 +263,9 @@ void comparison_add(comparison *cmp, const kcall *part, int64_t first, const dou
     for (int64_t i = 0; i < y->rows; i++) {
         bool had_maps = cmp->wrong != NULL;
         add_row(cmp, part, &model, first, i, ref + i * y->cols, mag + i * y->cols, poison);
-        if (had_maps || !cmp->wrong) continue;
-        for (int64_t before = 0; before < i * y->cols; before++) { /* right, as far as they were looked at */
-            int64_t at = before / y->cols * cmp->cols + first + before % y->cols;
-            cmp->wrong[at] = fabs(ref[before]) > too_large || mag[before] > too_large ? NOT_LOOKED_AT : RIGHT;
-            cmp->share[at] = cmp->wrong[at] == RIGHT ? 0 : -1;
-        }
+        if (!had_maps && cmp->wrong) catch_up(cmp, y, first, i, ref, mag);
     }
-    if (is_form(y)) add_sums(cmp, y, first, poison);
+    if (is_form(y) && cmp->n_wrong == 0) add_sums(cmp, y, first, poison);
     if (part->states.data) add_states(cmp, part, &model, ref + y->rows * y->cols, mag + y->rows * y->cols);
     remember_columns(cmp, first, first + y->cols);
 }
@@ -282,7 +286,8 @@ void comparison_add_variance(comparison *cmp, const kcall *c, const double *ref,
             int64_t at = i * y->cols + j;
             if (is_form(y) && j % y->group == 0)
                 step = (double)xform_scale(f32_bits((float)largest_of(ref + at, y->group)));
-            if (fabs(ref[at]) < 1e-25 || overflows(y->type, ref[at])) continue; /* near what may be flushed */
+            if (fabs(ref[at]) < 1e-25 || (y->type == DT_F16 && fabs(ref[at]) > 65000))
+                continue; /* near what may be flushed */
             double expected = 0x1p-48 * variance[at] + type_variance(y, ref[at], step);
             if (expected == 0) continue;
             double off = ref_at(y, i, j) - ref[at];

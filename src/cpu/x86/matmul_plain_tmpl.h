@@ -206,8 +206,8 @@ static void run_tasks(const kcall *c, int64_t begin, int64_t end, void *scratch,
 #define PLAIN_ROW(its_op, prefix, of, its_name, its_rank, its_needs)                                                   \
     {                                                                                                                  \
         .name = prefix its_name, .backend = "cpu", .op = its_op, .rank = its_rank, .needs = its_needs,                 \
-        .x_type = DT_F32, .param = {of}, .takes = plain_takes, .tasks = plain_tasks, .scratch = plain_scratch,         \
-        .run = run_##of,                                                                                               \
+        .x_type = DT_F32, .param = {of}, .chains = LANES, .takes = plain_takes, .tasks = plain_tasks,                  \
+        .scratch = plain_scratch, .run = run_##of,                                                                     \
     }
 /* A row for one matrix, and one for experts. */
 #define PLAIN_ROWS(...)                                                                                                \
