@@ -20,11 +20,12 @@ typedef struct fault {
      * there is a right one; where an operation has only one row, that is wrapped, and stands beside it unharmed as
      * NAME.plain with rank -1. */
     const char *rows;
-    verify_level level;   /* the first one that finds it */
+    verify_level level;   /* the first one that finds it, ... */
+    bool full;            /* ... by all its cases; false: by those of --quick */
     unsigned kinds;       /* of findings that are right for it: bits 1 << finding_kind */
     fault_run *run;       /* this, or ... */
     fault_weight *weight; /* ... for products: multiplies by these weights, from the stored codes, scales and biases */
-    const char *model;    /* the smallest one that runs such rows: a folder of models/tiny, "demo", or "-": none */
+    const char *model;    /* the smallest one that runs such rows: a folder of models/tiny, or "demo" */
     const char *what;     /* for people */
 } fault;
 
