@@ -60,14 +60,14 @@ names_one() {
     return 1
 }
 
-# The model answers, in a home that knows nothing yet; what only all cases find is known from `nibble verify`, which
-# has named it.
+# The model answers, in a home that knows nothing yet; what the quick check at load cannot find is known from `nibble
+# verify`, which has named it.
 answers() {
-    local name=$1 depth=$2 model=$3 rows=$4 got home=$work/$1.run
-    [ "$depth" = full ] && home=$work/$name
+    local name=$1 level=$2 depth=$3 model=$4 rows=$5 got home=$work/$1.run
+    [ "$level-$depth" = kernels-quick ] || home=$work/$name
     got=$(NIBBLE_HOME=$home faulty run "$(model_path "$model")" "$question" --temp 0 2>"$work/err")
     [ "$got" = "$(answer_of "$model")" ] || complain "$name: $model answers \"$got\": $(head -c 400 "$work/err")"
-    if [ "$depth" = full ]; then
+    if [ "$home" = "$work/$name" ]; then
         grep -q "set aside on this device" "$work/err" || complain "$name: run does not say that kernels are set aside"
     else
         names_one "$rows" "$work/err" || complain "$name: run does not say which kernel it set aside: $(cat "$work/err")"
@@ -98,7 +98,7 @@ while IFS=$'\t' read -r name level depth kinds model rows _; do
     export NB_FAULT=$name
     start=$SECONDS
     finds "$name" "$level" "$depth" "$kinds" "$model" "$rows"
-    answers "$name" "$depth" "$model" "$rows"
+    answers "$name" "$level" "$depth" "$model" "$rows"
     [ "$name" != duplicated-stores ] || does_harm
     echo "$name: $level, $((SECONDS - start)) s"
     n=$((n + 1))

@@ -3,14 +3,15 @@
  * The list of faults: one line each. */
 #include "support/faults/faults.h"
 
-#define WRONG     (1u << FOUND_WRONG_VALUE)
-#define UNWRITTEN (1u << FOUND_UNWRITTEN)
-#define OUTSIDE   (1u << FOUND_WROTE_OUTSIDE)
-#define READ      (1u << FOUND_READ_OUTSIDE)
-#define UNSTABLE  (1u << FOUND_UNSTABLE)
-#define BATCH     (1u << FOUND_BATCH)
-#define CRASHED   (1u << FOUND_CRASHED)
-#define HUNG      (1u << FOUND_HUNG)
+#define WRONG      (1u << FOUND_WRONG_VALUE)
+#define UNWRITTEN  (1u << FOUND_UNWRITTEN)
+#define OUTSIDE    (1u << FOUND_WROTE_OUTSIDE)
+#define READ       (1u << FOUND_READ_OUTSIDE)
+#define UNSTABLE   (1u << FOUND_UNSTABLE)
+#define BATCH      (1u << FOUND_BATCH)
+#define INACCURATE (1u << FOUND_INACCURATE)
+#define CRASHED    (1u << FOUND_CRASHED)
+#define HUNG       (1u << FOUND_HUNG)
 
 #define PRODUCTS(what) "matmul." what ",matmul_experts." what
 
@@ -28,8 +29,10 @@ const fault faults[] = {
     {"one-in-a-million", "rmsnorm.*", VERIFY_KERNELS, true, WRONG, fault_one_in_a_million, NULL, "qwen3_moe", "one element in a million is wrong"},
     {"single-token", "matmul.affine4.*", VERIFY_KERNELS, false, WRONG | BATCH, fault_single_token, NULL, "qwen3_moe", "wrong for M = 1 only"},
     {"many-tokens", "matmul.affine4.*", VERIFY_KERNELS, false, WRONG | BATCH, fault_many_tokens, NULL, "qwen3_moe", "wrong for M >= 13 only"},
-    {"deep-sums", "matmul.affine4.*", VERIFY_PATHS, false, WRONG, fault_deep_sums, NULL, "demo", "wrong for K > 1024 only, which no made-up case has"},
+    {"int16-outputs", PRODUCTS("affine8.*"), VERIFY_PATHS, false, WRONG, fault_int16_outputs, NULL, "demo", "outputs from 2^15 on are those of 2^15 before: only a real vocabulary has as many"},
+    {"uint8-tokens", "embed.*", VERIFY_PLAN, false, WRONG, fault_uint8_tokens, NULL, "qwen3_moe", "token numbers are taken modulo 256: made-up tables have fewer rows"},
     {"int32-offsets", "embed.*,select_rows.*,kv_store.*,attention.*", VERIFY_KERNELS, true, WRONG | UNWRITTEN, fault_int32_offsets, NULL, "qwen3_moe", "offsets past 2^31 elements wrap"},
+    {"truncates", "matmul.affine4.g64.*", VERIFY_KERNELS, false, INACCURATE, fault_truncates, NULL, "qwen3_moe", "all elements are a little too small, each within what is allowed"},
     {"jitter", "matmul.affine4.g64.*", VERIFY_KERNELS, false, UNSTABLE, fault_jitter, NULL, "qwen3_moe", "a race: differs from run to run, within what rounding explains"},
     {"lost-updates", "sum_experts.*", VERIFY_KERNELS, false, WRONG | UNSTABLE, fault_lost_updates, NULL, "qwen3_moe", "a race: two threads add to the same sums"},
     {"zero-row-is-nan", "rmsnorm.*", VERIFY_KERNELS, false, WRONG, fault_zero_row_is_nan, NULL, "qwen3_moe", "a row of zeros gives NaN"},

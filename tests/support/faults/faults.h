@@ -51,7 +51,8 @@ void *fault_alloc(size_t bytes);
 fault_weight fault_duplicated_stores, fault_half_loads, fault_without_biases, fault_scales_as_f16, fault_next_group;
 /* fault_calls.c */
 fault_run fault_no_last_tile, fault_writes_past_end, fault_reads_past_end, fault_unwritten_element;
-fault_run fault_one_in_a_million, fault_single_token, fault_many_tokens, fault_deep_sums, fault_zero_row_is_nan;
+fault_run fault_one_in_a_million, fault_single_token, fault_many_tokens, fault_zero_row_is_nan;
+fault_run fault_int16_outputs, fault_uint8_tokens, fault_truncates;
 fault_run fault_rope_frequency, fault_mask, fault_one_expert_less, fault_crashes, fault_hangs;
 /* fault_offsets.c, fault_races.c */
 fault_run fault_int32_offsets, fault_jitter, fault_lost_updates;
