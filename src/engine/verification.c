@@ -121,7 +121,7 @@ static nb_status one_device(nb_model *model, const verification_request *q, cons
                         .host = engine_host,
                         .depth = q->full ? CHECK_FULL : CHECK_QUICK,
                         .seed = q->seed,
-                        .silence = 30,
+                        .silence = q->full ? 30 : 10,
                         .progress = q->progress,
                         .progress_user = q->progress_user};
     subject s = {0};

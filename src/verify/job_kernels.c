@@ -81,6 +81,30 @@ static void walk_all(walk *w) {
     for (kop op = 0; op < KOP_COUNT && !w->failed; op++) check_specs(op, w->s->o->depth, w->s->o->seed, visit, w);
 }
 
+/* Operands past 2^31 elements, for every row that may have such. */
+static void visit_far(walk *w) {
+    session *s = w->s;
+    for (size_t i = 0; i < s->n_rows && !w->failed; i++) {
+        const krow *row = row_at(s, i);
+        w->n++;
+        if (w->counting || w->n <= w->resume || !is_wanted(w, i, row->op)) continue;
+        const rec_begin begin = {.row = (int)i, .position = w->n, .layer = -1, .where = "operands past 2^31 elements"};
+        check_far_count count = {0};
+        finding found;
+        nb_error err;
+        double worst = 0, start = clock_now();
+        worker_send(s->worker, REC_BEGIN, &begin, sizeof begin);
+        w->failed = check_far(s->device, row, s->o->seed + 1, &found, &count, &worst, &err) != NB_OK;
+        session_ran(s);
+        if (w->failed)
+            session_fail(s, &err);
+        else if (found.kind != FOUND_NOTHING)
+            session_found(s, &found);
+        if (count.n > count.left_out) session_case(s, (int)i, worst, clock_now() - start);
+        session_progress(s, (double)w->n, (double)w->total);
+    }
+}
+
 /* ---- The cases of a model --------------------------------------------------------------------------------------- */
 
 static const check_pattern patterns[] = {CHECK_NORMAL, CHECK_ONE_HOT,  CHECK_WIDE,    CHECK_SUBNORMAL,
@@ -156,6 +180,7 @@ static void count(session *s, const used_calls *calls, walk *w) {
     *w = (walk){.s = s, .counting = true};
     if (calls) visit_model(w, calls);
     walk_all(w);
+    if (!s->only_used) visit_far(w);
     *w = (walk){.s = s, .total = w->n, .resume = s->position};
 }
 
@@ -167,6 +192,7 @@ static void verify_all(session *s, const used_calls *calls, bool *wanted) {
     if (calls) find_wanted(&w, calls);
     if (calls && !w.failed) visit_model(&w, calls);
     if (!w.failed) walk_all(&w);
+    if (!w.failed) visit_far(&w);
 }
 
 /* ---- At load ---------------------------------------------------------------------------------------------------- */

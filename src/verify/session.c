@@ -392,14 +392,23 @@ static nb_status check_now(const verify_options *o, const device *d, double budg
     return status;
 }
 
+/* In short, since it was said before. */
+static void say_known(const verdict *v) {
+    buf names = {.limit = 500};
+    for (size_t i = 0; i < v->n_aside; i++) buf_printf(&names, "%s%s", i ? ", " : "", v->aside[i].kernel);
+    if (v->n_aside > 0)
+        log_msg(NB_LOG_WARN, "known to be wrong on this device and not used: %s%s (`nibble verify --list` says more)",
+                names.data ? names.data : "", names.failed ? ", ..." : "");
+    buf_free(&names);
+}
+
 /* What an earlier verdict about the whole registry has set aside holds for this model too. */
 static void apply_registry_verdict(device *d) {
     verdict v;
     bool found;
     if (verdict_read(&d->info, 0, &v, &found, NULL) == NB_OK && found) {
         apply(&v, d);
-        if (v.n_aside)
-            log_msg(NB_LOG_WARN, "%zu kernels are set aside on this device (`nibble verify --list`)", v.n_aside);
+        say_known(&v);
     }
     verdict_free(&v);
 }
@@ -412,8 +421,7 @@ nb_status verify_at_load(const verify_options *o, device *d, double budget, nb_e
     nb_status status = verdict_read(&d->info, set, &v, &found, err);
     if (status) return status;
     if (found && (v.full || o->depth != CHECK_FULL)) {
-        if (v.n_aside)
-            log_msg(NB_LOG_WARN, "%zu kernels are set aside on this device (`nibble verify --list`)", v.n_aside);
+        say_known(&v);
     } else {
         verdict_free(&v);
         nb_error error;
