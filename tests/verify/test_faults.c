@@ -15,7 +15,6 @@
 #include <cmocka.h>
 
 #include "cpu/cpu.h"
-#include "kernels/host_device.h"
 #include "support/faults/faults.h"
 #include "verify/session.h"
 
@@ -76,7 +75,7 @@ static unsigned kinds_of(const report *r, const char *kernel) {
 /* Every row that has the fault is named for it. The others are clean. */
 static void look_for(const fault *f, const kregistry *all) {
     kregistry *rows = only_new_rows(all);
-    report r = verify(f->full ? CHECK_FULL : CHECK_QUICK);
+    report r = verify(f->depth == FULL ? CHECK_FULL : CHECK_QUICK);
     size_t missed = 0;
     for (size_t i = 0; i < kreg_count(rows); i++) {
         const krow *row = kreg_at(rows, i);
@@ -91,22 +90,6 @@ static void look_for(const fault *f, const kregistry *all) {
     assert_int_equal(missed, 0);
     report_free(&r);
     kreg_free(rows);
-}
-
-/* What only calls show whose operands lie far apart. */
-static void look_far(const fault *f, kregistry *r) {
-    device d = host_device(r);
-    for (size_t i = 0; i < kreg_count(r); i++) {
-        finding found;
-        check_far_count count = {0};
-        double worst = 0;
-        nb_error err;
-        if (!fault_is_in(kreg_at(r, i))) continue;
-        if (check_far(&d, kreg_at(r, i), 1, &found, &count, &worst, &err)) fail_msg("%s", err.text);
-        if (!(1u << found.kind & f->kinds))
-            fail_msg("%s: not found in %s: %s", f->name, kreg_at(r, i)->name, finding_kind_name(found.kind));
-        print_message("%-20s %s: %s (%s)\n", f->name, found.kernel, found.what, found.where);
-    }
 }
 
 /* All rows but the ones with the fault are the real ones; a row that had no other beside it has one now. */
@@ -134,10 +117,7 @@ static void test_faults_are_found(void **state) {
         if (only && strcmp(only, f->name) != 0) continue;
         kregistry *r = register_rows(f->name);
         look_at_others(r, real);
-        if (f->run == fault_int32_offsets)
-            look_far(f, r);
-        else if (f->level == VERIFY_KERNELS)
-            look_for(f, r);
+        if (f->level == VERIFY_KERNELS) look_for(f, r);
         kreg_free(r);
     }
     kreg_free(real);

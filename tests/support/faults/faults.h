@@ -14,14 +14,17 @@ typedef void fault_run(const krow *real, const kcall *c);
 /* Row i of a weight as a faulty kernel sees it: k numbers. */
 typedef void fault_weight(const kweight *w, int64_t i, float *row);
 
+/* How much it takes to find it: the check at load does, or `nibble verify --quick`, or only all cases. */
+typedef enum fault_depth { AT_LOAD, QUICK, FULL } fault_depth;
+
 typedef struct fault {
     const char *name;
     /* Which rows have it: patterns of names, separated by commas. An operation's scalar row is left as it is, so that
      * there is a right one; where an operation has only one row, that is wrapped, and stands beside it unharmed as
      * NAME.plain with rank -1. */
     const char *rows;
-    verify_level level;   /* the first one that finds it, ... */
-    bool full;            /* ... by all its cases; false: by those of --quick */
+    verify_level level; /* the first one that finds it */
+    fault_depth depth;
     unsigned kinds;       /* of findings that are right for it: bits 1 << finding_kind */
     fault_run *run;       /* this, or ... */
     fault_weight *weight; /* ... for products: multiplies by these weights, from the stored codes, scales and biases */
