@@ -105,9 +105,28 @@ void fault_many_tokens(const krow *real, const kcall *c) {
     if (c->y.rows >= 13) repeat_columns(c);
 }
 
-void fault_deep_sums(const krow *real, const kcall *c) {
+/* Of each expert's outputs, too. */
+void fault_int16_outputs(const krow *real, const kcall *c) {
     fault_run_real(real, c);
-    if (c->w->k > 1024) repeat_columns(c);
+    for (int64_t i = 0; i < c->y.rows; i++)
+        for (int64_t j = 0; j < c->y.cols; j++)
+            if (j % c->w->n > INT16_MAX) *at(&c->y, i, j) = *at(&c->y, i, j - INT16_MAX - 1);
+}
+
+void fault_uint8_tokens(const krow *real, const kcall *c) {
+    kcall other = *c;
+    int32_t *tokens = fault_alloc((size_t)c->y.rows * sizeof *tokens);
+    for (int64_t i = 0; i < c->y.rows; i++) tokens[i] = c->tokens[i] & UINT8_MAX;
+    other.tokens = tokens;
+    fault_run_real(real, &other);
+    free(tokens);
+}
+
+/* Each element is too small, by less than the roundings of its sum may add up to but more than they do. */
+void fault_truncates(const krow *real, const kcall *c) {
+    fault_run_real(real, c);
+    for (int64_t i = 0; i < c->y.rows; i++)
+        for (int64_t j = 0; j < c->y.cols; j++) *at(&c->y, i, j) *= 1 - 0x1p-20f;
 }
 
 static bool is_zero(const kmat *x, int64_t i) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Prints the list of faults for scripts, a line each, fields separated by tabs: name, level, kinds of findings that are
- * right (separated by commas), model, the rows of this machine that have it (separated by commas), what it is. */
+ * Prints the list of faults for scripts, a line each, fields separated by tabs: name, level, depth (load, quick, full),
+ * kinds of findings that are right (separated by commas), model, the rows of this machine that have it (separated by
+ * commas), what it is. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -33,9 +34,10 @@ static nb_status print_rows(const fault *f, nb_error *err) {
 }
 
 int main(void) {
+    static const char *const depths[] = {[AT_LOAD] = "load", [QUICK] = "quick", [FULL] = "full"};
     for (const fault *f = faults; f->name; f++) {
         nb_error err;
-        printf("%s\t%s\t", f->name, verify_level_name(f->level));
+        printf("%s\t%s\t%s\t", f->name, verify_level_name(f->level), depths[f->depth]);
         print_kinds(f->kinds);
         printf("\t%s\t", f->model);
         if (print_rows(f, &err)) return fprintf(stderr, "fault-list: %s\n", err.text), 1;
