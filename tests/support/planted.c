@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "support/planted.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 
 #include "base/file.h"
 #include "cpu/cpu.h"
+#include "quant/xform.h"
 
 planted planted_now;
 
@@ -42,12 +44,30 @@ static bool is_meant(const kcall *c) {
     return same;
 }
 
-static void spoil(const kcall *c) {
-    float *y = c->y.data;
-    if (c->y.type == DT_F32)
-        y[0] += y[0] != 0 ? y[0] / 10 : 1;
-    else
-        memset(c->y.data, 0x5a, 16);
+/* The first group of a form in other numbers. */
+static void spoil_form(const kmat *y) {
+    float group[512];
+    assert_true(y->group <= 512);
+    for (int64_t j = 0; j < y->group; j++) group[j] = (float)xform_get(y, 0, j);
+    group[0] += group[0] != 0 ? group[0] / 10 : 1;
+    if (planted_now.fault == PLANTED_NAN) group[0] = NAN;
+    const float sum = xform_sums(y)[0];
+    xform_encode(y, 0, 0, group);
+    if (planted_now.fault == PLANTED_MIXED) xform_sums(y)[0] = sum * 2 + 1;
+}
+
+static void spoil(const kmat *y) {
+    float *first = y->data;
+    assert_true(y->type == DT_F32 || y->type == DT_XI8X3 || y->type == DT_F16 || y->type == DT_BF16);
+    if (y->type == DT_XI8X3) {
+        spoil_form(y);
+    } else if (y->type != DT_F32) {
+        *(uint16_t *)y->data ^= 0x0100;
+    } else if (planted_now.fault == PLANTED_NAN) {
+        for (int64_t j = 0; j < y->cols; j++) first[j] = NAN;
+    } else {
+        first[0] += first[0] != 0 ? first[0] / 10 : 1;
+    }
 }
 
 static void run_planted(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
@@ -56,7 +76,7 @@ static void run_planted(const krow *row, const kcall *c, int64_t begin, int64_t 
     if (!is_meant(c)) return;
     if (planted_now.fault == PLANTED_CRASH) raise(SIGSEGV);
     while (planted_now.fault == PLANTED_HANG) pause();
-    if (planted_now.fault == PLANTED_WRONG && begin == 0) spoil(c);
+    if (planted_now.fault != PLANTED_NOTHING && begin == 0) spoil(&c->y);
 }
 
 static bool has_fault(const krow *row) {

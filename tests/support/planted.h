@@ -12,6 +12,8 @@
 typedef enum planted_fault {
     PLANTED_NOTHING,
     PLANTED_WRONG, /* its first output is off by a tenth */
+    PLANTED_NAN,   /* its first row, or group of a form, is NaN */
+    PLANTED_MIXED, /* of a form: codes and sums do not belong together; else as PLANTED_WRONG */
     PLANTED_CRASH,
     PLANTED_HANG
 } planted_fault;

@@ -215,6 +215,25 @@ static void test_wrong_in_one_step(void **state) {
     subject_close(&s);
 }
 
+/* What a wrong row makes is what others read: they are not to blame for NaN that comes out of NaN, or for what they
+ * make of a form whose parts contradict each other. */
+static void test_innocent_rows(void **state) {
+    (void)state;
+    static const char *const models[] = {"tests/data/models/qwen3-q4-g64-bf16", "models/tiny/qwen3_5_moe",
+                                         "tests/data/models/gemma4-moe-q4", "tests/data/models/gpt_oss-mxfp4"};
+    static const planted_fault faults[] = {PLANTED_NAN, PLANTED_MIXED};
+    for (size_t i = 0; i < 4 * 2; i++) {
+        subject s;
+        subject_open(&s, models[i / 2]);
+        const char *row = subject_row(&s, KOP_RMSNORM, NULL);
+        planted_now = (planted){.fault = faults[i % 2], .row = row};
+        report r = run_level(&s, VERIFY_PLAN);
+        only_names(&r, row);
+        report_free(&r);
+        subject_close(&s);
+    }
+}
+
 /* ---- Rows that end the process ---------------------------------------------------------------------------------- */
 
 static void ends_process(planted_fault fault, double silence, finding_kind kind) {
@@ -461,6 +480,7 @@ int main(void) {
                                        TEST(test_without_model),
                                        TEST(test_wrong_with_real_weights),
                                        TEST(test_wrong_in_one_step),
+                                       TEST(test_innocent_rows),
                                        TEST(test_crash),
                                        TEST(test_hang),
                                        TEST(test_nothing_left),
