@@ -331,7 +331,7 @@ nb_status verify_run(const verify_options *o, report *out, nb_error *err) {
 }
 
 nb_status verify_judge(const report *r, uint64_t model_set, verdict *out, nb_error *err) {
-    *out = (verdict){.device = r->device, .model_set = model_set, .full = r->levels[VERIFY_KERNELS].ran};
+    *out = (verdict){.device = r->device, .model_set = model_set, .full = r->levels[VERIFY_KERNELS].ran && !r->quick};
     memcpy(out->version, r->version, sizeof out->version);
     memcpy(out->model, r->model, sizeof out->model);
     memcpy(out->date, r->date, sizeof out->date);
