@@ -315,13 +315,13 @@ static bool any_aside(const session *s) {
 }
 
 nb_status verify_run(const verify_options *o, report *out, nb_error *err) {
-    session s;
+    session s = {0};
     device *d = NULL;
     *out = (report){0};
     nb_status status = o->backend->open(o->index, &o->device, &d, err);
-    if (!status) status = device_read_environment(d, err);
     if (status) return status;
-    status = begin(&s, o, d, out, err);
+    status = device_read_environment(d, err);
+    if (!status) status = begin(&s, o, d, out, err);
     for (verify_level level = 0; level < VERIFY_LEVELS && !status; level++)
         if (o->levels[level] && !out->impossible[0]) status = run_level(&s, level, err);
     if (!status && o->model && any_aside(&s)) status = run_job(&s, job_instead, err);
