@@ -314,6 +314,21 @@ static bool any_aside(const session *s) {
     return false;
 }
 
+static bool answers_ok(const report *r) {
+    bool ok = true;
+    for (size_t i = 0; i < r->n_answers; i++) ok &= r->answers[i].ok;
+    return ok;
+}
+
+/* An answer that differs names no kernel. The steps do; without the ones that they name it is asked for again. */
+static nb_status find_cause(session *s, nb_error *err) {
+    if (s->report->levels[VERIFY_PLAN].ran) return NB_OK;
+    const size_t before = s->report->n_findings;
+    nb_status status = run_level(s, VERIFY_PLAN, err);
+    if (status || s->report->n_findings == before || s->report->impossible[0]) return status;
+    return run_level(s, VERIFY_ANSWER, err);
+}
+
 nb_status verify_run(const verify_options *o, report *out, nb_error *err) {
     session s;
     device *d = NULL;
@@ -324,6 +339,7 @@ nb_status verify_run(const verify_options *o, report *out, nb_error *err) {
     status = begin(&s, o, d, out, err);
     for (verify_level level = 0; level < VERIFY_LEVELS && !status; level++)
         if (o->levels[level] && !out->impossible[0]) status = run_level(&s, level, err);
+    if (!status && !answers_ok(out) && !out->impossible[0]) status = find_cause(&s, err);
     if (!status && o->model && any_aside(&s)) status = run_job(&s, job_instead, err);
     end(&s);
     d->free(d);
@@ -356,14 +372,16 @@ nb_status verify_judge(const report *r, uint64_t model_set, verdict *out, nb_err
 /* ---- At load ---------------------------------------------------------------------------------------------------- */
 
 static void say_aside(const verdict *v, const verdict_aside *a) {
-    char name[32], cost[64] = "";
-    if (a->slowdown > 0) snprintf(cost, sizeof cost, ", which takes %.1f times as long", a->slowdown);
+    char name[32], instead[200] = "This model does not need it";
+    if (a->instead[0] && a->slowdown >= 1)
+        snprintf(instead, sizeof instead, "nibble uses %s instead, %.1f times slower", a->instead, a->slowdown);
+    else if (a->instead[0])
+        snprintf(instead, sizeof instead, "nibble uses %s instead", a->instead);
     log_msg(
         NB_LOG_WARN,
-        "kernel %s is set aside on %s (%s): %s: %s. nibble uses %s instead%s. Please report it: `nibble verify MODEL "
-        "--json FILE` writes all about it; `nibble verify --forget` forgets it",
-        a->kernel, device_text(&v->device, name), v->device.name, finding_kind_name(a->kind), a->what,
-        a->instead[0] ? a->instead : "nothing", cost);
+        "kernel %s is set aside on %s (%s): %s: %s. %s. Please report it: `nibble verify MODEL --json FILE` writes all "
+        "about it; `nibble verify --forget` forgets it",
+        a->kernel, device_text(&v->device, name), v->device.name, finding_kind_name(a->kind), a->what, instead);
 }
 
 /* Sets aside what the verdict says. */
