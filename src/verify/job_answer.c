@@ -155,8 +155,7 @@ static nb_status one_prompt(session *s, int prompt, nb_error *err) {
     return status;
 }
 
-void job_answer(void *user, worker *w) {
-    session *s = user;
+void job_answer(session *s, worker *w) {
     nb_error err = {0};
     nb_status status = NB_OK;
     if (!session_open_device(s, w)) return;

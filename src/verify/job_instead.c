@@ -118,8 +118,7 @@ static nb_status run(session *s, nb_error *err) {
     return status;
 }
 
-void job_instead(void *user, worker *w) {
-    session *s = user;
+void job_instead(session *s, worker *w) {
     nb_error err = {0};
     if (!session_open_device(s, w)) return;
     if (check_new(&s->check, &err))
