@@ -463,6 +463,10 @@ static nb_status check_now(const verify_options *o, const device *d, double budg
     if (!status) status = verify_judge(&r, set, v, err);
     v->full = o->depth == CHECK_FULL;
     log_msg(NB_LOG_INFO, "verified %" PRId64 " kernels in %.2f s", v->n_kernels, clock_now() - s.started);
+    for (size_t i = 0; i < r.n_rows; i++)
+        if (r.rows[i].cases[VERIFY_KERNELS])
+            log_msg(NB_LOG_DEBUG, "kernel %s: %" PRId64 " cases, %.3f s", r.rows[i].name,
+                    r.rows[i].cases[VERIFY_KERNELS], r.rows[i].seconds);
     for (size_t i = 0; i < v->n_aside && !status; i++) say_aside(v, &v->aside[i]);
     end(&s);
     report_free(&r);

@@ -13,12 +13,15 @@
 /* ---- From a call to a case -------------------------------------------------------------------------------------- */
 
 enum {
-    TILE = 128, /* a multiple of every tile of outputs */
-    MAX_OUTPUTS = 2 * TILE,
-    MAX_INPUTS = 8192,
-    MAX_ROWS = 33, /* more than a tile of tokens, and not a multiple of one */
-    MAX_HEADS = 2, /* KV heads, key heads */
-    START = 100    /* position of the first token: more than one page */
+    TILE = 64,          /* a multiple of the tiles of outputs */
+    MAX_OUTPUTS = 256,  /* of a matrix; of each of several experts... */
+    MAX_EXPERT = 128,   /* ...fewer */
+    MAX_COLUMNS = 8192, /* inputs of a matrix, columns of what treats each alone */
+    MAX_TOKENS = 17,    /* more than a tile, and not a multiple of one; of matrices... */
+    MAX_ROWS = 33,      /* ...more */
+    MAX_HEADS = 2,      /* KV heads, key heads */
+    MAX_PARTS = 5,      /* heads that are normed or rotated */
+    START = 70          /* position of the first token: more than one page */
 };
 
 /* At most `limit`, with the same remainder by `tile`. */
@@ -38,7 +41,7 @@ static void set_weight(check_spec *s, const kweight *w) {
 static void set_product(check_spec *s, const kcall *c) {
     set_weight(s, c->w);
     s->cols = shrink(c->w->n, MAX_OUTPUTS, TILE);
-    s->k = shrink(c->w->k, MAX_INPUTS, 1024);
+    s->k = shrink(c->w->k, MAX_COLUMNS, 1024);
     s->group = c->x.group;
     s->bias = c->weight.data != NULL;
     s->residual = c->residual.data != NULL;
@@ -48,7 +51,7 @@ static void set_experts(check_spec *s, const kcall *c) {
     s->n_chosen = c->n_chosen;
     s->n_experts = min_i64(c->w->n_experts, CHECK_MAX_EXPERTS);
     s->own_x = c->x.cols != c->w->k;
-    s->cols = c->n_chosen * shrink(c->w->n, MAX_OUTPUTS, TILE);
+    s->cols = c->n_chosen * shrink(c->w->n, MAX_EXPERT, TILE);
 }
 
 static void set_pages(check_spec *s, const kpages *p, int64_t window) {
@@ -79,12 +82,13 @@ static void set_delta(check_spec *s, const kcall *c) {
 }
 
 check_spec used_spec(const kcall *c) {
-    check_spec s = {.op = c->op,
-                    .rows = min_i64(c->op == KOP_KV_STORE ? c->x.rows : c->y.rows, MAX_ROWS),
-                    .cols = c->op == KOP_KV_STORE ? c->x.cols : c->y.cols,
-                    .x_type = c->x.type,
-                    .y_type = c->y.type,
-                    .group = c->y.group};
+    check_spec s = {
+        .op = c->op,
+        .rows = min_i64(c->op == KOP_KV_STORE ? c->x.rows : c->y.rows, c->op == KOP_MATMUL ? MAX_ROWS : MAX_TOKENS),
+        .cols = c->op == KOP_KV_STORE ? c->x.cols : shrink(c->y.cols, MAX_COLUMNS, 1024),
+        .x_type = c->x.type,
+        .y_type = c->y.type,
+        .group = c->y.group};
     switch (c->op) {
     case KOP_EMBED:
         set_weight(&s, c->w);
@@ -95,12 +99,14 @@ check_spec used_spec(const kcall *c) {
         if (c->op == KOP_MATMUL_EXPERTS) set_experts(&s, c);
         break;
     case KOP_RMSNORM:
-        s.parts = c->n_parts;
+        s.parts = min_i64(c->n_parts, MAX_PARTS);
+        if (c->n_parts > 1) s.cols = c->y.cols / c->n_parts * s.parts;
         s.offset = c->offset != 0;
         s.w_type = c->weight.data ? c->weight.type : DT_NONE;
         break;
     case KOP_ROPE:
-        s.parts = c->n_parts;
+        s.parts = min_i64(c->n_parts, MAX_PARTS);
+        s.cols = c->x.cols / c->n_parts * s.parts;
         s.head_dim = c->x.cols / c->n_parts;
         s.rotated = c->z.cols;
         s.interleaved = c->interleaved;
