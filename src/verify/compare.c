@@ -165,16 +165,28 @@ static bool is_exact(const kcall *c, int64_t j) {
     return c->op == KOP_ROUTE && j < c->n_chosen;
 }
 
+/* NaN, if one of them is. */
 static double largest_of(const double *values, int64_t n) {
     double largest = 0;
-    for (int64_t k = 0; k < n; k++) largest = fmax(largest, fabs(values[k]));
+    for (int64_t k = 0; k < n && !isnan(largest); k++)
+        largest = isnan(values[k]) ? NAN : fmax(largest, fabs(values[k]));
     return largest;
 }
 
-/* Half a step of a group of a form, whose largest element is the row's own: it may be off too. */
+/* Whether an element is not judged: it may be infinite in fp32; or it is no number, which its inputs bring with them
+ * (another row that is wrong has made them), and rows pass that on in ways of their own. */
+static bool is_beyond(double ref, double mag) {
+    return !(fabs(ref) <= too_large && mag <= too_large);
+}
+
+/* Half a step of a group of a form, whose largest element is the row's own: it may be off too. NaN where one of them is
+ * not judged: a group has one scale. */
 static double half_step_of(const bound_model *model, const double *ref, const double *mag, int64_t group) {
     double largest = 0;
-    for (int64_t k = 0; k < group; k++) largest = fmax(largest, fabs(ref[k]) + bound_of(model, ref[k], mag[k]));
+    for (int64_t k = 0; k < group; k++) {
+        if (is_beyond(ref[k], mag[k])) return NAN;
+        largest = fmax(largest, fabs(ref[k]) + bound_of(model, ref[k], mag[k]));
+    }
     return check_half_step(largest);
 }
 
@@ -185,7 +197,7 @@ static void add_row(comparison *cmp, const kcall *c, const bound_model *model, i
     double half_step = 0;
     for (int64_t j = 0; j < y->cols; j++) {
         if (is_form(y) && j % y->group == 0) half_step = half_step_of(model, ref + j, mag + j, y->group);
-        if (fabs(ref[j]) > too_large || mag[j] > too_large) continue;
+        if (is_beyond(ref[j], mag[j]) || isnan(half_step)) continue;
         seen e = {
             .row = i, .col = first + j, .place = i * cmp->cols + first + j, .got = ref_at(y, i, j), .ref = ref[j]};
         e.bound = is_exact(c, j) ? 0 : bound_of(model, ref[j], mag[j]) + half_step;
@@ -217,7 +229,7 @@ static void add_states(comparison *cmp, const kcall *c, const bound_model *model
     const kstates *s = &c->states;
     for (int64_t first = 0; first < c->y.rows; first = kcall_sequence_end(c, first)) {
         for (int64_t i = 0; i < s->size; i++, ref++, mag++) {
-            if (fabs(*ref) > too_large || *mag > too_large) continue;
+            if (is_beyond(*ref, *mag)) continue;
             seen e = {.part = PART_STATE, .row = first, .col = i, .place = -1, .ref = *ref};
             e.got = (double)s->data[c->slots[first] * s->size + i];
             e.bound = c->op == KOP_CONV1D ? 0 : bound_of(model, *ref, *mag);
@@ -241,7 +253,8 @@ static void add_pages(comparison *cmp, const kcall *c, const double *ref, uint8_
             const uint8_t *got = (const uint8_t *)p->data + (size_t)at * size;
             seen e = {.row = i, .col = j, .place = i * cmp->cols + j, .ref = (double)value};
             e.got = float_at(p->data, p->type, at);
-            e.right = memcmp(got, size == 4 ? (const void *)&value : (const void *)&half, size) == 0;
+            e.right = memcmp(got, size == 4 ? (const void *)&value : (const void *)&half, size) == 0 ||
+                      (isnan(value) && isnan(e.got));
             e.unwritten = !e.right && is_poison(got, size, poison);
             see(cmp, &e);
         }
@@ -253,7 +266,7 @@ static void catch_up(comparison *cmp, const kmat *y, int64_t first, int64_t last
                      const double *mag) {
     for (int64_t i = 0; i < (last + 1) * y->cols; i++) {
         int64_t at = i / y->cols * cmp->cols + first + i % y->cols;
-        if (cmp->wrong[at] != NOT_LOOKED_AT || fabs(ref[i]) > too_large || mag[i] > too_large) continue;
+        if (cmp->wrong[at] != NOT_LOOKED_AT || is_beyond(ref[i], mag[i])) continue;
         cmp->wrong[at] = RIGHT;
         cmp->share[at] = 0;
     }

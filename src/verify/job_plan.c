@@ -30,7 +30,8 @@ static bool look(steps *st, int step, const krow *row, const kcall *before, cons
     }
     sample_free(&right);
     session_case(s, i, worst, clock_now() - start);
-    return true;
+    /* Parts of a form that do not fit together have no one meaning: who reads it could not be judged. */
+    return !s->aside[i] || after->y.type != DT_XI8X3;
 }
 
 void job_plan(session *s, worker *w) {

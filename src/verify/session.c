@@ -239,6 +239,13 @@ static const char *on_fault(void *user, const void *address) {
 
 /* ---- Children --------------------------------------------------------------------------------------------------- */
 
+/* A row may be silent for so long; the reference may take its time. */
+static double patience(void *user) {
+    enum { OWN_WORK = 900 };
+    const child *c = user;
+    return c->has_running ? c->session->o->silence : OWN_WORK;
+}
+
 /* In the child. */
 static void start(void *user, worker *w) {
     child *c = user;
@@ -263,7 +270,7 @@ static nb_status what_ended(const child *c, const worker_result *result, nb_erro
 static void follow_child(void *user, int index) {
     child *c = &((child *)user)[index];
     session *s = c->session;
-    const worker_job w = {start, on_fault, receive, c, s->o->silence};
+    const worker_job w = {start, on_fault, receive, c, s->o->silence, patience};
     for (bool again = true; again;) {
         worker_result result = {0};
         c->has_running = false;

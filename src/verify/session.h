@@ -50,8 +50,8 @@ nb_status verify_judge(const report *r, uint64_t model_set, verdict *out, nb_err
 
 /* The check at load: the rows that the model's plan uses on `d`, which has been opened with o->device and has set aside
  * what the environment says, within `budget` seconds or so (0: as long as the depth takes). Rows that are wrong are set
- * aside in d; the verdict is remembered, and a remembered one spares the check. Says in the log what was found.
- * NB_ERR_UNSUPPORTED when nothing is left for some step: the model must not run here. */
+ * aside in d; the verdict is remembered, and a remembered one spares the check. Says in the log what was found. Where
+ * nothing is left for some step, the executor cannot be made any more: NB_ERR_UNSUPPORTED then. */
 nb_status verify_at_load(const verify_options *o, device *d, double budget, nb_error *err);
 
 #endif
