@@ -12,7 +12,6 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
-#include "engine/verification.h"
 
 enum { MAX_JSON_FILE = 64 << 20 };
 
@@ -29,10 +28,10 @@ nb_status context_open(nb_model *model, const context_args *a, int64_t n_tokens,
         .n_threads = (int)a->threads,
         .context_length = a->ctx_size ? a->ctx_size : n_tokens,
         .kv_type = (nb_kv_type)a->kv_type,
+        .verify = (nb_verify)a->verify,
         .progress = progress_show,
     };
-    nb_status status = a->verify ? verification_mode(a->verify, "--verify", &options.verify, err) : NB_OK;
-    if (!status) status = nb_context_new(model, &options, out, err);
+    nb_status status = nb_context_new(model, &options, out, err);
     progress_clear();
     return status;
 }

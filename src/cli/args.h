@@ -14,7 +14,7 @@
 typedef struct context_args {
     int64_t threads, ctx_size;
     int64_t kv_type; /* an nb_kv_type */
-    const char *verify;
+    int64_t verify;  /* an nb_verify */
 } context_args;
 
 #define THREADS_OPT(a) \
@@ -22,8 +22,8 @@ typedef struct context_args {
 #define KV_TYPE_OPT(a) \
     {"kv-type", 0, OPT_CHOICE, &(a).kv_type, "f32|f16|bf16", "type of cached keys and values [f32]", 0, 0}
 #define VERIFY_OPT(a) \
-    {"verify", 0, OPT_STRING, &(a).verify, "quick|full|off|watch", \
-     "how the kernels are checked before they are used [quick]; watch: also while running", 0, 0}
+    {"verify", 0, OPT_CHOICE, &(a).verify, "quick|full|off|watch", \
+     "how the kernels are checked before they are used [quick]; watch: also while running", NB_VERIFY_QUICK, 0}
 #define CONTEXT_OPTS(a) \
     {.kind = OPT_TITLE, .help = "How the model runs"}, \
     THREADS_OPT(a), \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * `nibble verify`: whether this device's kernels compute what they must. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -112,12 +113,26 @@ static bool choose_levels(const char *word, bool has_model, verification_request
     return any;
 }
 
+/* Before the work of minutes, not after it: whether its result can be put there. */
+static nb_status check_target(const char *path, nb_error *err) {
+    if (!path || strcmp(path, "-") == 0) return NB_OK;
+    char *folder = strdup(path), *end = folder ? strrchr(folder, '/') : NULL;
+    nb_status status = folder ? file_check_target(path, err) : err_no_memory(err, "a path", 0);
+    if (end) end[end == folder] = 0;
+    if (!status && access(end ? folder : ".", W_OK) != 0)
+        status = err_set(err, NB_ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
+    free(folder);
+    return status;
+}
+
 static int verify(const verify_args *a, const char *name, verification_request *request) {
     nb_error err = {0};
     nb_model *model = NULL;
     report *reports = NULL;
     size_t n = 0;
-    nb_status status = name ? nb_model_open(name, &model, &err) : NB_OK;
+    nb_status status = check_target(a->json, &err);
+    if (!status) status = check_target(a->html, &err);
+    if (!status && name) status = nb_model_open(name, &model, &err);
     if (!status) status = verification_run(model, request, &reports, &n, &err);
     progress_clear();
     if (!status) status = write_reports(a, reports, n, &err);

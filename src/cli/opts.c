@@ -107,7 +107,7 @@ static int parse_seed(const command *self, const opt *o, const char *text) {
 
 static int parse_choice(const command *self, const opt *o, const char *text) {
     size_t n = strlen(text);
-    int64_t place = 0;
+    int64_t place = (int64_t)o->min;
     for (const char *word = o->value;; word++, place++) {
         size_t length = strcspn(word, "|");
         if (length == n && !memcmp(word, text, n)) {

@@ -16,7 +16,7 @@ typedef enum opt_kind {
     OPT_SEED,   /* opt_seed *to */
     OPT_STRING, /* const char **to */
     OPT_LIST,   /* opt_list *to: may be given several times */
-    OPT_CHOICE  /* int64_t *to: the place of the word in `value`, which is "f32|f16|bf16" */
+    OPT_CHOICE  /* int64_t *to: the place of the word in `value`, which is "f32|f16|bf16", counted from min */
 } opt_kind;
 
 typedef struct opt_seed {
@@ -37,7 +37,7 @@ typedef struct opt {
     void *to;
     const char *value; /* what --help calls the value: "N" */
     const char *help;
-    double min, max; /* OPT_INT, OPT_REAL */
+    double min, max; /* OPT_INT, OPT_REAL; OPT_CHOICE: see there */
 } opt;
 
 #define OPT_COUNT(table) (sizeof(table) / sizeof(table)[0])

@@ -110,6 +110,21 @@ static nb_status no_backend(const char *name, nb_error *err) {
     return err_set(err, NB_ERR_NOT_FOUND, "there is no backend \"%s\" on this machine, only: %s", name, have);
 }
 
+/* A report of all that there is to look at replaces what was known; another one cannot take anything back. */
+static nb_status remember(const report *r, uint64_t set, bool all_levels, nb_error *err) {
+    verdict v = {0}, older = {0};
+    bool found = false;
+    nb_error not_written;
+    nb_status status = verify_judge(r, set, &v, err);
+    if (!status && !all_levels) status = verdict_read(&r->device, set, &older, &found, err);
+    if (!status && found && !verdict_merge(&v, &older)) status = err_no_memory(err, "a verdict", 0);
+    if (!status && verdict_write(&v, &not_written))
+        log_msg(NB_LOG_WARN, "the verdict cannot be remembered: %s", not_written.text);
+    verdict_free(&older);
+    verdict_free(&v);
+    return status;
+}
+
 static nb_status one_device(nb_model *model, const verification_request *q, const backend *b, int index, report *out,
                             nb_error *err) {
     static const dtype kv_types[] = {[NB_KV_F32] = DT_F32, [NB_KV_F16] = DT_F16, [NB_KV_BF16] = DT_BF16};
@@ -125,8 +140,9 @@ static nb_status one_device(nb_model *model, const verification_request *q, cons
                         .progress = q->progress,
                         .progress_user = q->progress_user};
     subject s = {0};
-    verdict v = {0};
+    bool all_levels = true;
     memcpy(o.levels, q->levels, sizeof o.levels);
+    for (int level = 0; level < VERIFY_LEVELS; level++) all_levels &= o.levels[level] || !model;
     nb_status status = NB_OK;
     if (model) {
         describe(&s, model, &options);
@@ -134,11 +150,7 @@ static nb_status one_device(nb_model *model, const verification_request *q, cons
         o.model = &s.m;
     }
     if (!status) status = verify_run(&o, out, err);
-    if (!status) status = verify_judge(out, model ? used_set(model->plan, &options) : 0, &v, err);
-    nb_error not_written;
-    if (!status && verdict_write(&v, &not_written))
-        log_msg(NB_LOG_WARN, "the verdict cannot be remembered: %s", not_written.text);
-    verdict_free(&v);
+    if (!status) status = remember(out, model ? used_set(model->plan, &options) : 0, all_levels, err);
     subject_free(&s);
     return status;
 }

@@ -16,6 +16,11 @@ typedef struct gate {
     bool rounded; /* the argument is computed, not given */
 } gate;
 
+/* Within [low, high]; NaN stays NaN, as in mlx, where fmin would make a number of it. */
+static double clamp(double x, double low, double high) {
+    return x > high ? high : x < low ? low : x;
+}
+
 static gate gate_of(kact act, double x) {
     static const double root_2_over_pi = 0.79788456080286535588;
     switch (act) {
@@ -26,7 +31,7 @@ static gate gate_of(kact act, double x) {
     case ACT_SIGMOID:
         return (gate){1, x, false};
     default:
-        return (gate){fmin(x, 7), 1.702 * fmin(x, 7), true};
+        return (gate){clamp(x, -INFINITY, 7), 1.702 * clamp(x, -INFINITY, 7), true};
     }
 }
 
@@ -50,7 +55,7 @@ void ref_act_mul(const kcall *c, double *y, double *mag) {
     for (int64_t t = 0; t < c->y.rows; t++) {
         for (int64_t j = 0; j < c->y.cols; j++) {
             double x = ref_at(&c->x, t, c->x.cols == 1 ? 0 : j), z = ref_at(&c->z, t, j), magnitude;
-            if (c->act == ACT_SWIGLU_OAI) z = fmax(-7, fmin(z, 7)) + 1;
+            if (c->act == ACT_SWIGLU_OAI) z = clamp(z, -7, 7) + 1;
             int64_t at = t * c->y.cols + j;
             y[at] = ref_act(c->act, x, &magnitude) * z;
             if (mag) mag[at] = magnitude * fabs(z);

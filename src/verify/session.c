@@ -413,16 +413,11 @@ nb_status verify_run(const verify_options *o, report *out, nb_error *err) {
 }
 
 nb_status verify_judge(const report *r, uint64_t model_set, verdict *out, nb_error *err) {
-    *out = (verdict){.device = r->device, .model_set = model_set, .full = true};
+    *out = (verdict){.device = r->device, .model_set = model_set, .full = r->levels[VERIFY_KERNELS].ran && !r->quick};
     memcpy(out->version, r->version, sizeof out->version);
     memcpy(out->model, r->model, sizeof out->model);
     memcpy(out->date, r->date, sizeof out->date);
-    for (size_t i = 0; i < r->n_rows; i++)
-        for (int level = 0; level < VERIFY_LEVELS; level++)
-            if (r->rows[i].cases[level]) {
-                out->n_kernels++;
-                break;
-            }
+    for (size_t i = 0; i < r->n_rows; i++) out->n_kernels += r->rows[i].cases[VERIFY_KERNELS] > 0;
     bool have = true;
     for (size_t i = 0; i < r->n_findings && have; i++)
         if (r->findings[i].kernel[0]) have = verdict_add(out, &r->findings[i]);
@@ -463,6 +458,7 @@ static nb_status check_now(const verify_options *o, const device *d, double budg
     session s;
     report r;
     nb_status status = begin(&s, o, d, &r, err);
+    *v = (verdict){0};
     s.budget = budget;
     s.only_used = true;
     if (!status) status = run_level(&s, VERIFY_KERNELS, err);
@@ -508,16 +504,18 @@ nb_status verify_at_load(const verify_options *o, device *d, double budget, nb_e
     apply_registry_verdict(d);
     nb_status status = verdict_read(&d->info, set, &v, &found, err);
     if (status) return status;
-    if (found && (v.full || o->depth != CHECK_FULL)) {
-        say_known(&v);
-    } else {
-        verdict_free(&v);
+    apply(&v, d);
+    say_known(&v);
+    if (!found || v.n_kernels == 0 || (!v.full && o->depth == CHECK_FULL)) {
+        verdict known = v;
         nb_error error;
         status = check_now(o, d, budget, set, &v, err);
+        if (!status && !verdict_merge(&v, &known)) status = err_no_memory(err, "a verdict", 0);
+        verdict_free(&known);
         if (!status && verdict_write(&v, &error))
             log_msg(NB_LOG_WARN, "the verdict about the kernels cannot be remembered: %s", error.text);
+        if (!status) apply(&v, d);
     }
-    if (!status) apply(&v, d);
     verdict_free(&v);
     return status;
 }

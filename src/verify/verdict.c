@@ -50,6 +50,18 @@ bool verdict_add(verdict *v, const finding *f) {
     return true;
 }
 
+bool verdict_merge(verdict *v, const verdict *older) {
+    v->full |= older->full;
+    if (v->n_kernels < older->n_kernels) v->n_kernels = older->n_kernels;
+    for (size_t i = 0; i < older->n_aside; i++) {
+        if (verdict_find(v, older->aside[i].kernel)) continue;
+        verdict_aside *a = append(v);
+        if (!a) return false;
+        *a = older->aside[i];
+    }
+    return true;
+}
+
 void verdict_date(char text[32]) {
     const time_t now = time(NULL);
     struct tm parts;

@@ -27,7 +27,7 @@ typedef struct verdict {
     char model[256];    /* the path that it was made with, for people; "" */
     char date[32];      /* ISO 8601, UTC */
     bool full;          /* made by more than the quick check */
-    int64_t n_kernels;  /* that were checked */
+    int64_t n_kernels;  /* that were checked on made-up operands; 0: it does not spare the check at load */
     verdict_aside *aside;
     size_t n_aside;
 } verdict;
@@ -36,6 +36,8 @@ typedef struct verdict {
 void verdict_free(verdict *v);
 /* Adds a row that was found to be wrong, or says more of one that is there. False: out of memory. */
 bool verdict_add(verdict *v, const finding *f);
+/* Adds what an older verdict for the same says beyond that. False: out of memory. */
+bool verdict_merge(verdict *v, const verdict *older);
 /* NULL: the row is not in it. */
 verdict_aside *verdict_find(const verdict *v, const char *kernel);
 

@@ -13,8 +13,8 @@ declare -A below=(
     [plan]="base files kernels quant"
     [models]="base files kernels quant plan"
     [cpu]="base files kernels quant ref plan"
-    [engine]="base files text kernels quant ref plan models cpu"
-    [verify]="base kernels quant ref plan cpu models files"
+    [verify]="base kernels quant ref plan files"
+    [engine]="base files text kernels quant ref plan models cpu verify"
     [server]="base engine"
 )
 status=0

@@ -6,7 +6,7 @@ status=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export NIBBLE_HOME=$work/home
-unset HF_HOME HF_HUB_CACHE NIBBLE_LOG NIBBLE_KERNELS
+unset HF_HOME HF_HUB_CACHE NIBBLE_LOG NIBBLE_KERNELS NIBBLE_VERIFY MLX_ROCM_QMM_DEQUANT_GEMM
 tiny=$NB_TEST_DATA/models/llama-f32-minimal # a model of 0.2 MB without a tokenizer
 
 nibble() {

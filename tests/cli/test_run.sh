@@ -7,6 +7,8 @@ question="What is the capital of France?"
 answer="The capital of France is Paris."
 
 prints "$answer" run "$model" "$question"
+[ -s "$work/err" ] && complain "where all kernels are right, run writes to stderr: $(cat "$work/err")"
+ls "$NIBBLE_HOME/verdicts/"*.json >/dev/null || complain "run does not check the kernels"
 prints "$answer" run "$model" <<<"$question"
 prints "$answer" run "$model" - <<<"$question"
 prints "$answer" run --threads 1 --temp=0 "$model" -- "$question"

@@ -164,6 +164,22 @@ static void test_adding(void **state) {
     verdict_free(&v);
 }
 
+static void test_merging(void **state) {
+    (void)state;
+    verdict v = make(2), older = make(4);
+    v.n_kernels = 3;
+    older.full = true;
+    snprintf(older.aside[0].what, sizeof older.aside[0].what, "said before");
+    assert_true(verdict_merge(&v, &older));
+    assert_int_equal(v.n_aside, 4);
+    assert_string_not_equal(v.aside[0].what, "said before"); /* the newer one knows better */
+    assert_string_equal(v.aside[3].kernel, "matmul.no3");
+    assert_true(v.full);
+    assert_int_equal(v.n_kernels, older.n_kernels);
+    verdict_free(&v);
+    verdict_free(&older);
+}
+
 static void test_holds_for_nothing_else(void **state) {
     (void)state;
     write_one(1);
@@ -495,6 +511,7 @@ static void test_all_and_none(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {TEST(test_round_trip),
                                        TEST(test_adding),
+                                       TEST(test_merging),
                                        TEST(test_holds_for_nothing_else),
                                        TEST(test_what_it_says_counts),
                                        TEST(test_truncated),
