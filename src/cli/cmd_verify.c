@@ -46,7 +46,7 @@ static int list(void) {
     if (verification_list(print_verdict, &n, &n_others, &err)) return cli_error(&err);
     if (n == 0) out_printf("No kernel is set aside.\n");
     if (n_others > 0)
-        out_printf("%zu verdict%s of other devices, drivers or builds of nibble not shown.\n", n_others,
+        out_printf("%zu verdict%s about other devices, drivers or builds of nibble, not shown.\n", n_others,
                    n_others == 1 ? " is" : "s are");
     return CLI_OK;
 }
