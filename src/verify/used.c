@@ -152,7 +152,7 @@ check_spec used_spec(const kcall *c) {
 typedef struct collector {
     used_calls *out;
     int64_t n_tokens;
-    bool no_memory;
+    bool once, no_memory;
 } collector;
 
 static bool is_known(const used_calls *calls, const krow *row, const check_spec *spec) {
@@ -168,7 +168,7 @@ static void collect(void *user, int step, const krow *row, const kcall *call) {
     memset(&spec, 0, sizeof spec); /* padding too: specs are compared as bytes */
     const check_spec made = used_spec(call);
     memcpy(&spec, &made, sizeof spec);
-    if (c->no_memory || is_known(out, row, &spec)) return;
+    if (c->no_memory || (c->once && is_known(out, row, &spec))) return;
     if (out->n == out->cap) {
         const size_t cap = 2 * out->cap + 32;
         used_call *items = realloc(out->items, cap * sizeof *items);
@@ -182,21 +182,25 @@ static void collect(void *user, int step, const krow *row, const kcall *call) {
     out->items[out->n++] = (used_call){.row = row, .spec = spec, .step = step, .n_tokens = c->n_tokens};
 }
 
-nb_status used_find(const plan_on_device *p, used_calls *out, nb_error *err) {
+nb_status used_collect(const plan_on_device *p, int64_t n_tokens, bool once, used_calls *out, nb_error *err) {
     executor_options options = p->options;
     options.dry = true;
     options.n_pages = options.n_slots = 1;
     executor *e;
     nb_status status = p->backend->executor_new(p->device, p->plan, p->files, &options, &e, err);
     if (status) return status;
-    const int64_t sizes[] = {1, 2, 8, options.n_batch};
-    collector c = {.out = out};
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] && !status; i++) {
-        c.n_tokens = min_i64(sizes[i], options.n_batch);
-        status = e->calls(e, c.n_tokens, c.n_tokens, collect, &c, err);
-    }
+    collector c = {.out = out, .n_tokens = min_i64(n_tokens, options.n_batch), .once = once};
+    status = e->calls(e, c.n_tokens, c.n_tokens, collect, &c, err);
     e->free(e);
     return !status && c.no_memory ? err_no_memory(err, "the calls of a plan", 0) : status;
+}
+
+nb_status used_find(const plan_on_device *p, used_calls *out, nb_error *err) {
+    const int64_t sizes[] = {1, 2, 8, p->options.n_batch};
+    nb_status status = NB_OK;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] && !status; i++)
+        status = used_collect(p, sizes[i], true, out, err);
+    return status;
 }
 
 void used_free(used_calls *calls) {
