@@ -30,7 +30,7 @@ static void print_aside(const verdict *v, const verdict_aside *a) {
         a->kernel, device_text(&v->device, name), v->device.name, v->device.features, v->device.driver, v->date,
         v->version, v->model[0] ? ", " : "", v->model, finding_kind_name(a->kind), a->what, a->where);
     if (a->instead[0]) out_printf("  instead    %s", a->instead);
-    if (a->instead[0] && a->slowdown > 0) out_printf(", which takes %.1f times as long", a->slowdown);
+    if (a->instead[0] && a->slowdown >= 1) out_printf(", %.1f times slower", a->slowdown);
     out_printf(a->instead[0] ? "\n\n" : "\n");
 }
 
@@ -42,9 +42,12 @@ static void print_verdict(void *user, const verdict *v) {
 
 static int list(void) {
     nb_error err = {0};
-    size_t n = 0;
-    if (verdict_each(print_verdict, &n, &err)) return cli_error(&err);
+    size_t n = 0, n_others;
+    if (verification_list(print_verdict, &n, &n_others, &err)) return cli_error(&err);
     if (n == 0) out_printf("No kernel is set aside.\n");
+    if (n_others > 0)
+        out_printf("%zu verdict%s about other devices, drivers or builds of nibble, not shown.\n", n_others,
+                   n_others == 1 ? " is" : "s are");
     return CLI_OK;
 }
 

@@ -95,32 +95,17 @@ static int count(void) {
     return 1;
 }
 
-static nb_status run_row(device *d, const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch,
-                         nb_error *err) {
-    (void)d, (void)err;
-    row->run(row, c, begin, end, scratch);
-    return NB_OK;
-}
-
-static void device_free(device *d) {
-    if (!d) return;
-    kreg_free(d->registry);
-    free(d);
-}
-
 static nb_status device_open(int index, const device_options *options, device **out, nb_error *err) {
     *out = NULL;
     if (index != 0) return err_set(err, NB_ERR_NOT_FOUND, "there is no device cpu:%d, only cpu:0", index);
-    device *d = calloc(1, sizeof *d);
-    if (!d) return err_no_memory(err, "a device", sizeof *d);
-    d->run = run_row;
-    d->free = device_free;
+    device *d;
     unsigned caps = cpu_caps_detect();
     nb_status status = cpu_caps_limit(&caps, options->cpu, err);
-    if (!status) status = kreg_new(&d->registry, err);
-    if (!status) status = cpu_register(d->registry, caps, err);
+    if (!status) status = device_new_host(&d, err);
+    if (status) return status;
+    status = cpu_register(d->registry, caps, err);
     if (status) {
-        device_free(d);
+        d->free(d);
         return status;
     }
     describe(&d->info, caps);

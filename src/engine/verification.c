@@ -180,6 +180,41 @@ void verification_free(report *reports, size_t n) {
     free(reports);
 }
 
+typedef struct lister {
+    void (*visit)(void *user, const verdict *v);
+    void *user;
+    size_t *n_others;
+} lister;
+
+/* Whether a verdict is of some device of this machine. */
+static bool is_ours(const verdict *v) {
+    const device_options options = {.cpu = getenv("NIBBLE_CPU")};
+    bool ours = false;
+    for (size_t i = 0; engine_backends[i] && !ours; i++) {
+        for (int index = 0; index < engine_backends[i]->count() && !ours; index++) {
+            device *d;
+            if (engine_backends[i]->open(index, &options, &d, NULL)) continue;
+            ours = verdict_is_of(v, &d->info);
+            d->free(d);
+        }
+    }
+    return ours;
+}
+
+static void visit_ours(void *user, const verdict *v) {
+    lister *l = user;
+    if (is_ours(v))
+        l->visit(l->user, v);
+    else
+        (*l->n_others)++;
+}
+
+nb_status verification_list(void (*visit)(void *user, const verdict *v), void *user, size_t *n_others, nb_error *err) {
+    lister l = {visit, user, n_others};
+    *n_others = 0;
+    return verdict_each(visit_ours, &l, err);
+}
+
 /* ---- At load ---------------------------------------------------------------------------------------------------- */
 
 nb_status verification_mode(const char *word, const char *what, nb_verify *out, nb_error *err) {

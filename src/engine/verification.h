@@ -26,6 +26,10 @@ nb_status verification_run(nb_model *model, const verification_request *request,
                            nb_error *err);
 void verification_free(report *reports, size_t n);
 
+/* Visits the verdicts about this machine's devices as they are now; *n_others: how many there are of other devices,
+ * drivers or builds of nibble. */
+nb_status verification_list(void (*visit)(void *user, const verdict *v), void *user, size_t *n_others, nb_error *err);
+
 /* "quick", "full", "off" or "watch" to *out; NB_ERR_ARGUMENT for another word, which `what` has given. */
 nb_status verification_mode(const char *word, const char *what, nb_verify *out, nb_error *err);
 

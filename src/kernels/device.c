@@ -12,6 +12,33 @@ const char *device_text(const device_info *info, char text[32]) {
     return text;
 }
 
+static nb_status run_here(device *d, const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch,
+                          nb_error *err) {
+    (void)d, (void)err;
+    row->run(row, c, begin, end, scratch);
+    return NB_OK;
+}
+
+static void free_host(device *d) {
+    if (!d) return;
+    kreg_free(d->registry);
+    free(d);
+}
+
+nb_status device_new_host(device **out, nb_error *err) {
+    *out = NULL;
+    device *d = calloc(1, sizeof *d);
+    if (!d) return err_no_memory(err, "a device", sizeof *d);
+    d->run = run_here;
+    d->free = free_host;
+    nb_status status = kreg_new(&d->registry, err);
+    if (status)
+        free_host(d);
+    else
+        *out = d;
+    return status;
+}
+
 /* The rows that dequantize and call a GEMM; how many there are. */
 static size_t set_gemm_aside(device *d) {
     size_t n = 0;

@@ -40,6 +40,10 @@ struct device {
     void (*free)(device *d);
 };
 
+/* A device whose rows run where they are called, on the process's own memory. Its registry is empty, and what info says
+ * is the caller's to fill in. */
+nb_status device_new_host(device **out, nb_error *err);
+
 /* Sets rows aside as the environment says: NIBBLE_KERNELS (see kreg_select), and MLX_ROCM_QMM_DEQUANT_GEMM=0, the
  * workaround that users of MLX's ROCm backend have in their scripts: on a GPU, all rows that dequantize a weight and
  * leave the product to the vendor's GEMM. Says so in the log. */

@@ -14,7 +14,9 @@ typedef struct device_options {
 typedef struct backend {
     const char *name;   /* "cpu" */
     int (*count)(void); /* devices that there are */
-    /* A device with all rows that it can run. NB_ERR_NOT_FOUND when there is no such device. */
+    /* A device with all rows that it can run. NB_ERR_NOT_FOUND when there is no such device. Its driver is not started
+     * yet: that waits for the first run or executor. Kernels are checked in child processes, in which a driver that the
+     * parent has started does not work. */
     nb_status (*open)(int index, const device_options *options, device **out, nb_error *err);
     /* The plan, the files that its tensors lie in and the device must outlive the executor. */
     nb_status (*executor_new)(device *d, const plan *p, const weights *files, const executor_options *options,

@@ -90,8 +90,8 @@ double bound_of(const bound_model *model, double y, double mag) {
     return unit * fabs(y) + unit * model->depth * mag + (model->depth + 1) * (double)FLT_MIN;
 }
 
-/* The step is a power of two below 2 largest / XFORM_MAX, or the smallest normal number; dividing by it is exact.
- * `largest` may be a kernel's own, a few roundings off (0.001). */
+/* The step is the smallest power of two that keeps the codes within XFORM_MAX, so below 2 largest / XFORM_MAX, or the
+ * smallest normal number; dividing by it is exact. */
 double check_half_step(double largest) {
-    return 1.001 * fmax(largest / XFORM_MAX, (double)FLT_MIN / 2);
+    return fmax(largest / XFORM_MAX, (double)FLT_MIN / 2);
 }

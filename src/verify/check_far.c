@@ -298,6 +298,14 @@ static nb_status check_kind(distant *f, const check_spec *spec, finding *found, 
     return status;
 }
 
+/* Whether pages, states and rows of the weight are so large that the numbers of distant ones fit into 32 bits. */
+static bool is_countable(const kcall *c) {
+    enum { LEAST = 4 };
+    const kpages *p = &c->keys;
+    return (!p->page_size || p->n_heads * p->page_size * p->head_dim >= LEAST) &&
+           (!c->states.data || c->states.size >= LEAST) && (!c->w || c->op == KOP_CONV1D || c->w->k >= LEAST);
+}
+
 typedef struct search {
     check *check;
     const krow *row;
@@ -316,7 +324,7 @@ static bool take_first(void *user, const check_spec *spec) {
     s->spec.n_seqs = min_i64(s->spec.n_seqs, FAR_ROWS);
     s->spec.in_place = s->spec.strided = s->spec.misaligned = false;
     s->status = check_load(s->check, &s->spec, s->err);
-    s->found = s->status == NB_OK && check_takes(s->check, s->row);
+    s->found = s->status == NB_OK && is_countable(&s->check->call) && check_takes(s->check, s->row);
     return s->status == NB_OK && !s->found;
 }
 

@@ -42,7 +42,7 @@ void emit_random(visitor *v, check_spec s);
 enum { MANY_TOKENS = 512 };
 
 static inline const int64_t *token_counts(visitor *v, size_t *n) {
-    static const int64_t many[] = {1, 2, 3, 5, 8, 13, 33, 64, 130, MANY_TOKENS}, few[] = {1, 3, 33};
+    static const int64_t many[] = {1, 2, 3, 8, 13, 64, 130, MANY_TOKENS}, few[] = {1, 3, 33};
     static const int64_t one_of[] = {1, 2, 3, 5, 8, 13};
     *n = v->level == CHECK_FULL ? COUNT(many) : v->level == CHECK_QUICK ? COUNT(few) : 1;
     return v->level == CHECK_FULL ? many : v->level == CHECK_QUICK ? few : &one_of[turn(v, COUNT(one_of))];

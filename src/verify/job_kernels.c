@@ -9,8 +9,6 @@
 #include "base/num.h"
 #include "verify/session_impl.h"
 
-enum { MOST_FINDINGS = 3 }; /* of a row; then it is known well enough */
-
 typedef struct walk {
     session *s;
     bool counting;    /* only how many cases there are */
@@ -55,12 +53,16 @@ static bool is_wanted(const walk *w, size_t i, kop op) {
            (!w->wanted || w->wanted[i]);
 }
 
+/* Counts a case. Whether this child is the one to do it, and has not done so. */
+static bool is_mine(walk *w) {
+    w->n++;
+    return !w->counting && w->n > w->resume && w->n % w->s->n_children == w->s->index;
+}
+
 static bool visit(void *user, const check_spec *spec) {
     walk *w = user;
     session *s = w->s;
-    w->n++;
-    if (w->counting) return true;
-    if (w->n <= w->resume) return true;
+    if (!is_mine(w)) return true;
     bool any = false;
     for (size_t i = 0; i < s->n_rows && !any; i++) any = is_wanted(w, i, spec->op);
     if (!any) return true;
@@ -73,7 +75,7 @@ static bool visit(void *user, const check_spec *spec) {
     for (size_t i = 0; i < s->n_rows; i++)
         if (is_wanted(w, i, spec->op) && check_takes(s->check, row_at(s, i)))
             if (!run_row(s, (int)i, spec, w->n - 1, &wrong)) return !(w->failed = true);
-    if (w->n % 16 == 0) session_progress(s, (double)w->n, (double)w->total);
+    if (w->n / w->s->n_children % 8 == 0) session_progress(s, (double)w->n, (double)w->total);
     return true;
 }
 
@@ -86,8 +88,7 @@ static void visit_far(walk *w) {
     session *s = w->s;
     for (size_t i = 0; i < s->n_rows && !w->failed; i++) {
         const krow *row = row_at(s, i);
-        w->n++;
-        if (w->counting || w->n <= w->resume || !is_wanted(w, i, row->op)) continue;
+        if (!is_mine(w) || !is_wanted(w, i, row->op)) continue;
         const rec_begin begin = {.row = (int)i, .position = w->n, .layer = -1, .where = "operands past 2^31 elements"};
         check_far_count count = {0};
         finding found;
@@ -294,8 +295,7 @@ static void verify_used_fully(session *s, const used_calls *calls, bool *wanted)
 
 /* ---- The job ---------------------------------------------------------------------------------------------------- */
 
-void job_kernels(void *user, worker *w) {
-    session *s = user;
+void job_kernels(session *s, worker *w) {
     used_calls calls = {0};
     nb_error err = {0};
     if (!session_open_device(s, w)) return;

@@ -234,8 +234,7 @@ static bool look(steps *st, int step, const krow *row, const kcall *before, cons
     return false;
 }
 
-void job_paths(void *user, worker *w) {
-    session *s = user;
+void job_paths(session *s, worker *w) {
     paths p = {0};
     if (session_open_device(s, w)) steps_run(s, look, wants, 1, &p);
 }

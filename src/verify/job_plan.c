@@ -34,7 +34,6 @@ static bool look(steps *st, int step, const krow *row, const kcall *before, cons
     return !s->aside[i] || after->y.type != DT_XI8X3;
 }
 
-void job_plan(void *user, worker *w) {
-    session *s = user;
+void job_plan(session *s, worker *w) {
     if (session_open_device(s, w)) steps_run(s, look, NULL, 4, NULL);
 }

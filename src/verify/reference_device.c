@@ -147,33 +147,16 @@ static const krow rows[] = {
 
 /* ---- The device ------------------------------------------------------------------------------------------------- */
 
-static nb_status run_row(device *d, const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch,
-                         nb_error *err) {
-    (void)d, (void)err;
-    row->run(row, c, begin, end, scratch);
-    return NB_OK;
-}
-
-static void device_free(device *d) {
-    if (!d) return;
-    kreg_free(d->registry);
-    free(d);
-}
-
 nb_status reference_device_new(device **out, nb_error *err) {
-    *out = NULL;
-    device *d = calloc(1, sizeof *d);
-    if (!d) return err_no_memory(err, "a device", sizeof *d);
-    d->run = run_row;
-    d->free = device_free;
+    nb_status status = device_new_host(out, err);
+    if (status) return status;
+    device *d = *out;
     d->info.backend = "reference";
     strcpy(d->info.name, "definitions in double precision");
     strcpy(d->info.features, "reference");
-    nb_status status = kreg_new(&d->registry, err);
-    if (!status) status = kreg_add(d->registry, rows, sizeof rows / sizeof rows[0], err);
-    if (status)
-        device_free(d);
-    else
-        *out = d;
+    status = kreg_add(d->registry, rows, sizeof rows / sizeof rows[0], err);
+    if (!status) return NB_OK;
+    d->free(d);
+    *out = NULL;
     return status;
 }

@@ -59,6 +59,7 @@ static void put_facts(const report *r, buf *out) {
     if (r->device.backend)
         buf_puts(out, " ("), report_put_escaped(out, device_text(&r->device, place)), buf_putc(out, ')');
     buf_puts(out, "</dd>\n");
+    put_fact(out, "features", r->device.features, false);
     put_fact(out, "driver", r->device.driver, false);
     put_fact(out, "compiler", r->device.compiler, false);
     buf_printf(out, "<dt>code hash</dt><dd class=\"mono\">%016" PRIx64 "</dd>\n", r->device.code_hash);

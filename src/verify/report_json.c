@@ -3,7 +3,7 @@
  * A report as JSON, for machines and bug reports:
  *
  *   nibble (version), date, seed, quick, model, model_type, quantization, ok, impossible, verdict (the last line)
- *   device    {backend, index, name, driver, compiler, code_hash (16 hex digits)}
+ *   device    {backend, index, name, features, driver, compiler, code_hash (16 hex digits)}
  *   levels    {kernels, paths, plan, answer: {ran, cases, seconds}}
  *   kernels   [{name, operation, rank, used, aside, cases {a number for each level}, worst {the same}, seconds,
  *               n_findings, verdict ("ok", "failed", "not reached"), instead, slowdown}]
@@ -81,6 +81,7 @@ static void put_head(writer *w, cJSON *to, const report *r) {
     put_str(w, of_device, "backend", r->device.backend);
     put_int(w, of_device, "index", r->device.index);
     put_str(w, of_device, "name", r->device.name);
+    put_str(w, of_device, "features", r->device.features);
     put_str(w, of_device, "driver", r->device.driver);
     put_str(w, of_device, "compiler", r->device.compiler);
     put_hash(w, of_device, "code_hash", r->device.code_hash);

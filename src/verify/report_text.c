@@ -74,6 +74,8 @@ static void put_header(const report *r, int columns, buf *text, buf *out) {
     if (r->device.backend) buf_printf(text, "%s ", device_text(&r->device, place));
     report_put_clean(text, r->device.name);
     put_field(out, 0, "device", text, columns);
+    report_put_clean(text, r->device.features);
+    put_field(out, 0, "features", text, columns);
     report_put_clean(text, r->device.driver);
     put_field(out, 0, "driver", text, columns);
     report_put_clean(text, r->device.compiler);

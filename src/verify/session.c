@@ -3,6 +3,7 @@
  * The parent's side: starts a child for each level, keeps what it tells, blames the row that was running when a child
  * ends badly, and goes on without that row. */
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +78,14 @@ static const char *stage_of(const session *s) {
 
 static void take_finding(session *s, const finding *f) {
     report *r = s->report;
+    size_t i = 0;
+    while (i < r->n_rows && strcmp(r->rows[i].name, f->kernel) != 0) i++;
+    if (i < r->n_rows) {
+        s->new_aside |= !s->aside[i];
+        s->aside[i] = true;
+        if (r->rows[i].n_findings >= MOST_FINDINGS) return; /* several children found the same at once */
+        r->rows[i].n_findings++;
+    }
     finding *all = realloc(r->findings, (r->n_findings + 1) * sizeof *all);
     if (!all) {
         s->no_memory = true;
@@ -84,12 +93,6 @@ static void take_finding(session *s, const finding *f) {
     }
     r->findings = all;
     all[r->n_findings++] = *f;
-    for (size_t i = 0; i < r->n_rows; i++) {
-        if (strcmp(r->rows[i].name, f->kernel) != 0) continue;
-        r->rows[i].n_findings++;
-        s->new_aside |= !s->aside[i];
-        s->aside[i] = true;
-    }
 }
 
 static void take_answer(session *s, const report_answer *a) {
@@ -119,17 +122,17 @@ static void take_case(session *s, const rec_case *c) {
     row->seconds += c->seconds;
     if (c->worst > row->worst[s->level]) row->worst[s->level] = c->worst;
     s->report->levels[s->level].cases++;
-    s->has_running = false;
 }
 
 static bool show_progress(session *s, const double both[2]) {
     const verify_options *o = s->o;
-    if (o->progress && !o->progress(o->progress_user, stage_of(s), both[0], both[1])) s->cancelled = true;
+    if (both[0] > s->shown) s->shown = both[0]; /* children are not in step with one another */
+    if (o->progress && !o->progress(o->progress_user, stage_of(s), s->shown, both[1])) s->cancelled = true;
     return !s->cancelled;
 }
 
-static bool receive(void *user, int kind, const void *data, size_t size) {
-    session *s = user;
+static bool take_record(child *c, int kind, const void *data, size_t size) {
+    session *s = c->session;
     union {
         rec_begin begin;
         rec_case one;
@@ -148,14 +151,15 @@ static bool receive(void *user, int kind, const void *data, size_t size) {
     memcpy(&u, data, size);
     switch (kind) {
     case REC_BEGIN:
-        s->running = u.begin;
-        s->has_running = true;
-        s->position = u.begin.position;
+        c->running = u.begin;
+        c->has_running = true;
+        c->position = u.begin.position;
         break;
     case REC_RAN:
-        s->has_running = false;
+        c->has_running = false;
         break;
     case REC_CASE:
+        c->has_running = false;
         take_case(s, &u.one);
         break;
     case REC_FOUND:
@@ -178,7 +182,15 @@ static bool receive(void *user, int kind, const void *data, size_t size) {
     default:
         break;
     }
-    return !s->no_memory;
+    return !s->no_memory && !s->error.status;
+}
+
+static bool receive(void *user, int kind, const void *data, size_t size) {
+    child *c = user;
+    pthread_mutex_lock(&c->session->lock);
+    const bool go_on = take_record(c, kind, data, size) && !c->session->cancelled;
+    pthread_mutex_unlock(&c->session->lock);
+    return go_on;
 }
 
 /* ---- A child that ended badly ----------------------------------------------------------------------------------- */
@@ -192,14 +204,16 @@ static void describe_end(const session *s, const worker_result *result, finding 
         snprintf(f->what, sizeof f->what, "touched memory %s", result->address);
     } else {
         f->kind = FOUND_CRASHED;
-        snprintf(f->what, sizeof f->what, "crashed: %s", result->signal ? strsignal(result->signal) : "it left");
+        snprintf(f->what, sizeof f->what, "%s", result->signal ? strsignal(result->signal) : "the process left");
     }
 }
 
-/* The row that was running is to blame. False when none was: nobody can be named. */
-static bool blame(session *s, const worker_result *result) {
-    if (!s->has_running) return false;
-    const rec_begin *b = &s->running;
+/* The row that was running is to blame. False when none was, or somebody else ended the process (a system without
+ * memory does): nobody can be named. */
+static bool blame(child *c, const worker_result *result) {
+    session *s = c->session;
+    if (!c->has_running || result->signal == SIGKILL || result->signal == SIGTERM) return false;
+    const rec_begin *b = &c->running;
     const report_row *row = &s->report->rows[b->row];
     finding f = {.level = s->level, .op = row->op, .layer = b->layer};
     describe_end(s, result, &f);
@@ -212,54 +226,104 @@ static bool blame(session *s, const worker_result *result) {
         memcpy(f.where, b->where, sizeof f.where);
     }
     s->dead[b->row] = true;
-    s->has_running = false;
     take_finding(s, &f);
     s->report->levels[s->level].cases++;
     return true;
 }
 
 static const char *on_fault(void *user, const void *address) {
-    const session *s = user;
+    const session *s = ((const child *)user)->session;
     static char text[CHECK_ADDRESS_TEXT];
     return s->check ? check_address_text(s->check, address, text) : NULL;
 }
 
-/* Runs a job until it comes to its end, without the rows that ended it before. */
-static nb_status run_job(session *s, void (*job)(void *user, worker *w), nb_error *err) {
-    const worker_job w = {job, on_fault, receive, s, s->o->silence};
-    for (;;) {
-        worker_result result;
-        s->has_running = false;
-        nb_status status = worker_run(&w, &result, err);
-        if (status) return status;
-        if (s->no_memory) return err_no_memory(err, "a verification", 0);
-        if (s->cancelled) return err_set(err, NB_ERR_CANCELLED, "the verification was interrupted");
-        if (s->error.status) return err_set(err, s->error.status, "%s", s->error.text);
-        if (result.end == WORKER_DONE || result.end == WORKER_STOPPED) return NB_OK;
-        if (!blame(s, &result))
-            return err_set(err, NB_ERR_INTERNAL, "the process that verifies %s ended: %s", stage_of(s),
-                           result.end == WORKER_HUNG ? "it hung outside of any kernel"
-                           : result.signal           ? strsignal(result.signal)
-                                                     : "it left without a word");
+/* ---- Children --------------------------------------------------------------------------------------------------- */
+
+/* A row may be silent for so long; the reference may take its time. */
+static double patience(void *user) {
+    enum { OWN_WORK = 900 };
+    const child *c = user;
+    return c->has_running ? c->session->o->silence : OWN_WORK;
+}
+
+/* In the child. */
+static void start(void *user, worker *w) {
+    child *c = user;
+    c->session->index = c->index;
+    c->session->position = c->position;
+    c->job(c->session, w);
+}
+
+static nb_status what_ended(const child *c, const worker_result *result, nb_error *err) {
+    const session *s = c->session;
+    if (s->no_memory) return err_no_memory(err, "a verification", 0);
+    if (s->cancelled) return err_set(err, NB_ERR_CANCELLED, "the verification was interrupted");
+    if (s->error.status) return err_set(err, s->error.status, "%s", s->error.text);
+    if (result->end == WORKER_DONE || result->end == WORKER_STOPPED) return NB_OK;
+    return err_set(err, NB_ERR_INTERNAL, "the process that verifies %s ended: %s", stage_of(s),
+                   result->end == WORKER_HUNG ? "it hung outside of any kernel"
+                   : result->signal           ? strsignal(result->signal)
+                                              : "it left without a word");
+}
+
+/* Runs one child's share of the job to its end, without the rows that ended it before. */
+static void follow_child(void *user, int index) {
+    child *c = &((child *)user)[index];
+    session *s = c->session;
+    const worker_job w = {start, on_fault, receive, c, s->o->silence, patience};
+    for (bool again = true; again;) {
+        worker_result result = {0};
+        c->has_running = false;
+        c->status = worker_run(&w, &result, &c->error);
+        pthread_mutex_lock(&s->lock);
+        again = !c->status && (result.end == WORKER_CRASHED || result.end == WORKER_HUNG) && blame(c, &result);
+        if (!c->status && !again) c->status = what_ended(c, &result, &c->error);
+        if (c->status) s->cancelled = true; /* the others need not go on */
+        pthread_mutex_unlock(&s->lock);
     }
+}
+
+/* Each child has a thread that follows it. */
+static nb_status run_job(session *s, void (*job)(session *s, worker *w), int n_children, nb_error *err) {
+    child children[MAX_CHILDREN] = {{0}};
+    pool *followers = NULL;
+    s->n_children = n_children;
+    s->shown = 0;
+    for (int i = 0; i < n_children; i++) children[i] = (child){.session = s, .job = job, .index = i};
+    nb_status status = pool_new(n_children, &followers, err);
+    if (status) return status;
+    pool_run(followers, follow_child, children);
+    pool_free(followers);
+    for (int i = 0; i < n_children; i++) {
+        const child *c = &children[i];
+        if (!c->status || (status && status != NB_ERR_CANCELLED)) continue; /* the first to fail says why */
+        status = err_set(err, c->status, "%s", c->error.text);
+    }
+    return status;
 }
 
 /* ---- Levels ----------------------------------------------------------------------------------------------------- */
 
+/* The cases of the level kernels have nothing to do with one another. At load there are too few to share. */
+static int children_for(const session *s, verify_level level) {
+    if (level != VERIFY_KERNELS || s->only_used) return 1;
+    const int most = s->o->n_children > 0 ? s->o->n_children : pool_available();
+    return most < MAX_CHILDREN ? most : MAX_CHILDREN;
+}
+
 /* A level whose steps depend on which rows the plan uses is run again when rows were set aside: what takes their place
  * is to be seen too. Each round sets at least one aside, so it ends. */
 static nb_status run_level(session *s, verify_level level, nb_error *err) {
-    static void (*const jobs[VERIFY_LEVELS])(void *, worker *) = {job_kernels, job_paths, job_plan, job_answer};
+    static void (*const jobs[VERIFY_LEVELS])(session *, worker *) = {job_kernels, job_paths, job_plan, job_answer};
     report_level *r = &s->report->levels[level];
     const double start = clock_now();
     s->level = level;
-    s->position = 0;
     r->ran = true;
     nb_status status;
     do {
         s->new_aside = false;
         if (level == VERIFY_ANSWER) s->report->n_answers = 0, r->cases = 0;
-        status = run_job(s, jobs[level], err);
+        status = run_job(s, jobs[level], children_for(s, level), err);
     } while (!status && s->new_aside && level != VERIFY_KERNELS && !s->report->impossible[0]);
     r->seconds += clock_now() - start;
     if (s->o->progress) s->o->progress(s->o->progress_user, stage_of(s), 1, 1);
@@ -298,12 +362,14 @@ static void describe(report *r, const verify_options *o, const device_info *info
 
 static nb_status begin(session *s, const verify_options *o, const device *d, report *out, nb_error *err) {
     *s = (session){.o = o, .report = out, .started = clock_now()};
+    pthread_mutex_init(&s->lock, NULL);
     *out = (report){0};
     describe(out, o, &d->info);
     return make_rows(s, d->registry) ? NB_OK : err_no_memory(err, "a verification", 0);
 }
 
 static void end(session *s) {
+    pthread_mutex_destroy(&s->lock);
     free(s->aside);
     free(s->dead);
 }
@@ -312,6 +378,21 @@ static bool any_aside(const session *s) {
     for (size_t i = 0; i < s->n_rows; i++)
         if (s->aside[i]) return true;
     return false;
+}
+
+static bool answers_ok(const report *r) {
+    bool ok = true;
+    for (size_t i = 0; i < r->n_answers; i++) ok &= r->answers[i].ok;
+    return ok;
+}
+
+/* An answer that differs names no kernel. The steps do; without the ones that they name it is asked for again. */
+static nb_status find_cause(session *s, nb_error *err) {
+    if (s->report->levels[VERIFY_PLAN].ran) return NB_OK;
+    const size_t before = s->report->n_findings;
+    nb_status status = run_level(s, VERIFY_PLAN, err);
+    if (status || s->report->n_findings == before || s->report->impossible[0]) return status;
+    return run_level(s, VERIFY_ANSWER, err);
 }
 
 nb_status verify_run(const verify_options *o, report *out, nb_error *err) {
@@ -324,7 +405,8 @@ nb_status verify_run(const verify_options *o, report *out, nb_error *err) {
     if (!status) status = begin(&s, o, d, out, err);
     for (verify_level level = 0; level < VERIFY_LEVELS && !status; level++)
         if (o->levels[level] && !out->impossible[0]) status = run_level(&s, level, err);
-    if (!status && o->model && any_aside(&s)) status = run_job(&s, job_instead, err);
+    if (!status && !answers_ok(out) && !out->impossible[0]) status = find_cause(&s, err);
+    if (!status && o->model && any_aside(&s)) status = run_job(&s, job_instead, 1, err);
     end(&s);
     d->free(d);
     return status;
@@ -351,14 +433,16 @@ nb_status verify_judge(const report *r, uint64_t model_set, verdict *out, nb_err
 /* ---- At load ---------------------------------------------------------------------------------------------------- */
 
 static void say_aside(const verdict *v, const verdict_aside *a) {
-    char name[32], cost[64] = "";
-    if (a->slowdown > 0) snprintf(cost, sizeof cost, ", which takes %.1f times as long", a->slowdown);
+    char name[32], instead[200] = "This model does not need it";
+    if (a->instead[0] && a->slowdown >= 1)
+        snprintf(instead, sizeof instead, "nibble uses %s instead, %.1f times slower", a->instead, a->slowdown);
+    else if (a->instead[0])
+        snprintf(instead, sizeof instead, "nibble uses %s instead", a->instead);
     log_msg(
         NB_LOG_WARN,
-        "kernel %s is set aside on %s (%s): %s: %s. nibble uses %s instead%s. Please report it: `nibble verify MODEL "
-        "--json FILE` writes all about it; `nibble verify --forget` forgets it",
-        a->kernel, device_text(&v->device, name), v->device.name, finding_kind_name(a->kind), a->what,
-        a->instead[0] ? a->instead : "nothing", cost);
+        "kernel %s is set aside on %s (%s): %s: %s. %s. Please report it: `nibble verify MODEL --json FILE` writes all "
+        "about it; `nibble verify --forget` forgets it",
+        a->kernel, device_text(&v->device, name), v->device.name, finding_kind_name(a->kind), a->what, instead);
 }
 
 /* Sets aside what the verdict says. */
@@ -378,10 +462,14 @@ static nb_status check_now(const verify_options *o, const device *d, double budg
     s.budget = budget;
     s.only_used = true;
     if (!status) status = run_level(&s, VERIFY_KERNELS, err);
-    if (!status && any_aside(&s)) status = run_job(&s, job_instead, err);
+    if (!status && any_aside(&s)) status = run_job(&s, job_instead, 1, err);
     if (!status) status = verify_judge(&r, set, v, err);
     v->full = o->depth == CHECK_FULL;
     log_msg(NB_LOG_INFO, "verified %" PRId64 " kernels in %.2f s", v->n_kernels, clock_now() - s.started);
+    for (size_t i = 0; i < r.n_rows; i++)
+        if (r.rows[i].cases[VERIFY_KERNELS])
+            log_msg(NB_LOG_DEBUG, "kernel %s: %" PRId64 " cases, %.3f s", r.rows[i].name,
+                    r.rows[i].cases[VERIFY_KERNELS], r.rows[i].seconds);
     for (size_t i = 0; i < v->n_aside && !status; i++) say_aside(v, &v->aside[i]);
     end(&s);
     report_free(&r);

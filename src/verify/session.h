@@ -37,7 +37,8 @@ typedef struct verify_options {
     bool levels[VERIFY_LEVELS];
     check_level depth;
     uint64_t seed;
-    double silence;          /* seconds for which a kernel may run */
+    double silence; /* seconds for which a kernel may run */
+    int n_children; /* processes that share the level kernels; 0: as many as there are processors, at most 16 */
     nb_progress_fn progress; /* stages "kernels", "paths", "plan", "answer"; may be NULL */
     void *progress_user;
 } verify_options;

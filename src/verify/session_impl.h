@@ -5,6 +5,8 @@
 #ifndef NB_VERIFY_SESSION_IMPL_H
 #define NB_VERIFY_SESSION_IMPL_H
 
+#include <pthread.h>
+
 #include "base/pool.h"
 #include "verify/session.h"
 #include "verify/used.h"
@@ -42,8 +44,11 @@ typedef struct rec_instead {
     double slowdown;
 } rec_instead;
 
+enum { MOST_FINDINGS = 3, MAX_CHILDREN = 16 }; /* findings of a row: then it is known well enough */
+
 typedef struct session {
     const verify_options *o;
+    pthread_mutex_t lock; /* of what children tell, each of which has a thread that listens */
     report *report;
     verify_level level; /* that runs now */
     double budget, started;
@@ -52,24 +57,38 @@ typedef struct session {
     bool *aside; /* found to be wrong: not to be used any more (report_row.aside: before that, by the user) */
     bool *dead;  /* has crashed or hung: not to be run any more */
     size_t n_rows;
-    int64_t position;  /* KERNELS: where to go on after a crash */
-    rec_begin running; /* the last one */
-    bool has_running;
+
     bool new_aside; /* since the level began */
     nb_error error; /* from REC_ERROR */
     bool cancelled, no_memory;
+    double shown; /* progress */
+    int n_children;
     /* In the child. */
+    int index;        /* of n_children: it does each n_children-th case */
+    int64_t position; /* KERNELS: where to go on after a crash */
     worker *worker;
     device *device;
     check *check;
 } session;
 
-/* The jobs, each in a child of its own. */
-void job_kernels(void *user, worker *w);
-void job_paths(void *user, worker *w);
-void job_plan(void *user, worker *w);
-void job_answer(void *user, worker *w);
-void job_instead(void *user, worker *w);
+/* What the parent knows of one child. */
+typedef struct child {
+    session *session;
+    void (*job)(session *s, worker *w);
+    int index;
+    int64_t position;  /* of the last... */
+    rec_begin running; /* ...row that it began */
+    bool has_running;  /* and has not ended */
+    nb_status status;
+    nb_error error;
+} child;
+
+/* The jobs, each in a child of its own; KERNELS in several. */
+void job_kernels(session *s, worker *w);
+void job_paths(session *s, worker *w);
+void job_plan(session *s, worker *w);
+void job_answer(session *s, worker *w);
+void job_instead(session *s, worker *w);
 
 /* In a child: the device, with all rows set aside that are. False: it could not be opened (REC_ERROR was sent). */
 bool session_open_device(session *s, worker *w);

@@ -36,6 +36,10 @@ void steps_describe(const steps *st, int step, const kcall *c, finding *f) {
 static void tell_begin(steps *st, int step, const krow *row, const kcall *c) {
     rec_begin b = {.row = session_row(st->s, row)};
     int64_t rows, cols;
+    if (!st->s->report->rows[b.row].used) {
+        st->s->report->rows[b.row].used = true;
+        worker_send(st->s->worker, REC_USED, &b.row, sizeof b.row);
+    }
     shape_of(c, &rows, &cols);
     describe(st, step, rows, cols, b.where, sizeof b.where, b.step, &b.layer);
     worker_send(st->s->worker, REC_BEGIN, &b, sizeof b);

@@ -13,12 +13,15 @@
 /* ---- From a call to a case -------------------------------------------------------------------------------------- */
 
 enum {
-    TILE = 128, /* a multiple of every tile of outputs */
-    MAX_OUTPUTS = 2 * TILE,
-    MAX_INPUTS = 8192,
-    MAX_ROWS = 33, /* more than a tile of tokens, and not a multiple of one */
-    MAX_HEADS = 2, /* KV heads, key heads */
-    START = 100    /* position of the first token: more than one page */
+    TILE = 64,          /* a multiple of the tiles of outputs */
+    MAX_OUTPUTS = 256,  /* of a matrix; of each of several experts... */
+    MAX_EXPERT = 128,   /* ...fewer */
+    MAX_COLUMNS = 8192, /* inputs of a matrix, columns of what treats each alone */
+    MAX_TOKENS = 17,    /* more than a tile, and not a multiple of one; of matrices... */
+    MAX_ROWS = 33,      /* ...more */
+    MAX_HEADS = 2,      /* KV heads, key heads */
+    MAX_PARTS = 5,      /* heads that are normed or rotated */
+    START = 70          /* position of the first token: more than one page */
 };
 
 /* At most `limit`, with the same remainder by `tile`. */
@@ -38,7 +41,7 @@ static void set_weight(check_spec *s, const kweight *w) {
 static void set_product(check_spec *s, const kcall *c) {
     set_weight(s, c->w);
     s->cols = shrink(c->w->n, MAX_OUTPUTS, TILE);
-    s->k = shrink(c->w->k, MAX_INPUTS, 1024);
+    s->k = shrink(c->w->k, MAX_COLUMNS, 1024);
     s->group = c->x.group;
     s->bias = c->weight.data != NULL;
     s->residual = c->residual.data != NULL;
@@ -48,7 +51,7 @@ static void set_experts(check_spec *s, const kcall *c) {
     s->n_chosen = c->n_chosen;
     s->n_experts = min_i64(c->w->n_experts, CHECK_MAX_EXPERTS);
     s->own_x = c->x.cols != c->w->k;
-    s->cols = c->n_chosen * shrink(c->w->n, MAX_OUTPUTS, TILE);
+    s->cols = c->n_chosen * shrink(c->w->n, MAX_EXPERT, TILE);
 }
 
 static void set_pages(check_spec *s, const kpages *p, int64_t window) {
@@ -79,12 +82,13 @@ static void set_delta(check_spec *s, const kcall *c) {
 }
 
 check_spec used_spec(const kcall *c) {
-    check_spec s = {.op = c->op,
-                    .rows = min_i64(c->op == KOP_KV_STORE ? c->x.rows : c->y.rows, MAX_ROWS),
-                    .cols = c->op == KOP_KV_STORE ? c->x.cols : c->y.cols,
-                    .x_type = c->x.type,
-                    .y_type = c->y.type,
-                    .group = c->y.group};
+    check_spec s = {
+        .op = c->op,
+        .rows = min_i64(c->op == KOP_KV_STORE ? c->x.rows : c->y.rows, c->op == KOP_MATMUL ? MAX_ROWS : MAX_TOKENS),
+        .cols = c->op == KOP_KV_STORE ? c->x.cols : shrink(c->y.cols, MAX_COLUMNS, 1024),
+        .x_type = c->x.type,
+        .y_type = c->y.type,
+        .group = c->y.group};
     switch (c->op) {
     case KOP_EMBED:
         set_weight(&s, c->w);
@@ -95,12 +99,14 @@ check_spec used_spec(const kcall *c) {
         if (c->op == KOP_MATMUL_EXPERTS) set_experts(&s, c);
         break;
     case KOP_RMSNORM:
-        s.parts = c->n_parts;
+        s.parts = min_i64(c->n_parts, MAX_PARTS);
+        if (c->n_parts > 1) s.cols = c->y.cols / c->n_parts * s.parts;
         s.offset = c->offset != 0;
         s.w_type = c->weight.data ? c->weight.type : DT_NONE;
         break;
     case KOP_ROPE:
-        s.parts = c->n_parts;
+        s.parts = min_i64(c->n_parts, MAX_PARTS);
+        s.cols = c->x.cols / c->n_parts * s.parts;
         s.head_dim = c->x.cols / c->n_parts;
         s.rotated = c->z.cols;
         s.interleaved = c->interleaved;
@@ -146,7 +152,7 @@ check_spec used_spec(const kcall *c) {
 typedef struct collector {
     used_calls *out;
     int64_t n_tokens;
-    bool no_memory;
+    bool once, no_memory;
 } collector;
 
 static bool is_known(const used_calls *calls, const krow *row, const check_spec *spec) {
@@ -162,7 +168,7 @@ static void collect(void *user, int step, const krow *row, const kcall *call) {
     memset(&spec, 0, sizeof spec); /* padding too: specs are compared as bytes */
     const check_spec made = used_spec(call);
     memcpy(&spec, &made, sizeof spec);
-    if (c->no_memory || is_known(out, row, &spec)) return;
+    if (c->no_memory || (c->once && is_known(out, row, &spec))) return;
     if (out->n == out->cap) {
         const size_t cap = 2 * out->cap + 32;
         used_call *items = realloc(out->items, cap * sizeof *items);
@@ -176,21 +182,25 @@ static void collect(void *user, int step, const krow *row, const kcall *call) {
     out->items[out->n++] = (used_call){.row = row, .spec = spec, .step = step, .n_tokens = c->n_tokens};
 }
 
-nb_status used_find(const plan_on_device *p, used_calls *out, nb_error *err) {
+nb_status used_collect(const plan_on_device *p, int64_t n_tokens, bool once, used_calls *out, nb_error *err) {
     executor_options options = p->options;
     options.dry = true;
     options.n_pages = options.n_slots = 1;
     executor *e;
     nb_status status = p->backend->executor_new(p->device, p->plan, p->files, &options, &e, err);
     if (status) return status;
-    const int64_t sizes[] = {1, 2, 8, options.n_batch};
-    collector c = {.out = out};
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] && !status; i++) {
-        c.n_tokens = min_i64(sizes[i], options.n_batch);
-        status = e->calls(e, c.n_tokens, c.n_tokens, collect, &c, err);
-    }
+    collector c = {.out = out, .n_tokens = min_i64(n_tokens, options.n_batch), .once = once};
+    status = e->calls(e, c.n_tokens, c.n_tokens, collect, &c, err);
     e->free(e);
     return !status && c.no_memory ? err_no_memory(err, "the calls of a plan", 0) : status;
+}
+
+nb_status used_find(const plan_on_device *p, used_calls *out, nb_error *err) {
+    const int64_t sizes[] = {1, 2, 8, p->options.n_batch};
+    nb_status status = NB_OK;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] && !status; i++)
+        status = used_collect(p, sizes[i], true, out, err);
+    return status;
 }
 
 void used_free(used_calls *calls) {

@@ -29,8 +29,10 @@ typedef struct plan_on_device {
     executor_options options;
 } plan_on_device;
 
-/* Every call that batches of 1, 2, 8 and n_batch tokens fall into, each once, with what is now set aside left out.
+/* Adds the calls that a batch of n_tokens falls into, with what is now set aside left out: of all steps, or each once.
  * NB_ERR_UNSUPPORTED names a step that no row takes. */
+nb_status used_collect(const plan_on_device *p, int64_t n_tokens, bool once, used_calls *out, nb_error *err);
+/* Each once, of batches of 1, 2, 8 and n_batch tokens. */
 nb_status used_find(const plan_on_device *p, used_calls *out, nb_error *err);
 void used_free(used_calls *calls);
 

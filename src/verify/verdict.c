@@ -136,10 +136,10 @@ static bool parse_aside(const cJSON *o, verdict *v) {
     return a->kernel[0] != 0;
 }
 
-/* False when this is no verdict. The backend's name stays in the JSON tree: *backend. */
+/* False when this is no verdict. The backend's name goes to `backend`, to which *v points. */
 static bool parse(const cJSON *o, verdict *v, char backend[32]) {
     const cJSON *on = json_get(o, "device"), *aside = json_get(o, "aside"), *full = json_get(o, "full");
-    *v = (verdict){0};
+    *v = (verdict){.device.backend = backend};
     if (take_number(o, "nibble_verdict") != FORMAT || !cJSON_IsObject(on) || !cJSON_IsArray(aside) ||
         !cJSON_IsBool(full))
         return false;
@@ -171,11 +171,11 @@ static bool read_file(const char *path, verdict *v, char backend[32]) {
     return good;
 }
 
-static bool holds_for(const verdict *v, const char *backend, const device_info *d, uint64_t model_set) {
-    return strcmp(backend, d->backend) == 0 && v->device.index == d->index && strcmp(v->device.name, d->name) == 0 &&
-           strcmp(v->device.features, d->features) == 0 && strcmp(v->device.driver, d->driver) == 0 &&
-           strcmp(v->device.compiler, d->compiler) == 0 && v->device.code_hash == d->code_hash &&
-           strcmp(v->version, nb_version()) == 0 && v->model_set == model_set;
+bool verdict_is_of(const verdict *v, const device_info *d) {
+    return strcmp(v->device.backend, d->backend) == 0 && v->device.index == d->index &&
+           strcmp(v->device.name, d->name) == 0 && strcmp(v->device.features, d->features) == 0 &&
+           strcmp(v->device.driver, d->driver) == 0 && strcmp(v->device.compiler, d->compiler) == 0 &&
+           v->device.code_hash == d->code_hash && strcmp(v->version, nb_version()) == 0;
 }
 
 nb_status verdict_read(const device_info *d, uint64_t model_set, verdict *out, bool *found, nb_error *err) {
@@ -185,7 +185,7 @@ nb_status verdict_read(const device_info *d, uint64_t model_set, verdict *out, b
     nb_status status = file_of(d, model_set, &path, err);
     if (status) return status;
     if (path_is_file(path)) {
-        *found = read_file(path, out, backend) && holds_for(out, backend, d, model_set);
+        *found = read_file(path, out, backend) && verdict_is_of(out, d) && out->model_set == model_set;
         if (!*found) {
             verdict_free(out);
             log_msg(NB_LOG_INFO, "%s: not a verdict about this device, and so ignored", path);
@@ -281,10 +281,7 @@ static void visit_file(void *user, const char *path) {
     const visitor *all = user;
     verdict v;
     char backend[32];
-    if (read_file(path, &v, backend)) {
-        v.device.backend = backend;
-        all->visit(all->user, &v);
-    }
+    if (read_file(path, &v, backend)) all->visit(all->user, &v);
     verdict_free(&v);
 }
 

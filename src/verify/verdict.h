@@ -44,6 +44,8 @@ verdict_aside *verdict_find(const verdict *v, const char *kernel);
 /* The verdict for this device and set; *found false when there is none that holds. */
 nb_status verdict_read(const device_info *d, uint64_t model_set, verdict *out, bool *found, nb_error *err);
 nb_status verdict_write(const verdict *v, nb_error *err);
+/* Whether a verdict is of this device as it is now: its driver, and this build of nibble. */
+bool verdict_is_of(const verdict *v, const device_info *d);
 /* Visits all that can be read, of this and of other devices. */
 nb_status verdict_each(void (*visit)(void *user, const verdict *v), void *user, nb_error *err);
 /* Forgets all of them; *n: how many there were. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fork, a pipe, poll. A record is a header and its bytes; the kind -1 is the fault handler's. */
+ * fork, a pipe, poll. A record is a header and its bytes; the kind -1 is the fault handler's, and -2 ends the job: what
+ * a child's exit code was a program that ignores SIGCHLD cannot tell. */
 #define _GNU_SOURCE
 #include "verify/worker.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +22,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 
-enum { FAULT_RECORD = -1, MAX_RECORD = 1 << 20 };
+enum { FAULT_RECORD = -1, END_RECORD = -2, MAX_RECORD = 1 << 20 };
 
 typedef struct header {
     int kind;
@@ -90,13 +92,14 @@ static void run_child(const worker_job *job, int fd, pid_t parent) {
     signal(SIGPIPE, SIG_IGN);
     catch_faults();
     job->run(job->user, &w);
+    worker_send(&w, END_RECORD, NULL, 0);
     _exit(0);
 }
 
 /* ---- The parent ------------------------------------------------------------------------------------------------- */
 
 /* Hands over the whole records at the front of what has come; false when the job is to stop. */
-static bool take_records(const worker_job *job, buf *in, worker_result *result) {
+static bool take_records(const worker_job *job, buf *in, worker_result *result, bool *ended) {
     size_t at = 0;
     bool go_on = true;
     while (go_on && in->len - at >= sizeof(header)) {
@@ -106,6 +109,8 @@ static bool take_records(const worker_job *job, buf *in, worker_result *result) 
         if (in->len - at - sizeof h < h.size) break;
         const char *data = in->data + at + sizeof h;
         at += sizeof h + h.size;
+        if (h.kind == END_RECORD) *ended = true;
+        if (h.kind == END_RECORD) continue;
         if (h.kind == FAULT_RECORD) {
             const size_t n = h.size < sizeof result->address - 1 ? h.size : sizeof result->address - 1;
             memcpy(result->address, data, n);
@@ -122,10 +127,11 @@ static bool take_records(const worker_job *job, buf *in, worker_result *result) 
 /* Reads until the pipe ends, the child is silent for too long, or nobody wants more. */
 static worker_end follow(const worker_job *job, int fd, worker_result *result) {
     buf in = {0};
+    bool ended = false;
     worker_end end = WORKER_DONE;
     double heard = clock_now();
     for (;;) {
-        const double left = heard + job->silence - clock_now();
+        const double left = heard + (job->patience ? job->patience(job->user) : job->silence) - clock_now();
         struct pollfd p = {.fd = fd, .events = POLLIN};
         const int ready = left > 0 ? poll(&p, 1, (int)(left * 1e3) + 1) : 0;
         if (ready < 0 && errno == EINTR) continue;
@@ -137,12 +143,12 @@ static worker_end follow(const worker_job *job, int fd, worker_result *result) {
         const ssize_t n = to ? read(fd, to, 1 << 16) : -1;
         if (n < 0 && errno == EINTR && to) continue;
         if (n <= 0) {
-            if (n < 0) end = WORKER_STOPPED;
+            end = n < 0 ? WORKER_STOPPED : ended ? WORKER_DONE : WORKER_CRASHED;
             break;
         }
         in.len += (size_t)n;
         heard = clock_now();
-        if (!take_records(job, &in, result)) {
+        if (!take_records(job, &in, result, &ended)) {
             end = WORKER_STOPPED;
             break;
         }
@@ -153,26 +159,31 @@ static worker_end follow(const worker_job *job, int fd, worker_result *result) {
 
 nb_status worker_run(const worker_job *job, worker_result *result, nb_error *err) {
     *result = (worker_result){0};
+    /* A child that another thread makes must not get hold of this pipe: it would not end with its own child. */
+    static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
     int fds[2];
-    if (pipe(fds) != 0) return err_set(err, NB_ERR_INTERNAL, "no pipe to a process of its own: %s", strerror(errno));
+    pthread_mutex_lock(&making);
+    if (pipe(fds) != 0) {
+        pthread_mutex_unlock(&making);
+        return err_set(err, NB_ERR_INTERNAL, "no pipe to a process of its own: %s", strerror(errno));
+    }
     const pid_t parent = getpid(), child = fork();
     if (child == 0) {
         close(fds[0]);
         run_child(job, fds[1], parent);
     }
+    const int reason = errno;
     close(fds[1]);
+    pthread_mutex_unlock(&making);
     if (child < 0) {
         close(fds[0]);
-        return err_set(err, NB_ERR_INTERNAL, "no process of its own for the check: %s", strerror(errno));
+        return err_set(err, NB_ERR_INTERNAL, "no process of its own for the check: %s", strerror(reason));
     }
     result->end = follow(job, fds[0], result);
     close(fds[0]);
-    if (result->end != WORKER_DONE) kill(child, SIGKILL);
+    if (result->end == WORKER_HUNG || result->end == WORKER_STOPPED) kill(child, SIGKILL);
     int state = 0;
     while (waitpid(child, &state, 0) < 0 && errno == EINTR) continue;
-    if (result->end == WORKER_DONE && !(WIFEXITED(state) && WEXITSTATUS(state) == 0)) {
-        result->end = WORKER_CRASHED;
-        result->signal = WIFSIGNALED(state) ? WTERMSIG(state) : 0;
-    }
+    if (result->end == WORKER_CRASHED) result->signal = WIFSIGNALED(state) ? WTERMSIG(state) : 0;
     return NB_OK;
 }

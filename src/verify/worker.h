@@ -35,6 +35,8 @@ typedef struct worker_job {
     bool (*receive)(void *user, int kind, const void *data, size_t size);
     void *user;
     double silence; /* seconds for which the child may send nothing */
+    /* In the parent: the same for what the child is doing now; NULL: it is always `silence`. */
+    double (*patience)(void *user);
 } worker_job;
 
 /* Runs the job in a child until it ends. NB_ERR_INTERNAL when no process can be made. The child is a copy of the

@@ -20,6 +20,7 @@ static void *zeroed(size_t n, size_t size) {
 static void set_head(report *r) {
     *r = (report){.device = {.backend = "cpu",
                              .name = "Test Processor 9000",
+                             .features = "AVX2",
                              .driver = "Linux 6.1",
                              .compiler = "gcc 12.2.0",
                              .code_hash = 0x0123456789abcdefu},

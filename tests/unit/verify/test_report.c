@@ -235,10 +235,11 @@ static void json_head(const cJSON *o) {
     is_str(o, "impossible", "nothing is left for rope");
     has(cJSON_GetStringValue(json_get(o, "verdict")), "2 kernels do not agree with their definitions on ");
     const cJSON *d = json_get(o, "device");
-    has_n_fields(d, 6);
+    has_n_fields(d, 7);
     is_str(d, "backend", "cpu");
     is_num(d, "index", 0);
     is_str(d, "name", "Test Processor 9000");
+    is_str(d, "features", "AVX2");
     is_str(d, "driver", "Linux 6.1");
     is_str(d, "compiler", "gcc 12.2.0");
     is_str(d, "code_hash", "0123456789abcdef");

@@ -208,7 +208,7 @@ static const way ways[] = {
 static void end_in_every_way(void) {
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         heard h = {0};
-        worker_job job = {ways[i].run, name_fault, hear, &h, ways[i].silence};
+        worker_job job = {ways[i].run, name_fault, hear, &h, ways[i].silence, NULL};
         const worker_result result = run(&job);
         if (result.end != ways[i].end || result.signal != ways[i].signal ||
             strcmp(result.address, ways[i].address) != 0)
@@ -302,7 +302,7 @@ static void test_parent_dies(void **state) {
         heard h = {0};
         worker_result result;
         nb_error err;
-        const worker_job job = {hang, NULL, hear, &h, 600};
+        const worker_job job = {hang, NULL, hear, &h, 600, NULL};
         close(fds[0]);
         worker_run(&job, &result, &err);
         _exit(0);
