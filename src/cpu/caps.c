@@ -60,7 +60,7 @@ void cpu_name(char *to, size_t size) {
 /* The Main ID Register (Arm ARM, D19.2 MIDR_EL1) tells implementer and part; names for them nobody tells. */
 void cpu_name(char *to, size_t size) {
     buf midr = {0};
-    nb_status status = file_read("/sys/devices/system/cpu/cpu0/regs/identification/midr_el1", 64, &midr, NULL);
+    nb_status status = file_read("/sys/devices/system/cpu/cpu0/regs/identification/midr_el1", 1 << 16, &midr, NULL);
     const bool known = status == NB_OK && midr.data;
     if (known) midr.data[strcspn(midr.data, "\n")] = 0;
     snprintf(to, size, "Arm processor%s%.24s", known ? " " : "", known ? midr.data : "");

@@ -63,12 +63,14 @@ static uint64_t code_hash(void) {
 }
 #endif
 
-/* The kernel of the operating system, and the microcode where it tells: both have made processors compute otherwise. */
+/* The kernel of the operating system, and the microcode where it tells: both have made processors compute otherwise.
+ * Files of sysfs claim the size of a page. */
 static void describe_driver(char *to, size_t size) {
     struct utsname system;
     buf microcode = {0};
     if (uname(&system) != 0) return;
-    if (file_read("/sys/devices/system/cpu/cpu0/microcode/version", 64, &microcode, NULL) == NB_OK && microcode.data)
+    if (file_read("/sys/devices/system/cpu/cpu0/microcode/version", 1 << 16, &microcode, NULL) == NB_OK &&
+        microcode.data)
         microcode.data[strcspn(microcode.data, "\n")] = 0;
     const bool known = microcode.data && microcode.data[0];
     snprintf(to, size, "%.24s %.40s%s%.16s", system.sysname, system.release, known ? ", microcode " : "",

@@ -51,8 +51,8 @@ static nb_status open_device(nb_context *c, const nb_context_options *o, const e
     const nb_model *m = c->model;
     const device_options d = {.cpu = o->cpu ? o->cpu : getenv("NIBBLE_CPU")};
     nb_verify mode = o->verify;
-    c->verified_set = used_set(m->plan, eo);
-    nb_status status = verify_mode(&mode, err);
+    nb_status status = used_set(m->plan, eo, &c->verified_set, err);
+    if (!status) status = verify_mode(&mode, err);
     if (!status) status = b->open(0, &d, &c->device, err);
     if (!status) status = device_read_environment(c->device, err);
     if (!status) status = verification_at_load(c, b, &d, mode, eo, err);

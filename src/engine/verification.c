@@ -141,6 +141,7 @@ static nb_status one_device(nb_model *model, const verification_request *q, cons
                         .progress_user = q->progress_user};
     subject s = {0};
     bool all_levels = true;
+    uint64_t set = 0;
     memcpy(o.levels, q->levels, sizeof o.levels);
     for (int level = 0; level < VERIFY_LEVELS; level++) all_levels &= o.levels[level] || !model;
     nb_status status = NB_OK;
@@ -150,7 +151,8 @@ static nb_status one_device(nb_model *model, const verification_request *q, cons
         o.model = &s.m;
     }
     if (!status) status = verify_run(&o, out, err);
-    if (!status) status = remember(out, model ? used_set(model->plan, &options) : 0, all_levels, err);
+    if (!status && model) status = used_set(model->plan, &options, &set, err);
+    if (!status) status = remember(out, set, all_levels, err);
     subject_free(&s);
     return status;
 }

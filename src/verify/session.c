@@ -487,22 +487,23 @@ static void say_known(const verdict *v) {
 }
 
 /* What an earlier verdict about the whole registry has set aside holds for this model too. */
-static void apply_registry_verdict(device *d) {
+static nb_status apply_registry_verdict(device *d, nb_error *err) {
     verdict v;
     bool found;
-    if (verdict_read(&d->info, 0, &v, &found, NULL) == NB_OK && found) {
-        apply(&v, d);
-        say_known(&v);
-    }
+    nb_status status = verdict_read(&d->info, 0, &v, &found, err);
+    if (!status) apply(&v, d);
+    if (!status) say_known(&v);
     verdict_free(&v);
+    return status;
 }
 
 nb_status verify_at_load(const verify_options *o, device *d, double budget, nb_error *err) {
-    const uint64_t set = used_set(o->model->plan, &o->model->executor);
+    uint64_t set;
     verdict v = {0};
     bool found;
-    apply_registry_verdict(d);
-    nb_status status = verdict_read(&d->info, set, &v, &found, err);
+    nb_status status = used_set(o->model->plan, &o->model->executor, &set, err);
+    if (!status) status = apply_registry_verdict(d, err);
+    if (!status) status = verdict_read(&d->info, set, &v, &found, err);
     if (status) return status;
     apply(&v, d);
     say_known(&v);

@@ -249,17 +249,19 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-uint64_t used_set(const plan *p, const executor_options *options) {
+nb_status used_set(const plan *p, const executor_options *options, uint64_t *set, nb_error *err) {
     const char *patterns = getenv("NIBBLE_KERNELS"), *gemm = getenv("MLX_ROCM_QMM_DEQUANT_GEMM");
     uint64_t *hashes = malloc(((size_t)p->n_steps + 1) * sizeof *hashes);
+    if (!hashes) return err_no_memory(err, "the shapes of a plan", 0);
     uint64_t all = hash_bytes(HASH_START, &options->kv_type, sizeof options->kv_type);
     all = hash_bytes(all, &options->n_batch, sizeof options->n_batch);
     /* What the user has set aside decides which rows the plan uses. */
     all = hash_text(hash_text(all, patterns ? patterns : ""), gemm ? gemm : "");
-    for (int i = 0; hashes && i < p->n_steps; i++) hashes[i] = step_hash(p, &p->steps[i]);
-    if (hashes) qsort(hashes, (size_t)p->n_steps, sizeof *hashes, by_value);
-    for (int i = 0; hashes && i < p->n_steps; i++)
+    for (int i = 0; i < p->n_steps; i++) hashes[i] = step_hash(p, &p->steps[i]);
+    qsort(hashes, (size_t)p->n_steps, sizeof *hashes, by_value);
+    for (int i = 0; i < p->n_steps; i++)
         if (i == 0 || hashes[i] != hashes[i - 1]) all = hash_bytes(all, &hashes[i], sizeof hashes[i]);
     free(hashes);
-    return all ? all : 1; /* 0 is the whole registry's */
+    *set = all ? all : 1;
+    return NB_OK;
 }

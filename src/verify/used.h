@@ -39,7 +39,8 @@ void used_free(used_calls *calls);
 /* The case of a call: its shape and types, with numbers still to be chosen. */
 check_spec used_spec(const kcall *c);
 
-/* A hash of the set of shapes and types that the plan's steps have; layers that repeat them add nothing. */
-uint64_t used_set(const plan *p, const executor_options *options);
+/* *set: a hash of the set of shapes and types that the plan's steps have; layers that repeat them add nothing. Never 0,
+ * which is the whole registry's. */
+nb_status used_set(const plan *p, const executor_options *options, uint64_t *set, nb_error *err);
 
 #endif

@@ -184,6 +184,13 @@ const char *subject_row(const subject *s, kop op, int *step) {
     return name;
 }
 
+uint64_t subject_set(const subject *s, const plan *p) {
+    uint64_t set;
+    nb_error err;
+    must(used_set(p, &s->m.executor, &set, &err), &err);
+    return set;
+}
+
 /* ---- A home ----------------------------------------------------------------------------------------------------- */
 
 static char home[64];

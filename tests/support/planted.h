@@ -55,6 +55,9 @@ void subject_close(subject *s);
  * number to *step unless it is NULL. */
 const char *subject_row(const subject *s, kop op, int *step);
 
+/* used_set of the plan with the subject's options. */
+uint64_t subject_set(const subject *s, const plan *p);
+
 /* A home of its own in a temporary folder, $NIBBLE_HOME until home_remove; $NIBBLE_VERIFY and its kin are unset. */
 void home_make(void);
 void home_remove(void);

@@ -384,7 +384,7 @@ static void test_verdict_of_report(void **state) {
     const char *row = subject_row(&s, KOP_MATMUL, NULL);
     planted_now = (planted){.fault = PLANTED_WRONG, .row = row};
     report r = run_level(&s, VERIFY_KERNELS);
-    must(verify_judge(&r, used_set(s.m.plan, &s.m.executor), &v, &err), &err);
+    must(verify_judge(&r, subject_set(&s, s.m.plan), &v, &err), &err);
     assert_int_equal(v.n_aside, 1);
     assert_string_equal(v.aside[0].kernel, row);
     assert_string_equal(v.aside[0].instead, row_named(&r, row)->instead);
@@ -410,7 +410,7 @@ static void test_verdict_of_one_level(void **state) {
     nb_error err;
     bool found;
     subject_open(&s, QUANTIZED);
-    const uint64_t set = used_set(s.m.plan, &s.m.executor);
+    const uint64_t set = subject_set(&s, s.m.plan);
     const char *product = subject_row(&s, KOP_MATMUL, NULL), *norm = subject_row(&s, KOP_RMSNORM, NULL);
     planted_now = (planted){.fault = PLANTED_WRONG, .row = norm};
     report r = run_level(&s, VERIFY_PLAN);

@@ -156,7 +156,7 @@ static void test_nothing_left(void **state) {
 /* ---- The set ---------------------------------------------------------------------------------------------------- */
 
 static uint64_t set_of(const subject *s) {
-    return used_set(s->m.plan, &s->m.executor);
+    return subject_set(s, s->m.plan);
 }
 
 static uint64_t set_of_model(const char *path) {
@@ -194,7 +194,7 @@ static void test_same_set(void **state) {
     for (int i = 0; i < 2 * p->n_steps; i++) steps[i].name = "another", steps[i].layer = i;
     twice.steps = steps;
     twice.n_steps = 2 * p->n_steps;
-    assert_int_equal(used_set(&twice, &s.m.executor), set);
+    assert_int_equal(subject_set(&s, &twice), set);
     free(steps);
     s.m.executor.n_threads = 7;
     assert_int_equal(set_of(&s), set);

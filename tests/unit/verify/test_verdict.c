@@ -276,8 +276,8 @@ static void test_garbage(void **state) {
         "{\"nibble_verdict\": 1, \"device\": 1, \"aside\": [], \"full\": true}",
         "{\"nibble_verdict\": 1, \"device\": {}, \"aside\": {}, \"full\": true}",
         "{\"nibble_verdict\": 1, \"device\": {}, \"aside\": [], \"full\": 1}",
-        "{\"nibble_verdict\": 1, \"device\": {\"backend\": 1, \"index\": \"x\", \"name\": [], \"code_hash\": 1e300}, "
-        "\"aside\": [1, null, {}], \"full\": true}",
+        ("{\"nibble_verdict\": 1, \"device\": {\"backend\": 1, \"index\": \"x\", \"name\": [], \"code_hash\": 1e300}, "
+         "\"aside\": [1, null, {}], \"full\": true}"),
         "{\"nibble_verdict\": 1, \"device\": {\"index\": 1e300}, \"kernels\": -1e300, \"aside\": [], \"full\": true}"};
     write_one(1);
     find_file();

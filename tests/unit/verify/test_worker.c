@@ -43,7 +43,7 @@ static worker_result run(worker_job *job) {
     const int before = open_descriptors();
     worker_result result;
     nb_error err;
-    if (!job->silence) job->silence = 60;
+    if (job->silence == 0) job->silence = 60;
     if (worker_run(job, &result, &err)) fail_msg("%s", err.text);
     assert_int_equal(open_descriptors(), before);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
