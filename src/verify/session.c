@@ -198,7 +198,7 @@ static bool receive(void *user, int kind, const void *data, size_t size) {
 static void describe_end(const session *s, const worker_result *result, finding *f) {
     if (result->end == WORKER_HUNG) {
         f->kind = FOUND_HUNG;
-        snprintf(f->what, sizeof f->what, "did not come back within %g seconds", s->o->silence);
+        snprintf(f->what, sizeof f->what, "did not come back within %g seconds", 2 * s->o->silence);
     } else if (result->address[0]) {
         f->kind = FOUND_READ_OUTSIDE;
         snprintf(f->what, sizeof f->what, "touched memory %s", result->address);
@@ -243,7 +243,8 @@ static const char *on_fault(void *user, const void *address) {
 static double patience(void *user) {
     enum { OWN_WORK = 900 };
     const child *c = user;
-    return c->has_running ? c->session->o->silence : OWN_WORK;
+    if (!c->has_running) return OWN_WORK;
+    return c->session->o->silence * (c->suspect == c->running.row + 1 ? 2 : 1);
 }
 
 /* In the child. */
@@ -276,6 +277,11 @@ static void follow_child(void *user, int index) {
         c->has_running = false;
         c->status = worker_run(&w, &result, &c->error);
         pthread_mutex_lock(&s->lock);
+        if (!c->status && result.end == WORKER_HUNG && c->has_running && c->suspect != c->running.row + 1) {
+            c->suspect = c->running.row + 1; /* it gets a second chance, of twice the time */
+            pthread_mutex_unlock(&s->lock);
+            continue;
+        }
         again = !c->status && (result.end == WORKER_CRASHED || result.end == WORKER_HUNG) && blame(c, &result);
         if (!c->status && !again) c->status = what_ended(c, &result, &c->error);
         if (c->status) s->cancelled = true; /* the others need not go on */
