@@ -41,7 +41,9 @@ static uint8_t *sparse(distant *f, size_t bytes, size_t element) {
     if (f->n_maps == MOST_MAPS) return NULL;
     void *base = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED) return NULL;
+#if defined(MADV_NOHUGEPAGE)
     madvise(base, total, MADV_NOHUGEPAGE); /* else each touch takes 2 MB */
+#endif
     f->maps[f->n_maps].base = base;
     f->maps[f->n_maps++].bytes = total;
     return (uint8_t *)base + lead;
