@@ -290,7 +290,7 @@ static void follow_child(void *user, int index) {
 }
 
 /* Each child has a thread that follows it. */
-static nb_status run_job(session *s, void (*job)(session *s, worker *w), int n_children, nb_error *err) {
+nb_status session_run_job(session *s, void (*job)(session *s, worker *w), int n_children, nb_error *err) {
     child children[MAX_CHILDREN] = {{0}};
     pool *followers = NULL;
     s->n_children = n_children;
@@ -319,7 +319,7 @@ static int children_for(const session *s, verify_level level) {
 
 /* A level whose steps depend on which rows the plan uses is run again when rows were set aside: what takes their place
  * is to be seen too. Each round sets at least one aside, so it ends. */
-static nb_status run_level(session *s, verify_level level, nb_error *err) {
+nb_status session_run_level(session *s, verify_level level, nb_error *err) {
     static void (*const jobs[VERIFY_LEVELS])(session *, worker *) = {job_kernels, job_paths, job_plan, job_answer};
     report_level *r = &s->report->levels[level];
     const double start = clock_now();
@@ -329,7 +329,7 @@ static nb_status run_level(session *s, verify_level level, nb_error *err) {
     do {
         s->new_aside = false;
         if (level == VERIFY_ANSWER) s->report->n_answers = 0, r->cases = 0;
-        status = run_job(s, jobs[level], children_for(s, level), err);
+        status = session_run_job(s, jobs[level], children_for(s, level), err);
     } while (!status && s->new_aside && level != VERIFY_KERNELS && !s->report->impossible[0]);
     r->seconds += clock_now() - start;
     if (s->o->progress) s->o->progress(s->o->progress_user, stage_of(s), 1, 1);
@@ -366,7 +366,7 @@ static void describe(report *r, const verify_options *o, const device_info *info
     snprintf(r->quantization, sizeof r->quantization, "%s", o->model->quantization);
 }
 
-static nb_status begin(session *s, const verify_options *o, const device *d, report *out, nb_error *err) {
+nb_status session_begin(session *s, const verify_options *o, const device *d, report *out, nb_error *err) {
     *s = (session){.o = o, .report = out, .started = clock_now()};
     pthread_mutex_init(&s->lock, NULL);
     *out = (report){0};
@@ -374,13 +374,13 @@ static nb_status begin(session *s, const verify_options *o, const device *d, rep
     return make_rows(s, d->registry) ? NB_OK : err_no_memory(err, "a verification", 0);
 }
 
-static void end(session *s) {
+void session_end(session *s) {
     pthread_mutex_destroy(&s->lock);
     free(s->aside);
     free(s->dead);
 }
 
-static bool any_aside(const session *s) {
+bool session_any_aside(const session *s) {
     for (size_t i = 0; i < s->n_rows; i++)
         if (s->aside[i]) return true;
     return false;
@@ -396,9 +396,9 @@ static bool answers_ok(const report *r) {
 static nb_status find_cause(session *s, nb_error *err) {
     if (s->report->levels[VERIFY_PLAN].ran) return NB_OK;
     const size_t before = s->report->n_findings;
-    nb_status status = run_level(s, VERIFY_PLAN, err);
+    nb_status status = session_run_level(s, VERIFY_PLAN, err);
     if (status || s->report->n_findings == before || s->report->impossible[0]) return status;
-    return run_level(s, VERIFY_ANSWER, err);
+    return session_run_level(s, VERIFY_ANSWER, err);
 }
 
 nb_status verify_run(const verify_options *o, report *out, nb_error *err) {
@@ -408,12 +408,12 @@ nb_status verify_run(const verify_options *o, report *out, nb_error *err) {
     nb_status status = o->backend->open(o->index, &o->device, &d, err);
     if (status) return status;
     status = device_read_environment(d, err);
-    if (!status) status = begin(&s, o, d, out, err);
+    if (!status) status = session_begin(&s, o, d, out, err);
     for (verify_level level = 0; level < VERIFY_LEVELS && !status; level++)
-        if (o->levels[level] && !out->impossible[0]) status = run_level(&s, level, err);
+        if (o->levels[level] && !out->impossible[0]) status = session_run_level(&s, level, err);
     if (!status && !answers_ok(out) && !out->impossible[0]) status = find_cause(&s, err);
-    if (!status && o->model && any_aside(&s)) status = run_job(&s, job_instead, 1, err);
-    end(&s);
+    if (!status && o->model && session_any_aside(&s)) status = session_run_job(&s, job_instead, 1, err);
+    session_end(&s);
     d->free(d);
     return status;
 }
@@ -434,95 +434,4 @@ nb_status verify_judge(const report *r, uint64_t model_set, verdict *out, nb_err
         a->slowdown = r->rows[i].slowdown;
     }
     return have ? NB_OK : err_no_memory(err, "a verdict", 0);
-}
-
-/* ---- At load ---------------------------------------------------------------------------------------------------- */
-
-static void say_aside(const verdict *v, const verdict_aside *a) {
-    char name[32], instead[200] = "This model does not need it";
-    if (a->instead[0] && a->slowdown >= 1)
-        snprintf(instead, sizeof instead, "nibble uses %s instead, %.1f times slower", a->instead, a->slowdown);
-    else if (a->instead[0])
-        snprintf(instead, sizeof instead, "nibble uses %s instead", a->instead);
-    log_msg(
-        NB_LOG_WARN,
-        "kernel %s is set aside on %s (%s): %s: %s. %s. Please report it: `nibble verify MODEL --json FILE` writes all "
-        "about it; `nibble verify --forget` forgets it",
-        a->kernel, device_text(&v->device, name), v->device.name, finding_kind_name(a->kind), a->what, instead);
-}
-
-/* Sets aside what the verdict says. */
-static void apply(const verdict *v, device *d) {
-    for (size_t i = 0; i < v->n_aside; i++) {
-        const krow *row = kreg_named(d->registry, v->aside[i].kernel);
-        if (row) kreg_set_aside(d->registry, row, true);
-    }
-}
-
-static nb_status check_now(const verify_options *o, const device *d, double budget, uint64_t set, verdict *v,
-                           nb_error *err) {
-    session s;
-    report r;
-    nb_status status = begin(&s, o, d, &r, err);
-    *v = (verdict){0};
-    s.budget = budget;
-    s.only_used = true;
-    if (!status) status = run_level(&s, VERIFY_KERNELS, err);
-    if (!status && any_aside(&s)) status = run_job(&s, job_instead, 1, err);
-    if (!status) status = verify_judge(&r, set, v, err);
-    v->full = o->depth == CHECK_FULL;
-    log_msg(NB_LOG_INFO, "verified %" PRId64 " kernels in %.2f s", v->n_kernels, clock_now() - s.started);
-    for (size_t i = 0; i < r.n_rows; i++)
-        if (r.rows[i].cases[VERIFY_KERNELS])
-            log_msg(NB_LOG_DEBUG, "kernel %s: %" PRId64 " cases, %.3f s", r.rows[i].name,
-                    r.rows[i].cases[VERIFY_KERNELS], r.rows[i].seconds);
-    for (size_t i = 0; i < v->n_aside && !status; i++) say_aside(v, &v->aside[i]);
-    end(&s);
-    report_free(&r);
-    return status;
-}
-
-/* In short, since it was said before. */
-static void say_known(const verdict *v) {
-    buf names = {.limit = 500};
-    for (size_t i = 0; i < v->n_aside; i++) buf_printf(&names, "%s%s", i ? ", " : "", v->aside[i].kernel);
-    if (v->n_aside > 0)
-        log_msg(NB_LOG_WARN, "known to be wrong on this device and not used: %s%s (`nibble verify --list` says more)",
-                names.data ? names.data : "", names.failed ? ", ..." : "");
-    buf_free(&names);
-}
-
-/* What an earlier verdict about the whole registry has set aside holds for this model too. */
-static nb_status apply_registry_verdict(device *d, nb_error *err) {
-    verdict v;
-    bool found;
-    nb_status status = verdict_read(&d->info, 0, &v, &found, err);
-    if (!status) apply(&v, d);
-    if (!status) say_known(&v);
-    verdict_free(&v);
-    return status;
-}
-
-nb_status verify_at_load(const verify_options *o, device *d, double budget, nb_error *err) {
-    uint64_t set;
-    verdict v = {0};
-    bool found;
-    nb_status status = used_set(o->model->plan, &o->model->executor, &set, err);
-    if (!status) status = apply_registry_verdict(d, err);
-    if (!status) status = verdict_read(&d->info, set, &v, &found, err);
-    if (status) return status;
-    apply(&v, d);
-    say_known(&v);
-    if (!found || v.n_kernels == 0 || (!v.full && o->depth == CHECK_FULL)) {
-        verdict known = v;
-        nb_error error;
-        status = check_now(o, d, budget, set, &v, err);
-        if (!status && !verdict_merge(&v, &known)) status = err_no_memory(err, "a verdict", 0);
-        verdict_free(&known);
-        if (!status && verdict_write(&v, &error))
-            log_msg(NB_LOG_WARN, "the verdict about the kernels cannot be remembered: %s", error.text);
-        if (!status) apply(&v, d);
-    }
-    verdict_free(&v);
-    return status;
 }

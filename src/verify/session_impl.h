@@ -91,6 +91,13 @@ void job_plan(session *s, worker *w);
 void job_answer(session *s, worker *w);
 void job_instead(session *s, worker *w);
 
+/* The parent's side. *out and what the session holds are to be freed also after an error (session_end, report_free). */
+nb_status session_begin(session *s, const verify_options *o, const device *d, report *out, nb_error *err);
+void session_end(session *s);
+nb_status session_run_job(session *s, void (*job)(session *s, worker *w), int n_children, nb_error *err);
+nb_status session_run_level(session *s, verify_level level, nb_error *err);
+bool session_any_aside(const session *s);
+
 /* In a child: the device, with all rows set aside that are. False: it could not be opened (REC_ERROR was sent). */
 bool session_open_device(session *s, worker *w);
 plan_on_device session_plan(const session *s);

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The check when a model is loaded: a short verification of the rows that its plan uses, unless a verdict is at hand,
+ * and what is said of it. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "verify/session_impl.h"
+
+static void say_aside(const verdict *v, const verdict_aside *a) {
+    char name[32], instead[200] = "This model does not need it";
+    if (a->instead[0] && a->slowdown >= 1)
+        snprintf(instead, sizeof instead, "nibble uses %s instead, %.1f times slower", a->instead, a->slowdown);
+    else if (a->instead[0])
+        snprintf(instead, sizeof instead, "nibble uses %s instead", a->instead);
+    log_msg(
+        NB_LOG_WARN,
+        "kernel %s is set aside on %s (%s): %s: %s. %s. Please report it: `nibble verify MODEL --json FILE` writes all "
+        "about it; `nibble verify --forget` forgets it",
+        a->kernel, device_text(&v->device, name), v->device.name, finding_kind_name(a->kind), a->what, instead);
+}
+
+/* Sets aside what the verdict says. */
+static void apply(const verdict *v, device *d) {
+    for (size_t i = 0; i < v->n_aside; i++) {
+        const krow *row = kreg_named(d->registry, v->aside[i].kernel);
+        if (row) kreg_set_aside(d->registry, row, true);
+    }
+}
+
+static nb_status check_now(const verify_options *o, const device *d, double budget, uint64_t set, verdict *v,
+                           nb_error *err) {
+    session s;
+    report r;
+    nb_status status = session_begin(&s, o, d, &r, err);
+    *v = (verdict){0};
+    s.budget = budget;
+    s.only_used = true;
+    if (!status) status = session_run_level(&s, VERIFY_KERNELS, err);
+    if (!status && session_any_aside(&s)) status = session_run_job(&s, job_instead, 1, err);
+    if (!status) status = verify_judge(&r, set, v, err);
+    v->full = o->depth == CHECK_FULL;
+    log_msg(NB_LOG_INFO, "verified %" PRId64 " kernels in %.2f s", v->n_kernels, clock_now() - s.started);
+    for (size_t i = 0; i < r.n_rows; i++)
+        if (r.rows[i].cases[VERIFY_KERNELS])
+            log_msg(NB_LOG_DEBUG, "kernel %s: %" PRId64 " cases, %.3f s", r.rows[i].name,
+                    r.rows[i].cases[VERIFY_KERNELS], r.rows[i].seconds);
+    for (size_t i = 0; i < v->n_aside && !status; i++) say_aside(v, &v->aside[i]);
+    session_end(&s);
+    report_free(&r);
+    return status;
+}
+
+/* In short, since it was said before. */
+static void say_known(const verdict *v) {
+    buf names = {.limit = 500};
+    for (size_t i = 0; i < v->n_aside; i++) buf_printf(&names, "%s%s", i ? ", " : "", v->aside[i].kernel);
+    if (v->n_aside > 0)
+        log_msg(NB_LOG_WARN, "known to be wrong on this device and not used: %s%s (`nibble verify --list` says more)",
+                names.data ? names.data : "", names.failed ? ", ..." : "");
+    buf_free(&names);
+}
+
+/* What an earlier verdict about the whole registry has set aside holds for this model too. */
+static nb_status apply_registry_verdict(device *d, nb_error *err) {
+    verdict v;
+    bool found;
+    nb_status status = verdict_read(&d->info, 0, &v, &found, err);
+    if (!status) apply(&v, d);
+    if (!status) say_known(&v);
+    verdict_free(&v);
+    return status;
+}
+
+nb_status verify_at_load(const verify_options *o, device *d, double budget, nb_error *err) {
+    uint64_t set;
+    verdict v = {0};
+    bool found;
+    nb_status status = used_set(o->model->plan, &o->model->executor, &set, err);
+    if (!status) status = apply_registry_verdict(d, err);
+    if (!status) status = verdict_read(&d->info, set, &v, &found, err);
+    if (status) return status;
+    apply(&v, d);
+    say_known(&v);
+    if (!found || v.n_kernels == 0 || (!v.full && o->depth == CHECK_FULL)) {
+        verdict known = v;
+        nb_error error;
+        status = check_now(o, d, budget, set, &v, err);
+        if (!status && !verdict_merge(&v, &known)) status = err_no_memory(err, "a verdict", 0);
+        verdict_free(&known);
+        if (!status && verdict_write(&v, &error))
+            log_msg(NB_LOG_WARN, "the verdict about the kernels cannot be remembered: %s", error.text);
+        if (!status) apply(&v, d);
+    }
+    verdict_free(&v);
+    return status;
+}
