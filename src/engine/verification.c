@@ -235,7 +235,7 @@ nb_status verification_mode(const char *word, const char *what, nb_verify *out, 
 
 nb_status verification_at_load(nb_context *c, const backend *b, const device_options *on, nb_verify mode,
                                const executor_options *options, nb_error *err) {
-    static const double BUDGET = 0.7; /* seconds; what is begun is finished, so that it is a second in all */
+    static const double BUDGET = 0.6; /* seconds; what is begun is finished, so that it is a second in all */
     if (mode == NB_VERIFY_OFF) {
         char text[32];
         log_msg(NB_LOG_WARN, "--verify=off: the kernels of %s were not checked", device_text(&c->device->info, text));

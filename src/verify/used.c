@@ -16,7 +16,7 @@ enum {
     TILE = 64,          /* a multiple of the tiles of outputs */
     MAX_OUTPUTS = 256,  /* of a matrix; of each of several experts... */
     MAX_EXPERT = 128,   /* ...fewer */
-    MAX_COLUMNS = 8192, /* inputs of a matrix, columns of what treats each alone */
+    MAX_COLUMNS = 4096, /* inputs of a matrix, columns of what treats each alone */
     MAX_TOKENS = 17,    /* more than a tile, and not a multiple of one; of matrices... */
     MAX_ROWS = 33,      /* ...more */
     MAX_HEADS = 2,      /* KV heads, key heads */
