@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "verify/watch.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,10 +22,19 @@ struct watch {
     const plan *plan;
     uint64_t random;
     double started, spent;
-    int64_t n_tokens; /* of the run */
+    double began, looked; /* the run; seconds of it that went into the look itself */
+    double usual;         /* seconds of the last run without a look, ...*/
+    int64_t usual_tokens; /* ...of so many tokens */
+    int64_t n_tokens;     /* of the run */
     int64_t n_checked;
-    bool armed;
-    kstates before; /* copies of the states, before the step */
+    bool armed, passed_over;
+    const krow *row; /* of the step that is looked at; NULL: none */
+    int step;
+    kcall call; /* with its values in... */
+    void *kept[4];
+    int n_kept;
+    fetched fetched; /* ...or, from a device's memory, all of it here */
+    kstates before;  /* copies of the states, before the step */
     finding found;
     nb_status status;
 };
@@ -42,19 +52,41 @@ static bool remember_states(watch *w, const kcall *c) {
     return w->before.data != NULL;
 }
 
-/* The call with its operands on the host; false when that costs too much. */
-static bool bring(watch *w, const kcall *c, fetched *f, kcall *out) {
-    *f = (fetched){0};
-    *out = *c;
-    if (!w->device->memory) return true;
-    if (kpages_bytes(&c->keys) + kpages_bytes(&c->values) > MAX_FETCH) return false;
-    if (call_fetch(w->device, c, false, f, NULL)) return false;
-    *out = f->copy.call;
+/* A matrix of its own with the same content. */
+static bool keep(watch *w, kmat *m) {
+    if (!m->data) return true;
+    void *copy = malloc(kmat_bytes(m));
+    if (!copy) return false;
+    memcpy(copy, m->data, kmat_bytes(m));
+    m->data = w->kept[w->n_kept++] = copy;
     return true;
 }
 
+/* Keeps the call's operands for after the run, when nobody waits for the look. Pages and states stay as the step has
+ * left them until the next run; values do not. False when that costs too much. */
+static bool keep_call(watch *w, const kcall *c) {
+    w->call = *c;
+    if (!w->device->memory)
+        return keep(w, &w->call.x) && keep(w, &w->call.z) && keep(w, &w->call.residual) && keep(w, &w->call.y);
+    if (kpages_bytes(&c->keys) + kpages_bytes(&c->values) > MAX_FETCH) return false;
+    if (call_fetch(w->device, c, false, &w->fetched, NULL)) return false;
+    w->call = w->fetched.copy.call;
+    return true;
+}
+
+static void forget_call(watch *w) {
+    for (int i = 0; i < w->n_kept; i++) free(w->kept[i]);
+    call_fetched_free(&w->fetched);
+    free(w->before.data);
+    w->before = (kstates){0};
+    w->n_kept = 0;
+    w->row = NULL;
+}
+
 /* Compares what the step has made, or of an attention over many tokens what one of them got. */
-static void compare(watch *w, int step, const krow *row, kcall c) {
+static void compare(watch *w) {
+    kcall c = w->call;
+    const int step = w->step;
     sample right;
     comparison cmp;
     const int64_t token = (int64_t)(next_random(w) % (uint64_t)max_i64(1, c.x.rows));
@@ -63,7 +95,7 @@ static void compare(watch *w, int step, const krow *row, kcall c) {
     kcall old = c;
     if (c.states.data) old.states = w->before;
     if (sample_make(&old, WORK, next_random(w), NULL, &right, NULL)) return;
-    sample_compare(&right, row, &c, &cmp);
+    sample_compare(&right, w->row, &c, &cmp);
     if (comparison_end(&cmp, &w->found)) {
         char text[320];
         plan_step_text(w->plan, step, text, sizeof text);
@@ -79,20 +111,15 @@ static void compare(watch *w, int step, const krow *row, kcall c) {
 static void observe(void *user, int step, bool done, const krow *row, const kcall *call) {
     watch *w = user;
     const double start = clock_now();
-    if (w->found.kind != FOUND_NOTHING) return;
     if (!done) {
-        if (call->states.data && !w->device->memory) remember_states(w, call);
-    } else if (!call->states.data || w->before.data) {
-        fetched f;
-        kcall c;
-        if (bring(w, call, &f, &c)) compare(w, step, row, c);
-        call_fetched_free(&f);
+        w->passed_over = w->row && next_random(w) % 2; /* a step of several calls: one of them */
+        if (!w->passed_over) forget_call(w);
+        if (!w->passed_over && call->states.data && !w->device->memory) remember_states(w, call);
+    } else if (!w->passed_over && (!call->states.data || w->before.data) && keep_call(w, call)) {
+        w->row = row;
+        w->step = step;
     }
-    if (done) {
-        free(w->before.data);
-        w->before = (kstates){0};
-    }
-    w->spent += clock_now() - start;
+    w->looked += clock_now() - start;
 }
 
 /* States are gone through token by token: not with many of them. */
@@ -102,6 +129,8 @@ static bool is_cheap(const watch *w, int step) {
 
 void watch_before(watch *w, int64_t n_tokens) {
     w->n_tokens = n_tokens;
+    w->began = clock_now();
+    w->looked = 0;
     if (w->spent > SHARE * (clock_now() - w->started)) return;
     const int step = (int)(next_random(w) % (uint64_t)w->plan->n_steps);
     if (!is_cheap(w, step)) return;
@@ -111,7 +140,24 @@ void watch_before(watch *w, int64_t n_tokens) {
     w->executor->observed_step = step;
 }
 
+/* A look also makes threads wait for one another and drives what they need out of the caches: it costs what its run
+ * took longer than the last one of as many tokens, at least its own time. */
+static void account(watch *w) {
+    const double seconds = clock_now() - w->began;
+    if (w->armed) {
+        w->spent += w->usual_tokens == w->n_tokens ? fmax(w->looked, seconds - w->usual) : w->looked;
+        return;
+    }
+    w->usual = seconds;
+    w->usual_tokens = w->n_tokens;
+}
+
 nb_status watch_after(watch *w, finding *found, nb_error *err) {
+    const double start = clock_now();
+    if (w->row) compare(w);
+    forget_call(w);
+    w->looked += clock_now() - start;
+    account(w);
     if (w->armed) {
         w->armed = false;
         w->executor->observer = NULL;
@@ -143,6 +189,6 @@ nb_status watch_new(device *d, executor *e, const plan *p, uint64_t seed, watch 
 
 void watch_free(watch *w) {
     if (!w) return;
-    free(w->before.data);
+    forget_call(w);
     free(w);
 }
