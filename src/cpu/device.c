@@ -26,21 +26,27 @@ typedef struct code_search {
     uint64_t hash;
 } code_search;
 
+static bool is_code(const ElfW(Phdr) * segment) {
+    return segment->p_type == PT_LOAD && (segment->p_flags & PF_X);
+}
+
+static bool holds(const struct dl_phdr_info *object, uintptr_t address) {
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        const uintptr_t start = object->dlpi_addr + segment->p_vaddr;
+        if (is_code(segment) && address >= start && address < start + segment->p_memsz) return true;
+    }
+    return false;
+}
+
 static int hash_code(struct dl_phdr_info *object, size_t size, void *user) {
     (void)size;
     code_search *s = user;
-    bool holds = false;
-    for (int pass = 0; pass < 2; pass++) {
-        for (int i = 0; i < object->dlpi_phnum; i++) {
-            const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
-            if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X)) continue;
-            const uintptr_t start = object->dlpi_addr + segment->p_vaddr;
-            if (pass == 0)
-                holds |= s->address >= start && s->address < start + segment->p_memsz;
-            else
-                s->hash = hash_bytes(s->hash, (const void *)start, segment->p_filesz);
-        }
-        if (!holds) return 0;
+    if (!holds(object, s->address)) return 0;
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        if (!is_code(segment)) continue;
+        s->hash = hash_bytes(s->hash, (const void *)(object->dlpi_addr + segment->p_vaddr), segment->p_filesz);
     }
     return 1;
 }

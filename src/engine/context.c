@@ -51,8 +51,7 @@ static nb_status open_device(nb_context *c, const nb_context_options *o, const e
     const nb_model *m = c->model;
     const device_options d = {.cpu = o->cpu ? o->cpu : getenv("NIBBLE_CPU")};
     nb_verify mode = o->verify;
-    nb_status status = used_set(m->plan, eo, &c->verified_set, err);
-    if (!status) status = verify_mode(&mode, err);
+    nb_status status = verify_mode(&mode, err);
     if (!status) status = b->open(0, &d, &c->device, err);
     if (!status) status = device_read_environment(c->device, err);
     if (!status) status = verification_at_load(c, b, &d, mode, eo, err);
@@ -61,7 +60,8 @@ static nb_status open_device(nb_context *c, const nb_context_options *o, const e
     if (status == NB_ERR_UNSUPPORTED && mode != NB_VERIFY_OFF)
         return err_prefix(err, status, "no kernel is left that this model could trust (`nibble verify --list`)");
     if (status || mode != NB_VERIFY_WATCH) return status;
-    return watch_new(c->device, c->executor, m->plan, (uint64_t)(clock_now() * 1e6), &c->watch, err);
+    status = used_set(m->plan, eo, &c->verified_set, err);
+    return status ? status : watch_new(c->device, c->executor, m->plan, (uint64_t)(clock_now() * 1e6), &c->watch, err);
 }
 
 nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_context **out, nb_error *err) {

@@ -81,7 +81,7 @@ struct nb_context {
     device *device;
     executor *executor;    /* on the device */
     watch *watch;          /* of the executor's steps; NULL: nobody watches */
-    uint64_t verified_set; /* of the plan's shapes and types, which a verdict holds for */
+    uint64_t verified_set; /* with a watch: of the plan's shapes and types, which a verdict holds for */
     int64_t context_length, n_batch, n_sequences, n_alive;
     double load_seconds;
     page_pool pages;

@@ -55,3 +55,10 @@ nb_status forward_run(forward *f, int64_t n_sequences, const int32_t *tokens, in
     for (int64_t s = 0; s < n_sequences && !status; s++) f->n_tokens[s] += n;
     return status;
 }
+
+int32_t forward_most_likely(const float *logits, int64_t n) {
+    int64_t best = 0;
+    for (int64_t i = 1; i < n; i++)
+        if (logits[i] > logits[best]) best = i;
+    return (int32_t)best;
+}

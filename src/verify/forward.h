@@ -25,4 +25,7 @@ void forward_free(forward *f);
 nb_status forward_run(forward *f, int64_t n_sequences, const int32_t *tokens, int64_t n, int64_t n_outputs,
                       const float **logits, nb_error *err);
 
+/* The token of the largest of n logits, of equal ones the first. */
+int32_t forward_most_likely(const float *logits, int64_t n);
+
 #endif

@@ -25,13 +25,6 @@ typedef struct answer {
     float *logits;                  /* [n, vocab_size]: those that the answer was chosen by */
 } answer;
 
-static int32_t most_likely(const float *logits, int64_t n) {
-    int64_t best = 0;
-    for (int64_t i = 1; i < n; i++)
-        if (logits[i] > logits[best]) best = i;
-    return (int32_t)best;
-}
-
 /* ---- Both runs -------------------------------------------------------------------------------------------------- */
 
 static nb_status run_device(session *s, int prompt, answer *a, nb_error *err) {
@@ -48,7 +41,7 @@ static nb_status run_device(session *s, int prompt, answer *a, nb_error *err) {
     if (!status) status = forward_run(&f, 1, a->tokens, a->n_prompt, 1, &logits, err);
     for (a->n = 0; a->n < most && !status;) {
         memcpy(a->logits + a->n * m->vocab_size, logits, (size_t)m->vocab_size * sizeof *logits);
-        const int32_t token = a->tokens[a->n_prompt + a->n++] = most_likely(logits, m->vocab_size);
+        const int32_t token = a->tokens[a->n_prompt + a->n++] = forward_most_likely(logits, m->vocab_size);
         if (m->is_end && m->is_end(m->user, token)) break;
         if (a->n < most) status = forward_run(&f, 1, &token, 1, 1, &logits, err);
     }
@@ -132,7 +125,7 @@ static void compare(const session *s, int prompt, const answer *a, const float *
     snprintf(out->prompt, sizeof out->prompt, "%s", s->o->model->prompt_texts[prompt]);
     for (int64_t i = 0; i < a->n; i++) {
         const float *want = reference + i * vocab, *got = a->logits + i * vocab;
-        const int32_t best = most_likely(want, vocab);
+        const int32_t best = forward_most_likely(want, vocab);
         const bool same = best == a->tokens[a->n_prompt + i];
         const double kl = divergence(want, got, vocab);
         out->n_top1 += same;

@@ -57,7 +57,6 @@ typedef struct session {
     bool *aside; /* found to be wrong: not to be used any more (report_row.aside: before that, by the user) */
     bool *dead;  /* has crashed or hung: not to be run any more */
     size_t n_rows;
-
     bool new_aside; /* since the level began */
     nb_error error; /* from REC_ERROR */
     bool cancelled, no_memory;

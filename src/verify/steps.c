@@ -3,10 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "base/clock.h"
 #include "base/num.h"
 
 /* ---- Text ------------------------------------------------------------------------------------------------------- */
@@ -88,13 +85,6 @@ static void observe(void *user, int step, bool done, const krow *row, const kcal
 
 /* ---- Passes ----------------------------------------------------------------------------------------------------- */
 
-static int32_t most_likely(const float *logits, int64_t n) {
-    int64_t best = 0;
-    for (int64_t i = 1; i < n; i++)
-        if (logits[i] > logits[best]) best = i;
-    return (int32_t)best;
-}
-
 static nb_status make(steps *st, nb_error *err) {
     const verify_model *m = st->s->o->model;
     nb_status status = pool_new(m->executor.n_threads, &st->threads, err);
@@ -116,7 +106,7 @@ static nb_status run_passes(steps *st, nb_error *err) {
     for (st->pass = 1; st->pass < st->n_passes && !status && !st->stopped; st->pass++) {
         int32_t tokens[2 * EACH];
         for (int i = 0; i < 2 * EACH; i++)
-            tokens[i] = i == 0 ? most_likely(logits, m->vocab_size) : m->prompts[0][i % m->prompt_lengths[0]];
+            tokens[i] = i == 0 ? forward_most_likely(logits, m->vocab_size) : m->prompts[0][i % m->prompt_lengths[0]];
         const bool both = st->pass == st->n_passes - 1 && st->n_passes > 2;
         status = both ? forward_run(&st->run, 2, tokens, EACH, 1, &logits, err)
                       : forward_run(&st->run, 1, tokens, 1, 1, &logits, err);

@@ -27,7 +27,6 @@ struct steps {
     int n_done;         /* calls that were looked at, of all passes */
     fetched before;
     bool have_before, stopped;
-    double started;
     void *user;
 };
 

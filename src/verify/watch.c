@@ -36,7 +36,6 @@ struct watch {
     fetched fetched; /* ...or, from a device's memory, all of it here */
     kstates before;  /* copies of the states, before the step */
     finding found;
-    nb_status status;
 };
 
 static uint64_t next_random(watch *w) {
