@@ -182,38 +182,42 @@ void verification_free(report *reports, size_t n) {
     free(reports);
 }
 
+enum { MAX_DEVICES = 64 };
+
 typedef struct lister {
     void (*visit)(void *user, const verdict *v);
     void *user;
     size_t *n_others;
+    device_info devices[MAX_DEVICES]; /* of this machine */
+    size_t n_devices;
 } lister;
 
-/* Whether a verdict is of some device of this machine. */
-static bool is_ours(const verdict *v) {
+static void find_devices(lister *l) {
     const device_options options = {.cpu = getenv("NIBBLE_CPU")};
-    bool ours = false;
-    for (size_t i = 0; engine_backends[i] && !ours; i++) {
-        for (int index = 0; index < engine_backends[i]->count() && !ours; index++) {
+    for (size_t i = 0; engine_backends[i]; i++) {
+        for (int index = 0; index < engine_backends[i]->count() && l->n_devices < MAX_DEVICES; index++) {
             device *d;
             if (engine_backends[i]->open(index, &options, &d, NULL)) continue;
-            ours = verdict_is_of(v, &d->info);
+            l->devices[l->n_devices++] = d->info;
             d->free(d);
         }
     }
-    return ours;
 }
 
 static void visit_ours(void *user, const verdict *v) {
     lister *l = user;
-    if (is_ours(v))
+    bool ours = false;
+    for (size_t i = 0; i < l->n_devices && !ours; i++) ours = verdict_is_of(v, &l->devices[i]);
+    if (ours)
         l->visit(l->user, v);
     else
         (*l->n_others)++;
 }
 
 nb_status verification_list(void (*visit)(void *user, const verdict *v), void *user, size_t *n_others, nb_error *err) {
-    lister l = {visit, user, n_others};
+    lister l = {.visit = visit, .user = user, .n_others = n_others};
     *n_others = 0;
+    find_devices(&l);
     return verdict_each(visit_ours, &l, err);
 }
 
