@@ -87,6 +87,16 @@ static bool weight_ok(const kweight *w) {
            (w->n_experts > 0) == (w->experts != NULL);
 }
 
+static bool residual_ok(const kcall *c) {
+    return !c->residual.data || (mat_ok(&c->residual) && same_shape(&c->residual, &c->y));
+}
+
+/* The columns of a product, or with an act of the pairs that it gates. */
+static bool product_cols_ok(const kcall *c, int64_t cols) {
+    if (c->act < 0 || c->act >= ACT_COUNT) return false;
+    return c->act == ACT_NONE ? cols == c->w->n : 2 * cols == c->w->n;
+}
+
 static bool states_ok(const kcall *c, int64_t size) {
     return c->states.data && c->states.size == size && c->states.n_slots > 0 && c->slots;
 }
@@ -101,6 +111,11 @@ static bool pages_ok(const kpages *p) {
     return p->data && is_stored_float(p->type) && p->n_heads > 0 && p->page_size > 0 && p->head_dim > 0;
 }
 
+/* A table of angles for the rows of x, whose heads have so many columns. */
+static bool table_ok(const kmat *z, const kmat *x, int64_t head) {
+    return mat_ok(z) && z->rows == x->rows && z->cols % 2 == 0 && z->cols <= head;
+}
+
 static bool attention_ok(const kcall *c) {
     const kpages *k = &c->keys, *v = &c->values;
     return mat_ok(&c->x) && mat_ok(&c->y) && same_shape(&c->x, &c->y) && pages_ok(k) && pages_ok(v) &&
@@ -109,11 +124,17 @@ static bool attention_ok(const kcall *c) {
            c->tables && c->positions && c->window >= 0;
 }
 
+static bool matmul_ok(const kcall *c) {
+    const kmat *x = &c->x, *y = &c->y;
+    return mat_ok(x) && mat_ok(y) && weight_ok(c->w) && !c->w->experts && x->cols == c->w->k && x->rows == y->rows &&
+           product_cols_ok(c, y->cols) && vec_ok(&c->weight) && vec_ok(&c->weight2) && residual_ok(c);
+}
+
 static bool experts_ok(const kcall *c) {
     const kmat *x = &c->x, *y = &c->y;
     return mat_ok(x) && mat_ok(y) && route_ok(c, x) && weight_ok(c->w) && c->w->n_experts >= c->n_chosen &&
            x->rows == y->rows && (x->cols == c->w->k || x->cols == c->n_chosen * c->w->k) &&
-           y->cols == c->n_chosen * c->w->n && vec_ok(&c->weight);
+           y->cols % c->n_chosen == 0 && product_cols_ok(c, y->cols / c->n_chosen) && vec_ok(&c->weight);
 }
 
 static bool delta_ok(const kcall *c) {
@@ -131,21 +152,20 @@ bool kcall_ok(const kcall *c) {
         return mat_ok(y) && weight_ok(c->w) && !c->w->experts && y->cols == c->w->k && c->tokens;
     case KOP_RMSNORM:
         return mat_ok(x) && mat_ok(y) && same_shape(x, y) && c->n_parts > 0 && x->cols % c->n_parts == 0 &&
-               vec_ok(&c->weight);
+               vec_ok(&c->weight) && residual_ok(c);
     case KOP_QUANTIZE:
-        return mat_ok(x) && mat_ok(y) && same_shape(x, y) && y->type == DT_XI8X3;
+        return mat_ok(x) && mat_ok(y) && same_shape(x, y) &&
+               (y->type == DT_XI8X3 || y->type == DT_F16 || y->type == DT_BF16);
     case KOP_MATMUL:
-        return mat_ok(x) && mat_ok(y) && weight_ok(c->w) && !c->w->experts && x->cols == c->w->k &&
-               y->cols == c->w->n && x->rows == y->rows && vec_ok(&c->weight) &&
-               (!c->residual.data || (mat_ok(&c->residual) && same_shape(&c->residual, y)));
+        return matmul_ok(c);
     case KOP_ROPE_TABLE:
         return mat_ok(y) && y->cols % 2 == 0 && c->positions && c->freqs;
     case KOP_ROPE:
-        return mat_ok(x) && mat_ok(y) && mat_ok(z) && same_shape(x, y) && z->rows == x->rows && c->n_parts > 0 &&
-               x->cols % c->n_parts == 0 && z->cols % 2 == 0 && z->cols <= x->cols / c->n_parts;
+        return mat_ok(x) && mat_ok(y) && same_shape(x, y) && c->n_parts > 0 && x->cols % c->n_parts == 0 &&
+               table_ok(z, x, x->cols / c->n_parts) && vec_ok(&c->weight);
     case KOP_KV_STORE:
         return mat_ok(x) && pages_ok(&c->keys) && x->cols == c->keys.n_heads * c->keys.head_dim && c->tables &&
-               c->positions;
+               c->positions && (!z->data || table_ok(z, x, c->keys.head_dim)) && vec_ok(&c->weight);
     case KOP_ATTENTION:
         return attention_ok(c);
     case KOP_ACT_MUL:
@@ -180,4 +200,12 @@ bool kcall_ok(const kcall *c) {
         break;
     }
     return false;
+}
+
+unsigned kcall_fused(const kcall *c) {
+    unsigned fused = c->normed ? KFUSED_NORM : 0;
+    if (kop_is_product(c->op) && c->act != ACT_NONE) fused |= KFUSED_ACT;
+    if (c->op == KOP_KV_STORE && c->z.data) fused |= KFUSED_ROPE;
+    if (c->op == KOP_RMSNORM && c->residual.data) fused |= KFUSED_RESIDUAL;
+    return fused;
 }

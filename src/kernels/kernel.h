@@ -34,6 +34,7 @@ typedef struct kvec {
 typedef enum wmode { W_PLAIN, W_AFFINE, W_MXFP4, W_MXFP8, W_NVFP4, W_MODE_COUNT } wmode;
 
 struct klayout;
+struct gpu_launches;
 
 /* A weight matrix W [n, k]: n outputs, k inputs, as MLX stores it (at any address: files pad nothing), and, when a
  * backend repacked it, the packed copy. k is a multiple of group_size; the codes of a row are one little-endian bit
@@ -84,16 +85,21 @@ typedef enum kact {
 /* ---- Operations ---------------------------------------------------------------------------------------------- */
 
 typedef enum kop {
-    KOP_EMBED,       /* y[t] = scale * W[tokens[t]] */
-    KOP_RMSNORM,     /* each row in n_parts equal parts (heads): y = x / sqrt(mean(x^2) + eps) * (offset + weight) */
-    KOP_QUANTIZE,    /* y = x in an activation form; the reference gives back what the form stands for */
-    KOP_MATMUL,      /* y = x W^T + bias + residual */
-    KOP_ROPE_TABLE,  /* y[t] = [cos(p f_0), .., cos(p f_h-1), sin(p f_0), ..] * scale, p = positions[t], h = cols / 2 */
-    KOP_ROPE,        /* rotates the first z.cols columns of each head by the angles of the table z */
-    KOP_KV_STORE,    /* x[t] goes to the page and slot of token t */
-    KOP_ATTENTION,   /* softmax(scale q K^T) V over the token's own sequence, causal, in a window */
-    KOP_ACT_MUL,     /* y = act(x) * z; x.cols may be 1: one factor for the row */
-    KOP_ADD,         /* y = x + z */
+    KOP_EMBED,      /* y[t] = scale * W[tokens[t]] */
+    KOP_RMSNORM,    /* each row in n_parts equal parts (heads): y = x / sqrt(mean(x^2) + eps) * (offset + weight)
+                       + residual */
+    KOP_QUANTIZE,   /* y = x in an activation form, or rounded to f16 or bf16; the reference gives back what that
+                       stands for */
+    KOP_MATMUL,     /* y = x W^T + bias + residual. With normed, x stands for RMSNORM(x) (one part, weight2, eps,
+                       offset). With an act, p = x W^T + bias has two halves, and y = act(p[j]) * p[n / 2 + j] */
+    KOP_ROPE_TABLE, /* y[t] = [cos(p f_0), .., cos(p f_h-1), sin(p f_0), ..] * scale, p = positions[t], h = cols / 2 */
+    KOP_ROPE,       /* rotates the first z.cols columns of each head by the angles of the table z. With normed, x stands
+                       for RMSNORM(x) of each head */
+    KOP_KV_STORE,   /* x[t] goes to the page and slot of token t: with normed, after RMSNORM of each head; with a table
+                       z, after ROPE */
+    KOP_ATTENTION,  /* softmax(scale q K^T) V over the token's own sequence, causal, in a window */
+    KOP_ACT_MUL,    /* y = act(x) * z; x.cols may be 1: one factor for the row */
+    KOP_ADD,        /* y = x + z */
     KOP_SELECT_ROWS, /* y[i] = x[rows[i]] */
     KOP_SELECT_COLS, /* y[t][j] = x[t][columns[j]] */
     KOP_SCALE,       /* y = scale * x */
@@ -104,7 +110,8 @@ typedef enum kop {
      * Numbers are in range and differ from one another even where logits are NaN: they are followed unchecked. */
     KOP_ROUTE,
     KOP_MATMUL_EXPERTS, /* with z from ROUTE: y[t][s] = x[t] W_e^T + bias_e, e the s-th expert of t, n columns for each
-                           s. x has k columns, or n_chosen * k: its own for each s. bias is weight [n_experts, n] */
+                           s. x has k columns, or n_chosen * k: its own for each s. bias is weight [n_experts, n]. With
+                           an act as MATMUL has it: n / 2 columns for each s */
     KOP_SUM_EXPERTS,    /* y[t] = sum over s of z's s-th weight * x[t][s], x in n_chosen parts */
     /* Gated delta net (Yang et al. 2024, "Gated Delta Networks", arXiv 2412.06464). */
     KOP_CONV1D,      /* causal depthwise convolution, W [C, kernel] plain: y[t][c] = act(sum over j of W[c][j] u[t + j -
@@ -127,14 +134,15 @@ typedef struct kcall {
     const kweight *w; /* EMBED, MATMUL, MATMUL_EXPERTS, CONV1D */
     /* RMSNORM [cols / n_parts], absent = ones; MATMUL: bias [n], MATMUL_EXPERTS: [n_experts, n], absent = none;
      * ATTENTION: sinks [n_heads], logits that take part in the softmax without a value, absent = none; ROUTE:
-     * [n_experts], absent = ones; DELTA_GATES: A_log [heads] */
+     * [n_experts], absent = ones; DELTA_GATES: A_log [heads]; normed ROPE, KV_STORE: [head], absent = ones */
     kvec weight;
-    kvec weight2;             /* DELTA_GATES: dt_bias [heads] */
-    kmat residual;            /* MATMUL: [rows, n] f32, may be y itself (same data and stride); absent = none */
-    float eps;                /* RMSNORM, DELTA */
+    kvec weight2;             /* DELTA_GATES: dt_bias [heads]; normed MATMUL: [k], absent = ones */
+    kmat residual;            /* MATMUL, RMSNORM: as y, f32, may be y itself (same data and stride); absent = none */
+    bool normed;              /* MATMUL, ROPE, KV_STORE: x goes through RMSNORM first */
+    float eps;                /* RMSNORM, DELTA, what is normed */
     float scale;              /* EMBED, ROPE_TABLE, ATTENTION, SCALE, SOFTCAP */
     float offset;             /* RMSNORM: 0, or 1 where weights are stored as their distance from 1 */
-    kact act;                 /* ACT_MUL, CONV1D (ACT_NONE or ACT_SILU) */
+    kact act;                 /* ACT_MUL, CONV1D (ACT_NONE or ACT_SILU), MATMUL(_EXPERTS): none or a gated pair */
     int64_t n_parts;          /* RMSNORM: parts of a row that are normed on their own; ROPE: heads in a row; DELTA */
     int64_t n_keys, key_dim;  /* DELTA */
     int64_t n_chosen;         /* ROUTE, MATMUL_EXPERTS, SUM_EXPERTS */
@@ -182,6 +190,10 @@ typedef struct krow {
      * differs from run to run (atomic additions), so two runs agree only within the error model. */
     int chains;
     bool free_order;
+    /* Products round their operands (x and the dequantized weight; queries, keys, weights of attention) to this type
+     * before they multiply, and sum in fp32. DT_NONE: they do not. */
+    dtype rounds_to;
+    unsigned fused;    /* KFUSED_...: what it can do beyond the operation proper */
     bool dequant_gemm; /* MATMUL: dequantizes the weight and leaves the product to a vendor's GEMM */
     /* Whether it can compute this call. The registry has checked op, layout, x_type and needs before. */
     bool (*takes)(const struct krow *row, const kcall *c);
@@ -192,7 +204,19 @@ typedef struct krow {
     size_t (*scratch)(const struct krow *row, const kcall *c); /* NULL: none */
     /* Computes tasks [begin, end). scratch is 64-byte aligned and the thread's own. */
     void (*run)(const struct krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch);
+    /* On devices that work from a queue, in place of run: adds the launches that compute the call, whose operands and
+     * scratch lie in the device's memory (src/gpu/launch.h). */
+    void (*enqueue)(const struct krow *row, const kcall *c, void *scratch, struct gpu_launches *to);
 } krow;
+
+/* Parts of a call that only some rows compute. A row takes a call that has one only if it says so. */
+enum {
+    KFUSED_NORM = 1,     /* normed */
+    KFUSED_ACT = 2,      /* act of a product */
+    KFUSED_RESIDUAL = 4, /* of RMSNORM */
+    KFUSED_ROPE = 8      /* z of KV_STORE */
+};
+unsigned kcall_fused(const kcall *c);
 
 /* Whether a call is well formed: operands present, shapes that fit together, known types. What tokens, positions, rows
  * and tables hold is not looked at. */

@@ -31,7 +31,8 @@ void kreg_free(kregistry *r) {
 }
 
 static bool is_complete(const krow *row) {
-    return row->name && row->backend && row->op >= 0 && row->op < KOP_COUNT && row->takes && row->tasks && row->run;
+    return row->name && row->backend && row->op >= 0 && row->op < KOP_COUNT && row->takes && row->tasks &&
+           (row->run || row->enqueue);
 }
 
 nb_status kreg_add(kregistry *r, const krow *rows, size_t n, nb_error *err) {
@@ -67,7 +68,7 @@ const krow *kreg_named(const kregistry *r, const char *name) {
 }
 
 static bool takes(const krow *row, const kcall *c) {
-    if (row->op != c->op) return false;
+    if (row->op != c->op || (kcall_fused(c) & ~row->fused)) return false;
     const kweight *w = c->w && c->w->experts ? c->w->experts : c->w; /* experts are all alike */
     if (row->layout && (!w || w->layout != row->layout || !w->packed)) return false;
     if (kop_is_product(row->op) || row->op == KOP_EMBED) { /* a repacked weight may have lost its stored bytes */

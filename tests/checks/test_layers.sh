@@ -13,8 +13,9 @@ declare -A below=(
     [plan]="base files kernels quant"
     [models]="base files kernels quant plan"
     [cpu]="base files kernels quant ref plan"
+    [gpu]="base files kernels quant ref plan"
     [verify]="base kernels quant ref plan files"
-    [engine]="base files text kernels quant ref plan models cpu verify"
+    [engine]="base files text kernels quant ref plan models cpu gpu verify"
     [server]="base engine"
 )
 status=0

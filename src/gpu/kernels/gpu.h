@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What device code is written in: plain C, one thread's view, for NVIDIA (PTX), AMD (code objects) and the host, where
+ * tests simulate the threads of a block. A kernel is KERNEL void name(struct params p): one struct by value, declared
+ * in params.h, which the host fills. All memory that a block shares is shared_memory(), as many bytes as the launch
+ * says; it holds anything at first. Threads are in one dimension; every thread of a block must come to each barrier(),
+ * every lane of a warp to each shfl_xor, warp_sum, warp_max or mma. */
+#ifndef NB_GPU_KERNELS_GPU_H
+#define NB_GPU_KERNELS_GPU_H
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long u64;
+typedef int i32;
+typedef long i64;
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("unroll")
+
+#if defined(__NVPTX__)
+/* ---- NVIDIA -------------------------------------------------------------------------------------------------- */
+#    define KERNEL __attribute__((nvptx_kernel))
+#    define GLOBAL __attribute__((address_space(1)))
+#    define SHARED __attribute__((address_space(3)))
+#    define WARP   32
+INLINE u32 tid(void) {
+    return __nvvm_read_ptx_sreg_tid_x();
+}
+INLINE u32 bdim(void) {
+    return __nvvm_read_ptx_sreg_ntid_x();
+}
+INLINE u32 bid_x(void) {
+    return __nvvm_read_ptx_sreg_ctaid_x();
+}
+INLINE u32 bid_y(void) {
+    return __nvvm_read_ptx_sreg_ctaid_y();
+}
+INLINE u32 bid_z(void) {
+    return __nvvm_read_ptx_sreg_ctaid_z();
+}
+INLINE void barrier(void) {
+    __syncthreads();
+}
+INLINE float shfl_xor(float v, u32 mask) {
+    return __builtin_bit_cast(float, __nvvm_shfl_sync_bfly_i32(-1, __builtin_bit_cast(int, v), (int)mask, 31));
+}
+extern SHARED u8 gpu_dynamic_shared[] __attribute__((aligned(16)));
+INLINE SHARED u8 *shared_memory(void) {
+    return gpu_dynamic_shared;
+}
+/* 2^x within 2 ulp. */
+INLINE float exp2_fast(float x) {
+    return __nvvm_ex2_approx_ftz_f(x);
+}
+
+#elif defined(__AMDGCN__)
+/* ---- AMD ----------------------------------------------------------------------------------------------------- */
+#    define KERNEL __attribute__((amdgpu_kernel, visibility("protected")))
+#    define GLOBAL __attribute__((address_space(1)))
+#    define SHARED __attribute__((address_space(3)))
+#    define WARP   __AMDGCN_WAVEFRONT_SIZE
+INLINE u32 tid(void) {
+    return __builtin_amdgcn_workitem_id_x();
+}
+INLINE u32 bdim(void) {
+    return __builtin_amdgcn_workgroup_size_x();
+}
+INLINE u32 bid_x(void) {
+    return __builtin_amdgcn_workgroup_id_x();
+}
+INLINE u32 bid_y(void) {
+    return __builtin_amdgcn_workgroup_id_y();
+}
+INLINE u32 bid_z(void) {
+    return __builtin_amdgcn_workgroup_id_z();
+}
+INLINE void barrier(void) {
+    __builtin_amdgcn_fence(__ATOMIC_RELEASE, "workgroup");
+    __builtin_amdgcn_s_barrier();
+    __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "workgroup");
+}
+INLINE u32 amd_lane(void) {
+#    if WARP == 64
+    return __builtin_amdgcn_mbcnt_hi(-1u, __builtin_amdgcn_mbcnt_lo(-1u, 0));
+#    else
+    return __builtin_amdgcn_mbcnt_lo(-1u, 0);
+#    endif
+}
+INLINE float shfl_xor(float v, u32 mask) {
+    return __builtin_bit_cast(
+        float, __builtin_amdgcn_ds_bpermute((int)((amd_lane() ^ mask) << 2), __builtin_bit_cast(int, v)));
+}
+extern SHARED u8 gpu_dynamic_shared[] __attribute__((aligned(16)));
+INLINE SHARED u8 *shared_memory(void) {
+    return gpu_dynamic_shared;
+}
+INLINE float exp2_fast(float x) {
+    return __builtin_amdgcn_exp2f(x);
+}
+
+#else
+/* ---- The host: tests/gpu simulates threads --------------------------------------------------------------------- */
+#    define KERNEL __attribute__((visibility("default")))
+#    define GLOBAL
+#    define SHARED
+#    define WARP 32
+u32 tid(void);
+u32 bdim(void);
+u32 bid_x(void);
+u32 bid_y(void);
+u32 bid_z(void);
+void barrier(void);
+float shfl_xor(float v, u32 mask);
+u8 *shared_memory(void);
+float exp2_fast(float x);
+#endif
+
+INLINE u32 lane_id(void) {
+    return tid() % WARP;
+}
+INLINE u32 warp_id(void) {
+    return tid() / WARP;
+}
+
+/* Over the lanes of a warp, in every lane; n: of each n neighbours (a power of two, at most WARP). */
+INLINE float lanes_sum(float v, u32 n) {
+    UNROLL for (u32 m = n / 2; m > 0; m /= 2) v += shfl_xor(v, m);
+    return v;
+}
+INLINE float lanes_max(float v, u32 n) {
+    UNROLL for (u32 m = n / 2; m > 0; m /= 2) {
+        const float o = shfl_xor(v, m);
+        v = o > v ? o : v;
+    }
+    return v;
+}
+INLINE float warp_sum(float v) {
+    return lanes_sum(v, WARP);
+}
+INLINE float warp_max(float v) {
+    return lanes_max(v, WARP);
+}
+
+/* ---- Numbers ------------------------------------------------------------------------------------------------- */
+
+/* As base/dtype.h numbers them (checked where the host fills in params). */
+typedef enum gpu_type { G_F32 = 2, G_F16, G_BF16 } gpu_type;
+
+typedef float f32x2 __attribute__((ext_vector_type(2)));
+typedef float f32x4 __attribute__((ext_vector_type(4)));
+typedef u32 u32x2 __attribute__((ext_vector_type(2)));
+typedef u32 u32x4 __attribute__((ext_vector_type(4)));
+typedef _Float16 f16x2 __attribute__((ext_vector_type(2)));
+
+INLINE float as_f32(u32 bits) {
+    return __builtin_bit_cast(float, bits);
+}
+INLINE u32 as_u32(float v) {
+    return __builtin_bit_cast(u32, v);
+}
+INLINE float f16_to_f32(u16 h) {
+    return (float)__builtin_bit_cast(_Float16, h);
+}
+INLINE u16 f32_to_f16(float v) {
+    return __builtin_bit_cast(u16, (_Float16)v);
+}
+INLINE float bf16_to_f32(u16 h) {
+    return as_f32((u32)h << 16);
+}
+/* To nearest, ties to even; NaN stays NaN. */
+INLINE u16 f32_to_bf16(float v) {
+    const u32 u = as_u32(v);
+    return v != v ? (u16)(u >> 16 | 0x40) : (u16)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+/* Element i of an array of `type` at p, which may be at any address that is a multiple of the type's size. */
+INLINE float load_as_f32(const GLOBAL void *p, u32 type, i64 i) {
+    if (type == G_F32) return ((const GLOBAL float *)p)[i];
+    const u16 h = ((const GLOBAL u16 *)p)[i];
+    return type == G_F16 ? f16_to_f32(h) : bf16_to_f32(h);
+}
+INLINE void store_from_f32(GLOBAL void *p, u32 type, i64 i, float v) {
+    if (type == G_F32)
+        ((GLOBAL float *)p)[i] = v;
+    else
+        ((GLOBAL u16 *)p)[i] = type == G_F16 ? f32_to_f16(v) : f32_to_bf16(v);
+}
+/* The same at any address at all: what files hold is not padded. */
+INLINE u16 load_u16_bytes(const GLOBAL u8 *p) {
+    return (u16)(p[0] | p[1] << 8);
+}
+INLINE u32 load_u32_bytes(const GLOBAL u8 *p) {
+    return p[0] | (u32)p[1] << 8 | (u32)p[2] << 16 | (u32)p[3] << 24;
+}
+INLINE float load_any(const GLOBAL void *p, u32 type, i64 i) {
+    const GLOBAL u8 *b = (const GLOBAL u8 *)p;
+    if (type == G_F32) return as_f32(load_u32_bytes(b + 4 * i));
+    const u16 h = load_u16_bytes(b + 2 * i);
+    return type == G_F16 ? f16_to_f32(h) : bf16_to_f32(h);
+}
+
+#endif

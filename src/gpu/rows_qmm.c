@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gpu/rows.h"
+
+const gpu_row_list gpu_rows_qmm = {0};
