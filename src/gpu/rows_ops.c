@@ -12,7 +12,7 @@ static bool is_float(dtype t) {
     return t == DT_F32 || t == DT_F16 || t == DT_BF16;
 }
 
-static const gpu_kernel k_add = {"ops", "add"};
+static const gpu_kernel k_add = {.module = "ops", .name = "add"};
 
 static bool add_takes(const krow *row, const kcall *c) {
     (void)row;

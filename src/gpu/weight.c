@@ -25,7 +25,7 @@ bool gpu_weight_ok(const kweight *w) {
     return w->n_experts <= GPU_TABLE_MAX || is_even(w);
 }
 
-static const gpu_kernel fill_table = {"ops", "fill_table"};
+static const gpu_kernel fill_table = {.module = "ops", .name = "fill_table"};
 
 static void add_table(const kweight *w, GLOBAL u64 *table, gpu_launches *to) {
     enum { EACH = 8 };
