@@ -511,6 +511,7 @@ static void free_ref(check *c) {
     free(c->ref);
     free(c->mag);
     free(c->variance);
+    free(c->rounding);
 }
 
 static bool reserve_ref(check *c, size_t n) {
@@ -519,7 +520,8 @@ static bool reserve_ref(check *c, size_t n) {
     c->ref = malloc(n * sizeof *c->ref);
     c->mag = malloc(n * sizeof *c->mag);
     c->variance = malloc(n * sizeof *c->variance);
-    c->ref_cap = c->ref && c->mag && c->variance ? n : 0;
+    c->rounding = malloc(2 * n * sizeof *c->rounding);
+    c->ref_cap = c->ref && c->mag && c->variance && c->rounding ? n : 0;
     return c->ref_cap > 0;
 }
 
@@ -530,6 +532,7 @@ nb_status check_load(check *c, const check_spec *spec, nb_error *err) {
     c->w = (kweight){0};
     c->has_ref = false;
     c->variance_chains = 0;
+    c->rounding_type = DT_NONE;
     if (!load_operands(c)) return check_no_memory(err);
     if (spec->op != KOP_KV_STORE) {
         dtype y_type = spec->y_type == DT_NONE ? DT_F32 : spec->y_type;
@@ -549,13 +552,35 @@ nb_status check_reference(check *c, nb_error *err) {
     return NB_OK;
 }
 
+nb_status check_rounding(check *c, const krow *row, const double **rounding, nb_error *err) {
+    *rounding = NULL;
+    if (row->rounds_to == DT_NONE || c->spec.op == KOP_KV_STORE) return NB_OK;
+    if (c->rounding_type != row->rounds_to) {
+        double *variance = c->rounding + c->spec.rows * c->spec.cols;
+        if (!ref_rounding(&c->call, row->rounds_to, c->rounding, variance)) return check_no_memory(err);
+        c->rounding_type = row->rounds_to;
+    }
+    *rounding = c->rounding;
+    return NB_OK;
+}
+
+/* In units of u^2, to the variance of fp32's roundings. */
+static void add_rounding(check *c) {
+    const int64_t n = c->spec.rows * c->spec.cols;
+    for (int64_t i = 0; i < n; i++) c->variance[i] += c->rounding[n + i] * 0x1p48;
+}
+
 /* A few thousand elements say as much as millions. */
 const double *check_variance(check *c, const krow *row) {
     int chains = chains_of(row);
     bool large = c->spec.rows * c->spec.cols > 1 << 18;
     if (large || !check_is_random(&c->spec) || c->variance_chains < 0) return NULL;
-    if (c->variance_chains != chains)
+    if (c->variance_chains != chains || c->variance_rounds_to != row->rounds_to) {
         c->variance_chains = ref_variance(&c->call, c->ref, chains, c->variance) ? chains : -1;
+        c->variance_rounds_to = row->rounds_to;
+        if (c->variance_chains > 0 && c->rounding_type != DT_NONE && c->rounding_type == row->rounds_to)
+            add_rounding(c);
+    }
     return c->variance_chains < 0 ? NULL : c->variance;
 }
 

@@ -274,8 +274,12 @@ static nb_status compare(check *c, const trial *t, finding *found, double *worst
     comparison cmp;
     bool whole = t->call.y.rows == c->call.y.rows;
     int64_t at = t->from * c->call.y.cols;
+    const double *rounding;
+    nb_status status = check_rounding(c, t->row, &rounding, err);
+    if (status != NB_OK) return status;
     comparison_begin(&cmp, t->row, &t->call);
-    comparison_add(&cmp, &t->call, 0, c->ref + at, c->mag + at, c->spec.in_place ? 0 : t->poison);
+    comparison_add(&cmp, &t->call, 0, c->ref + at, c->mag + at, rounding ? rounding + at : NULL,
+                   c->spec.in_place ? 0 : t->poison);
     const double *variance = whole ? check_variance(c, t->row) : NULL;
     if (variance) comparison_add_variance(&cmp, &t->call, c->ref, variance);
     if (cmp.worst > *worst) *worst = cmp.worst;
