@@ -23,7 +23,9 @@ enum check_slot {
     SLOT_TABLE_STARTS,
     SLOT_KEYS,
     SLOT_VALUES,
-    SLOT_FORM,    /* x in an activation form */
+    SLOT_FORM, /* x in an activation form */
+    SLOT_X_16, /* x and z in 16 bits */
+    SLOT_Z_16,
     SLOT_X_SLICE, /* some of its rows */
     SLOT_PACKED,
     SLOT_PACKED_ONE, /* a matrix, packed over two kinds of poison */
@@ -52,6 +54,7 @@ struct check {
     dtype rounding_type;      /* ...this type; DT_NONE: not worked out yet */
     size_t ref_cap;           /* elements */
     bool has_ref;             /* worked out when a row first asks */
+    bool only_shape;          /* operands are placed, but not filled */
     mirror mirror;
 };
 

@@ -283,7 +283,8 @@ static nb_status check_kind(distant *f, const check_spec *spec, finding *found, 
     nb_error refused;
     nb_status status = check_load(f->check, spec, err);
     if (status != NB_OK || !check_takes(f->check, f->row)) return status;
-    if (f->kind == FAR_WEIGHT) f->check->call.residual = (kmat){0}; /* a large one: the output is far as well */
+    if (f->kind == FAR_WEIGHT && spec->act != ACT_NONE) return NB_OK; /* halves would no longer be pairs */
+    if (f->kind == FAR_WEIGHT) f->check->call.residual = (kmat){0};   /* a large one: the output is far as well */
     status = check_reference(f->check, err);
     if (status == NB_OK && f->kind != FAR_WEIGHT) status = check_pack(f->check, f->row, found, err);
     if (status != NB_OK || found->kind != FOUND_NOTHING) return status;

@@ -99,6 +99,8 @@ static bool take_rows(const kcall *c, int64_t begin, int64_t end, call_view *out
 
 bool call_view_make(const kcall *c, int64_t begin, int64_t end, call_view *out) {
     *out = (call_view){.call = *c, .w = *c->w};
+    out->w.layout = NULL;
+    out->w.packed = NULL;
     kcall *call = &out->call;
     const int64_t n = end - begin;
     call->w = &out->w;
