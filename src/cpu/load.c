@@ -54,11 +54,11 @@ static int best_rank(const cpu_executor *e, const kweight *w) {
     int best = -1;
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         kcall c = {.op = w->experts ? KOP_MATMUL_EXPERTS : KOP_MATMUL, .w = w, .n_chosen = w->experts ? 1 : 0};
-        c.x = (kmat){.data = CPU_SOMEWHERE, .type = forms[i], .rows = 1, .cols = w->k, .stride = w->k};
-        if (forms[i] != DT_F32) c.x.group = cpu_form_group(w);
+        c.x = (kmat){.data = LOWER_SOMEWHERE, .type = forms[i], .rows = 1, .cols = w->k, .stride = w->k};
+        if (forms[i] != DT_F32) c.x.group = lower_form_group(w);
         if (forms[i] != DT_F32 && c.x.group == 0) continue;
-        c.y = (kmat){.data = CPU_SOMEWHERE, .type = DT_F32, .rows = 1, .cols = w->n, .stride = w->n};
-        if (w->experts) c.z = (kmat){.data = CPU_SOMEWHERE, .type = DT_F32, .rows = 1, .cols = 2, .stride = 2};
+        c.y = (kmat){.data = LOWER_SOMEWHERE, .type = DT_F32, .rows = 1, .cols = w->n, .stride = w->n};
+        if (w->experts) c.z = (kmat){.data = LOWER_SOMEWHERE, .type = DT_F32, .rows = 1, .cols = 2, .stride = 2};
         const krow *row = kreg_find(e->registry, &c);
         if (row && row->rank > best && row->layout == w->layout) best = row->rank;
     }
@@ -80,7 +80,7 @@ static void choose_layout(const cpu_executor *e, kweight *w) {
     for (size_t i = 0; i < kreg_count(e->registry); i++) {
         const klayout *layout = kreg_at(e->registry, i)->layout;
         if (!layout || layout == best_layout || !layout->takes(one)) continue;
-        set_layout(w, layout, CPU_SOMEWHERE);
+        set_layout(w, layout, LOWER_SOMEWHERE);
         int rank = best_rank(e, w);
         if (rank > best) {
             best = rank;
@@ -161,7 +161,7 @@ static nb_status choose_layouts(cpu_executor *e, nb_error *err) {
     for (int i = 0; !status && i < e->base.plan->n_weights; i++) {
         kweight *w = &e->weights[i];
         if (e->base.plan->weights[i].is_matrix) choose_layout(e, w);
-        if (w->layout) set_layout(w, w->layout, CPU_SOMEWHERE);
+        if (w->layout) set_layout(w, w->layout, LOWER_SOMEWHERE);
     }
     return status;
 }
