@@ -308,6 +308,7 @@ nb_status cpu_executor_new(device *d, const plan *p, const weights *files, const
                  e->base.n_threads == 1 ? "" : "s");
         e->base.device = e->device;
         status = cpu_load_weights(e, options, err);
+        e->base.weights = e->weights;
     }
     if (!status) status = make_caches(e, options, err);
     if (!status) status = make_states(e, options, err);
