@@ -9,7 +9,7 @@ source=$1 out=$2
 shift 2
 module=$(basename "$source" .c)
 # KERNEL ... void NAME(TYPE p) {  ->  NAME|TYPE
-"$@" -E -P "$source" | tr '\n' ' ' | sed 's/annotate("gpu_kernel")))/\n&/g' |
+{ "$@" -E -P "$source" && echo; } | tr '\n' ' ' | sed 's/annotate("gpu_kernel")))/\n&/g;s/$/\n/' |
     sed -nE 's/^annotate\("gpu_kernel"\)\)\)([^{;]*)\{.*$/\1/p' |
     sed -nE 's/.*[^A-Za-z0-9_]([A-Za-z0-9_]+) *\(([^()]*[^A-Za-z0-9_])[A-Za-z0-9_]+ *\) *$/\1|\2/p' >"$out.list"
 {
