@@ -85,6 +85,10 @@ void plan_fuse(plan *p);
 /* Weight bytes that one generated token reads: every matrix once, of experts the chosen ones, of a table one row. */
 int64_t plan_weight_bytes(const plan *p);
 
+/* An executor's own copies of the plan's weights, whose data it may put elsewhere: matrices [n_weights], with those of
+ * experts in the array *experts. Both are the caller's to free, also after a failure. */
+nb_status plan_copy_weights(const plan *p, kweight **matrices, kweight **experts, nb_error *err);
+
 /* One line that says what step i does, for `inspect --plan`: into text, at most size bytes. */
 void plan_step_text(const plan *p, int i, char *text, size_t size);
 
