@@ -2,10 +2,7 @@
 #
 # The GPU's kernels compiled for this host, and the simulation that runs them (tests/gpu/sim). Kernels are compiled by
 # the compiler that makes the device code, so that both see the same language.
-find_program(NB_GPU_CLANG clang-19)
-if(NOT NB_GPU_CLANG)
-  message(FATAL_ERROR "the tests of GPU kernels need clang-19 (tools/deps.sh build)")
-endif()
+find_program(NB_GPU_CLANG clang-19 REQUIRED)
 
 set(nb_sim_dir ${CMAKE_BINARY_DIR}/tests/gpu/kernels)
 file(MAKE_DIRECTORY ${nb_sim_dir})
@@ -52,8 +49,16 @@ function(nb_sim_kernel module variant out)
 endfunction()
 
 nb_sim_kernels(plain nb_sim_objects ${nb_sim_sanitize})
+set_source_files_properties(${nb_sim_objects} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
 file(GLOB nb_sim_sources CONFIGURE_DEPENDS tests/gpu/sim/*.c)
 add_library(nibble_gpu_sim OBJECT ${nb_sim_sources} tests/gpu/sim_device.c)
 set_target_properties(nibble_gpu_sim PROPERTIES POSITION_INDEPENDENT_CODE ON)
-target_include_directories(nibble_gpu_sim PUBLIC tests)
-target_link_libraries(nibble_gpu_sim PUBLIC nibble_objects)
+target_include_directories(nibble_gpu_sim PUBLIC tests include src)
+target_link_libraries(nibble_gpu_sim PUBLIC Threads::Threads m)
+
+# The parts of nibble that a test of kernels needs, and no others.
+add_library(nibble_parts STATIC EXCLUDE_FROM_ALL $<TARGET_OBJECTS:nibble_objects>)
+function(nb_sim_link target)
+  target_sources(${target} PRIVATE ${nb_sim_objects})
+  target_link_libraries(${target} PRIVATE nibble_gpu_sim nibble_parts PkgConfig::CJSON PkgConfig::PCRE2 PkgConfig::UTF8PROC)
+endfunction()
