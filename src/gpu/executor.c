@@ -73,6 +73,7 @@ static nb_status run(executor *base, const batch *b, const float **logits, nb_er
     gpu_program *p;
     nb_status status = gpu_put_batch(e, b, err);
     if (!status) status = gpu_find_program(e, b->n_tokens, b->n_outputs, &p, err);
+    if (!status) e->last = p;
     if (!status) status = base->observer ? run_observed(e, p->p, err) : gpu_run_program(e, p, err);
     return status ? status : fetch_logits(e, p->p, logits, err);
 }
@@ -198,6 +199,8 @@ nb_status gpu_executor_new(device *d, const plan *p, const weights *files, const
                          .copy_page = copy_page,
                          .copy_state = copy_state,
                          .calls = calls,
+                         .profile = gpu_profile,
+                         .copy_rate = gpu_copy_rate,
                          .free = executor_free,
                          .observed_step = PLAN_NONE,
                          .plan = p,

@@ -37,6 +37,11 @@ struct executor {
      * several. NB_ERR_UNSUPPORTED names a step that no row takes. */
     nb_status (*calls)(executor *e, int64_t n_tokens, int64_t n_outputs, executor_call_fn visit, void *user,
                        nb_error *err);
+    /* Seconds of each call of the batch that the last run had, in the order of `calls`: seconds [n]. What the batch
+     * leaves in caches and states is undefined afterwards. NULL: observing a run with a clock is as good. */
+    nb_status (*profile)(executor *e, double *seconds, int n, nb_error *err);
+    /* Bytes that the device's own copy reads and writes in a second. NULL: rows run on the host. */
+    nb_status (*copy_rate)(executor *e, double *bytes_per_second, nb_error *err);
     void (*free)(executor *e);
     /* Called around the calls of a run while it is set: for tests, verification and profiles. */
     executor_observer observer;
