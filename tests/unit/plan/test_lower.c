@@ -157,7 +157,7 @@ static void merged(void **state) {
     expect(&f, 3, FUSED "matmul.fused+norm+act matmul.fused+residual select_rows matmul.fused+norm");
     kreg_set_aside(f.registry, kreg_named(f.registry, "kv_store.fused"), true);
     expect(&f, 3,
-           "embed rope_table matmul.fused+norm matmul.fused+norm matmul.fused+norm rmsnorm rope.fused+norm rope "
+           "embed rope_table matmul.fused+norm matmul.fused+norm matmul.fused+norm rope.fused+norm rope.fused+norm "
            "kv_store kv_store attention matmul.fused+residual matmul.fused+norm+act matmul.fused+residual "
            "select_rows matmul.fused+norm");
     drop(&f);
