@@ -42,9 +42,8 @@ static nb_status capture_group(gpu_executor *e, const program *p, int first, gpu
     return status ? status : ended;
 }
 
-static nb_status time_graph(gpu_executor *e, gpu_graph *graph, gpu_event *const events[2], double *best,
-                            nb_error *err) {
-    const gpu_driver *d = e->driver;
+static nb_status time_graph(const gpu_driver *d, gpu_context *c, gpu_graph *graph, gpu_event *const events[2],
+                            double *best, nb_error *err) {
     nb_status status = NB_OK;
     for (int r = 0; r < ROUNDS && !status; r++) {
         double seconds;
