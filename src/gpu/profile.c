@@ -74,7 +74,7 @@ nb_status gpu_profile(executor *base, double *seconds, int n, nb_error *err) {
     if (!p || p->n_calls != n) return err_set(err, NB_ERR_INTERNAL, "a profile of %d calls, which nothing ran", n);
     nb_status status = make_events(e, events, err);
     for (int i = 0; i < n && !status; i++) {
-        int first = 0, count;
+        int first = 0, count = 1;
         gpu_graph *graph = NULL;
         double best = 0;
         while (!alike(&p->calls[first], &p->calls[i])) first++;
