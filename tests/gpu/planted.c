@@ -32,7 +32,7 @@ KERNEL void turn_in_place(struct planted_params p) {
     barrier();
     all[bdim() - 1 - tid()] = all[tid()];
     barrier();
-    p.y[tid()] = all[tid()];
+    p.y[bid_x() * bdim() + tid()] = all[tid()];
 }
 
 /* Lanes of a warp read what another lane of it has written: right, since a collective stands between. */
@@ -40,13 +40,13 @@ KERNEL void order_in_warp(struct planted_params p) {
     float *all = (float *)shared_memory();
     all[tid()] = p.x[tid()];
     const float max = warp_max(0.0f);
-    p.y[tid()] = all[tid() ^ 1] + max;
+    p.y[bid_x() * bdim() + tid()] = all[tid() ^ 1] + max;
 }
 
 KERNEL void disorder_in_warp(struct planted_params p) {
     float *all = (float *)shared_memory();
     all[tid()] = p.x[tid()];
-    p.y[tid()] = all[tid() ^ 1];
+    p.y[bid_x() * bdim() + tid()] = all[tid() ^ 1];
 }
 
 /* All blocks write one place. */
@@ -62,13 +62,13 @@ KERNEL void blocks_follow(struct planted_params p) {
 KERNEL void lane_missing(struct planted_params p) {
     float v = p.x[tid()];
     if (tid() != 37) v = warp_sum(v);
-    p.y[tid()] = v;
+    p.y[bid_x() * bdim() + tid()] = v;
 }
 
 KERNEL void barrier_missed(struct planted_params p) {
     if (tid() >= 64) return;
     barrier();
-    p.y[tid()] = 0;
+    p.y[bid_x() * bdim() + tid()] = 0;
 }
 
 KERNEL void writes_past_shared(struct planted_params p) {
@@ -83,11 +83,11 @@ KERNEL void writes_before_shared(struct planted_params p) {
 
 KERNEL void reads_past_shared(struct planted_params p) {
     const float *all = (const float *)shared_memory();
-    p.y[tid()] = all[p.n + tid()];
+    p.y[bid_x() * bdim() + tid()] = all[p.n + tid()];
 }
 
 KERNEL void not_aligned(struct planted_params p) {
-    p.y[tid()] = *(const GLOBAL float *)((const GLOBAL u8 *)p.x + 1);
+    p.y[bid_x() * bdim() + tid()] = *(const GLOBAL float *)((const GLOBAL u8 *)p.x + 1);
 }
 
 /* What each lane gets from all others. */
@@ -97,5 +97,5 @@ KERNEL void exchange(struct planted_params p) {
         warp_exchange(mine, all, sizeof mine);
         mine[0] = all[(2 * lane_id() + 2) % (2 * WARP)];
     }
-    p.y[tid()] = (float)mine[0] + (float)all[2 * WARP - 1];
+    p.y[bid_x() * bdim() + tid()] = (float)mine[0] + (float)all[2 * WARP - 1];
 }

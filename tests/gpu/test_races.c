@@ -26,7 +26,7 @@ static void test_races(void **state) {
     finds("sum_blocks", 0, NULL);
     finds("order_in_warp", 0, NULL);
     finds("exchange", 0, NULL);
-    finds("sum_too_early", 0, "race: thread 0 reads shared memory");
+    finds("sum_too_early", 0, "reads shared memory at +0x0, which thread 0 of its block has written");
     finds("turn_in_place", 0, "shared memory");
     finds("disorder_in_warp", 0, "shared memory");
     finds("blocks_collide", 0, "race: thread 0 writes global memory");

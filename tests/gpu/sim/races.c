@@ -15,7 +15,7 @@
 enum { UNIT = 2 };
 
 typedef struct access {
-    uint32_t launch, block; /* launch 0: none */
+    uint32_t launch, block; /* launch 0: none; for shared memory each block counts as a launch of its own */
     uint16_t tid, barriers, collectives;
     uint8_t bytes; /* of the unit: bit 0, bit 1 */
     bool atomic;
@@ -28,6 +28,8 @@ typedef struct history {
 static struct {
     history *global; /* of the whole range of addresses */
     history shared[SIM_SHARED_MAX / UNIT + 1];
+    uint32_t launch, blocks; /* blocks that have been seen, of launch the block `block` last */
+    uint64_t block;
 } seen;
 
 static bool same_block(const access *a, const access *b) {
@@ -88,6 +90,14 @@ static history *history_of(const uint8_t *p, const sim_place *at) {
     return &seen.global[(p - range) / UNIT];
 }
 
+/* Numbers blocks in the order in which they run, which is one after the other. */
+static uint32_t number_of_block(const sim_place *at) {
+    if (seen.launch != at->launch || seen.block != at->block_number) seen.blocks++;
+    seen.launch = at->launch;
+    seen.block = at->block_number;
+    return seen.blocks;
+}
+
 static void accessed(const void *p, size_t bytes, bool writes, bool atomic) {
     sim_place at;
     if (!sim_here(&at)) return;
@@ -97,7 +107,7 @@ static void accessed(const void *p, size_t bytes, bool writes, bool atomic) {
         sim_fail("thread %u %s shared memory at +0x%lx, but there are only %u bytes", at.tid,
                  writes ? "writes" : "reads", (unsigned long)(first - at.shared), at.shared_bytes);
     if (!history_of(first, &at)) return;
-    access now = {.launch = at.launch,
+    access now = {.launch = near_shared ? number_of_block(&at) : at.launch,
                   .block = (uint32_t)at.block_number,
                   .tid = (uint16_t)at.tid,
                   .barriers = (uint16_t)at.barriers,
