@@ -153,10 +153,16 @@ static nb_status run(executor *base, const batch *b, const float **logits, nb_er
     memcpy(e->tables, b->tables, n * sizeof *e->tables);
     if (base->plan->n_states) memcpy(e->slots, b->slots, n * sizeof *e->slots);
     if (b->n_outputs) memcpy(e->outputs, b->outputs, (size_t)b->n_outputs * sizeof *e->outputs);
+    for (int i = 0; i < base->plan->n_inputs; i++) {
+        const int64_t cols = base->plan->values[base->plan->inputs[i]].cols;
+        memcpy(e->work + p->p->input_offsets[i], b->inputs[i], n * (size_t)cols * sizeof(float));
+    }
     for (int i = 0; i < p->p->n_calls; i++) deal_tasks(e, &p->p->calls[i], &p->counters[i]);
     run_job job = {e, p};
     pool_run(e->threads, walk, &job);
     *logits = (const float *)(e->work + p->p->logits_offset);
+    for (int i = 0; i < base->plan->n_results; i++)
+        base->results[i] = (const float *)(const void *)(e->work + p->p->result_offsets[i]);
     return NB_OK;
 }
 
