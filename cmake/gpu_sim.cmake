@@ -2,14 +2,11 @@
 #
 # The GPU's kernels compiled for this host, and the simulation that runs them (tests/gpu/sim). Kernels are compiled by
 # the compiler that makes the device code, so that both see the same language.
-find_program(NB_GPU_CLANG clang-19)
-if(NOT NB_GPU_CLANG)
-  message(FATAL_ERROR "the tests of GPU kernels need clang-19 (tools/deps.sh build)")
-endif()
+find_program(NB_GPU_CLANG clang-19 REQUIRED)
 
 set(nb_sim_dir ${CMAKE_BINARY_DIR}/tests/gpu/kernels)
 file(MAKE_DIRECTORY ${nb_sim_dir})
-set(nb_sim_flags -x c -ffreestanding -Wall -Wextra -Wno-unused-function -Wno-unknown-attributes -I${CMAKE_SOURCE_DIR}
+set(nb_sim_flags -x c -ffreestanding -Wall -Wextra -Wno-unused-function -Wno-unknown-attributes -I${CMAKE_SOURCE_DIR} -I${CMAKE_SOURCE_DIR}/src
                  -g1 -fPIC -fvisibility=hidden)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   list(APPEND nb_sim_flags --target=aarch64-linux-gnu)
@@ -29,6 +26,7 @@ endif()
 # Objects of all modules of src/gpu/kernels, compiled with these flags, into a list.
 function(nb_sim_kernels variant out)
   file(GLOB modules CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/gpu/kernels/*.c)
+  list(APPEND modules ${CMAKE_SOURCE_DIR}/tests/gpu/planted.c)
   list(FILTER modules EXCLUDE REGEX "_sm90a\\.c$") # for one chip only
   foreach(module IN LISTS modules)
     nb_sim_kernel(${module} ${variant} object ${ARGN})
@@ -51,9 +49,22 @@ function(nb_sim_kernel module variant out)
   set(${out} ${base}.o PARENT_SCOPE)
 endfunction()
 
-nb_sim_kernels(plain nb_sim_objects ${nb_sim_sanitize})
+nb_sim_kernels(plain nb_sim_plain ${nb_sim_sanitize})
+nb_sim_kernels(races nb_sim_races -O2 -fsanitize=thread -mllvm -tsan-instrument-func-entry-exit=0)
+set_source_files_properties(${nb_sim_plain} ${nb_sim_races} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
 file(GLOB nb_sim_sources CONFIGURE_DEPENDS tests/gpu/sim/*.c)
-add_library(nibble_gpu_sim OBJECT ${nb_sim_sources} tests/gpu/sim_device.c)
+add_library(nibble_gpu_sim OBJECT ${nb_sim_sources} tests/gpu/sim_device.c tests/gpu/walk.c tests/gpu/planted_run.c)
 set_target_properties(nibble_gpu_sim PROPERTIES POSITION_INDEPENDENT_CODE ON)
-target_include_directories(nibble_gpu_sim PUBLIC tests)
-target_link_libraries(nibble_gpu_sim PUBLIC nibble_objects)
+target_include_directories(nibble_gpu_sim PUBLIC tests include src)
+target_link_libraries(nibble_gpu_sim PUBLIC Threads::Threads PkgConfig::CMOCKA m)
+
+# The parts of nibble that a test of kernels needs, and no others.
+add_library(nibble_parts STATIC EXCLUDE_FROM_ALL $<TARGET_OBJECTS:nibble_objects>)
+function(nb_sim_link target)
+  if(target MATCHES "\\.races$")
+    target_sources(${target} PRIVATE ${nb_sim_races})
+  else()
+    target_sources(${target} PRIVATE ${nb_sim_plain})
+  endif()
+  target_link_libraries(${target} PRIVATE nibble_gpu_sim nibble_parts PkgConfig::CJSON PkgConfig::PCRE2 PkgConfig::UTF8PROC)
+endfunction()

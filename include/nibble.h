@@ -240,6 +240,10 @@ typedef struct nb_batch_item {
     /* Where logits go: NULL for none; n_logits rows of vocab_size floats, for the last n_logits tokens of the item. */
     float *logits;
     int64_t n_logits;
+    /* NULL, or draws the token that follows the item's last one and puts it into *next: where the device can, without
+     * its logits coming to the host. An item may want logits as well. */
+    struct nb_sampler *sampler;
+    int32_t *next;
 } nb_batch_item;
 
 /* Runs the tokens of all items (each sequence at most once) through the model, in chunks of at most n_batch tokens.

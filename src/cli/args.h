@@ -15,6 +15,7 @@ typedef struct context_args {
     int64_t threads, ctx_size;
     int64_t kv_type; /* an nb_kv_type */
     int64_t verify;  /* an nb_verify */
+    int64_t sequences, batch; /* 0: the library's choice */
 } context_args;
 
 #define THREADS_OPT(a) \

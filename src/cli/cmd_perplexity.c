@@ -24,7 +24,8 @@ static nb_status run_sequence(nb_sequence *sequence, nb_context *context, const 
     nb_status status = nb_sequence_truncate(sequence, 0, err);
     for (int64_t i = 0; i + 1 < n && !status; i += max_rows) {
         int64_t count = min_i64(max_rows, n - 1 - i);
-        nb_batch_item item = {sequence, ids + i, count, rows, count};
+        nb_batch_item item = {
+            .sequence = sequence, .tokens = ids + i, .n_tokens = count, .logits = rows, .n_logits = count};
         if (!progress_show(NULL, "perplexity", (double)l->n, total))
             return err_set(err, NB_ERR_CANCELLED, "interrupted");
         status = nb_forward(context, &item, 1, err);

@@ -90,6 +90,7 @@ struct nb_context {
     /* A batch under construction, [n_batch] each. */
     int32_t *tokens, *positions, *slots, *outputs;
     const int32_t **tables;
+    float *drawn; /* [vocab_size]: logits that a sampler changes in place */
 };
 
 /* backends.c: all that this build has, the one to prefer first; ends with NULL. */

@@ -69,13 +69,15 @@ typedef struct gpu_driver {
 
 extern const gpu_driver gpu_cuda_driver, gpu_hip_driver;
 
-/* Machine code of the kernels, embedded by the build (code.c): for a module of src/gpu/kernels/ and an architecture of
- * the driver ("ptx" for CUDA). NULL: this build has none. */
+/* Machine code of the kernels, embedded by the build (code.c, kernels.mk): for a module of src/gpu/kernels/ and an
+ * architecture of the driver ("ptx" for CUDA). NULL: this build has none. */
 typedef struct gpu_code {
     const char *module, *arch; /* "qmv", "ptx" or "gfx1151" or "gfx11-generic" */
-    const unsigned char *data;
+    const unsigned char *data; /* a zero byte follows */
     size_t size;
 } gpu_code;
+extern const gpu_code gpu_code_table[]; /* module NULL: behind the last */
+extern const char gpu_code_compiler[];  /* what made it: "Debian clang version 19.1.7"; "": nothing */
 const gpu_code *gpu_code_find(const char *module, const char *arch);
 const gpu_code *gpu_code_at(size_t i); /* NULL behind the last */
 

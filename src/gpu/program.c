@@ -43,6 +43,7 @@ nb_status gpu_enqueue(const gpu_executor *e, const program_call *c, gpu_launches
 /* ---- Making ---------------------------------------------------------------------------------------------------- */
 
 static void free_program(gpu_executor *e, gpu_program *p) {
+    if (p == e->last) e->last = NULL;
     if (p->graph) e->driver->graph_free(e->context, p->graph);
     program_free(p->p);
     free(p->launches);
