@@ -94,19 +94,13 @@ static nb_status add_prompts(subject *s, nb_model *model, int n, nb_error *err) 
 
 /* ---- `nibble verify` -------------------------------------------------------------------------------------------- */
 
-static const backend *find_backend(const char *name) {
-    for (size_t i = 0; engine_backends[i]; i++)
-        if (strcmp(engine_backends[i]->name, name) == 0) return engine_backends[i];
-    return NULL;
-}
-
 static nb_status no_backend(const char *name, nb_error *err) {
     char have[128] = "";
     for (size_t i = 0; engine_backends[i]; i++) {
         const size_t n = strlen(have);
         snprintf(have + n, sizeof have - n, "%s%s", n ? ", " : "", engine_backends[i]->name);
     }
-    return err_set(err, NB_ERR_NOT_FOUND, "there is no backend \"%s\" on this machine, only: %s", name, have);
+    return err_set(err, NB_ERR_NOT_FOUND, "there is no backend \"%s\", only: %s", name, have);
 }
 
 /* A report of all that there is to look at replaces what was known; another one cannot take anything back. */
@@ -156,16 +150,34 @@ static nb_status one_device(nb_model *model, const verification_request *q, cons
     return status;
 }
 
+static bool can_be_used(const backend *b, int index) {
+    device_summary s;
+    b->look(index, &s);
+    if (s.unusable[0]) log_msg(NB_LOG_WARN, "%s:%d (%s) is not verified: %s", b->name, index, s.name, s.unusable);
+    return !s.unusable[0];
+}
+
+/* Why a backend that was asked for has nothing to verify. */
+static nb_status nothing_of(const backend *b, nb_error *err) {
+    device_summary s;
+    if (b->count() == 0) return err_set(err, NB_ERR_NOT_FOUND, "there is no %s device: %s", b->name, b->absent());
+    b->look(0, &s);
+    return err_set(err, NB_ERR_UNSUPPORTED, "no %s device can be used: %s:0 (%s): %s", b->name, b->name, s.name,
+                   s.unusable);
+}
+
 nb_status verification_run(nb_model *model, const verification_request *q, report **reports, size_t *n, nb_error *err) {
     *reports = NULL;
     *n = 0;
-    if (q->backend && !find_backend(q->backend)) return no_backend(q->backend, err);
+    const backend *only = q->backend ? engine_backend(q->backend, strlen(q->backend)) : NULL;
+    if (q->backend && !only) return no_backend(q->backend, err);
     nb_status status = NB_OK;
     for (size_t i = 0; engine_backends[i] && !status; i++) {
         const backend *b = engine_backends[i];
-        if (q->backend && b != find_backend(q->backend)) continue;
+        if (only && b != only) continue;
         const int first = q->index < 0 ? 0 : q->index, last = q->index < 0 ? b->count() - 1 : q->index;
         for (int index = first; index <= last && !status; index++) {
+            if (q->index < 0 && !can_be_used(b, index)) continue;
             report *more = realloc(*reports, (*n + 1) * sizeof *more);
             if (!more) return err_no_memory(err, "a report", 0);
             *reports = more;
@@ -173,6 +185,7 @@ nb_status verification_run(nb_model *model, const verification_request *q, repor
             status = one_device(model, q, b, index, &more[(*n)++], err);
         }
     }
+    if (!status && *n == 0 && only) status = nothing_of(only, err);
     return status;
 }
 

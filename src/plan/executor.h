@@ -40,7 +40,7 @@ struct executor {
     nb_status (*calls)(executor *e, int64_t n_tokens, int64_t n_outputs, executor_call_fn visit, void *user,
                        nb_error *err);
     /* Seconds of each call of the batch that the last run had, in the order of `calls`: seconds [n]. What the batch
-     * leaves in caches and states is undefined afterwards. NULL: observing a run with a clock is as good. */
+     * leaves in caches and states is undefined afterwards. */
     nb_status (*profile)(executor *e, double *seconds, int n, nb_error *err);
     /* Bytes that the device's own copy reads and writes in a second. NULL: rows run on the host. */
     nb_status (*copy_rate)(executor *e, double *bytes_per_second, nb_error *err);
