@@ -89,6 +89,8 @@ void gpu_free_programs(gpu_executor *e);
 
 /* profile.c */
 nb_status gpu_profile(executor *e, double *seconds, int n, nb_error *err);
+nb_status gpu_device_time(device *d, const krow *row, const kcall *const *calls, int n, void *scratch, double *seconds,
+                          nb_error *err);
 nb_status gpu_copy_rate(executor *e, double *bytes_per_second, nb_error *err);
 
 #endif

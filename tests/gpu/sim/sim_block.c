@@ -237,13 +237,10 @@ bool sim_here(sim_place *out) {
                        .barriers = t->barriers,
                        .collectives = t->collectives,
                        .block_number = w->block_number,
+                       .launch = w->work->serial,
                        .shared = w->shared,
                        .shared_bytes = w->work->shared};
     return true;
-}
-
-bool sim_on_stack(const void *p) {
-    return fiber_holds(here->threads[here->running].on, p);
 }
 
 /* ---- What device code calls (src/gpu/kernels/gpu.h) ------------------------------------------------------------- */
@@ -285,7 +282,9 @@ uint8_t *shared_memory(void) {
 
 void barrier(void) {
     sim_worker *w = here;
-    w->threads[w->running].barriers++;
+    sim_thread *t = &w->threads[w->running];
+    t->barriers++;
+    t->collectives = 0;
     wait_as(w, THREAD_BARRIER);
 }
 
