@@ -9,6 +9,8 @@ set(nb_test_env "NB_TEST_DATA=${CMAKE_SOURCE_DIR}/tests/data" "NB_TEST_MODEL=${N
 list(APPEND nb_test_env "NB_BIN=${CMAKE_BINARY_DIR}/nibble" "NB_SOURCE_DIR=${CMAKE_SOURCE_DIR}")
 # Verdicts about kernels stay within the build.
 list(APPEND nb_test_env "NIBBLE_HOME=${CMAKE_BINARY_DIR}/tests/home")
+# What tests say holds for the CPU, whatever else the machine has.
+list(APPEND nb_test_env "NIBBLE_DEVICE=cpu")
 if(CMAKE_CROSSCOMPILING_EMULATOR)
   list(JOIN CMAKE_CROSSCOMPILING_EMULATOR " " nb_emulator)
   list(APPEND nb_test_env "NB_EMULATOR=${nb_emulator}" "NB_WALK=quick")
@@ -68,6 +70,10 @@ endfunction()
 # their parts (cases, comparing, workers) are tested there.
 set(nb_native_tests "^unit\\.verify\\.(session|watch)$")
 
+if("gpu" IN_LIST NB_TEST_PARTS)
+  include(cmake/gpu_sim.cmake)
+endif()
+
 foreach(part IN LISTS NB_TEST_PARTS)
   file(GLOB_RECURSE nb_tests CONFIGURE_DEPENDS tests/${part}/test_*.c)
   foreach(source IN LISTS nb_tests)
@@ -75,13 +81,21 @@ foreach(part IN LISTS NB_TEST_PARTS)
     if(CMAKE_CROSSCOMPILING AND name MATCHES "${nb_native_tests}")
       continue()
     endif()
+    if(NB_SANITIZE AND name STREQUAL "gpu.races") # kernels have another instrumentation there
+      continue()
+    endif()
     add_executable(test.${name} ${source})
     set_target_properties(test.${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     target_include_directories(test.${name} PRIVATE tests)
-    target_link_libraries(test.${name} PRIVATE nibble_objects PkgConfig::CMOCKA)
-    if(nb_support)
-      target_link_libraries(test.${name} PRIVATE nibble_test_support)
+    if(part STREQUAL "gpu")
+      nb_sim_link(test.${name})
+    else()
+      target_link_libraries(test.${name} PRIVATE nibble_objects)
+      if(nb_support)
+        target_link_libraries(test.${name} PRIVATE nibble_test_support)
+      endif()
     endif()
+    target_link_libraries(test.${name} PRIVATE PkgConfig::CMOCKA)
     if(name MATCHES "_oom$")
       target_sources(test.${name} PRIVATE tests/support/oom/fail_alloc.c)
       target_link_options(test.${name} PRIVATE ${nb_oom_wrap})
@@ -116,6 +130,19 @@ if("verify" IN_LIST NB_TEST_PARTS AND TARGET nibble_cli)
     set_target_properties(${target} PROPERTIES OUTPUT_NAME ${output}
                                                RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   endforeach()
+endif()
+
+# Drivers of GPUs that fail as they are told, for tests/cli/test_devices.sh.
+function(nb_fake_gpu folder library)
+  add_library(fake_gpu.${folder} MODULE tests/support/fake_gpu/driver.c)
+  set_target_properties(fake_gpu.${folder} PROPERTIES PREFIX "" SUFFIX "" OUTPUT_NAME ${library}
+                        LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/fake_gpu/${folder})
+  target_compile_definitions(fake_gpu.${folder} PRIVATE ${ARGN})
+endfunction()
+if("cli" IN_LIST NB_TEST_PARTS)
+  nb_fake_gpu(cuda libcuda.so.1)
+  nb_fake_gpu(half libcuda.so.1 FAKE_HALF)
+  nb_fake_gpu(hip libamdhip64.so.6 FAKE_HIP)
 endif()
 
 # The whole suite in one run: the tests of the other builds join this one's under their own names.

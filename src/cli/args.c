@@ -29,6 +29,9 @@ nb_status context_open(nb_model *model, const context_args *a, int64_t n_tokens,
         .context_length = a->ctx_size ? a->ctx_size : n_tokens,
         .kv_type = (nb_kv_type)a->kv_type,
         .verify = (nb_verify)a->verify,
+        .device = a->device,
+        .n_sequences = a->sequences,
+        .n_batch = a->batch,
         .progress = progress_show,
     };
     nb_status status = nb_context_new(model, &options, out, err);

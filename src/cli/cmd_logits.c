@@ -45,7 +45,8 @@ static nb_status write_rows(nb_context *context, const int32_t *ids, int64_t n, 
     nb_status status = nb_sequence_new(context, &sequence, err);
     for (int64_t i = 0; i < n && !status; i += part) {
         int64_t count = min_i64(part, n - i);
-        nb_batch_item item = {sequence, ids + i, count, rows, count};
+        nb_batch_item item = {
+            .sequence = sequence, .tokens = ids + i, .n_tokens = count, .logits = rows, .n_logits = count};
         if (!progress_show(NULL, "logits", (double)i, (double)n))
             status = err_set(err, NB_ERR_CANCELLED, "interrupted");
         if (!status) status = nb_forward(context, &item, 1, err);

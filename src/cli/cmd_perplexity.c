@@ -24,7 +24,8 @@ static nb_status run_sequence(nb_sequence *sequence, nb_context *context, const 
     nb_status status = nb_sequence_truncate(sequence, 0, err);
     for (int64_t i = 0; i + 1 < n && !status; i += max_rows) {
         int64_t count = min_i64(max_rows, n - 1 - i);
-        nb_batch_item item = {sequence, ids + i, count, rows, count};
+        nb_batch_item item = {
+            .sequence = sequence, .tokens = ids + i, .n_tokens = count, .logits = rows, .n_logits = count};
         if (!progress_show(NULL, "perplexity", (double)l->n, total))
             return err_set(err, NB_ERR_CANCELLED, "interrupted");
         status = nb_forward(context, &item, 1, err);
@@ -93,6 +94,7 @@ static int perplexity_main(const command *self, int argc, char **argv) {
         {"sequence-length", 'n', OPT_INT, &a.sequence_length, "N", "tokens in a sequence [512]", 2, 1 << 30},
         {"num-samples", 0, OPT_INT, &a.n_sequences, "N", "use the first N sequences only [all]", 1, 1 << 30},
         {"json", 0, OPT_FLAG, &a.json, NULL, "print a JSON object", 0, 0},
+        DEVICE_OPT(a.context),
         THREADS_OPT(a.context),
         KV_TYPE_OPT(a.context),
         VERIFY_OPT(a.context),

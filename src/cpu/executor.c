@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "cpu/cpu.h"
 
@@ -13,13 +14,13 @@
 
 typedef struct run_job {
     cpu_executor *e;
-    cpu_program *p;
+    const cpu_program *p;
 } run_job;
 
-/* Takes tasks of a step until there are none. */
-static void work_on(const cpu_step *s, cpu_counter *c, void *scratch) {
-    for (int64_t t; (t = atomic_fetch_add_explicit(&c->next, s->chunk, memory_order_relaxed)) < s->n_tasks;) {
-        const int64_t end = min_i64(t + s->chunk, s->n_tasks);
+/* Takes tasks of a call until there are none. */
+static void work_on(const program_call *s, cpu_counter *c, void *scratch) {
+    for (int64_t t; (t = atomic_fetch_add_explicit(&c->next, c->chunk, memory_order_relaxed)) < c->n_tasks;) {
+        const int64_t end = min_i64(t + c->chunk, c->n_tasks);
         s->row->run(s->row, &s->call, t, end, scratch);
         atomic_fetch_add_explicit(&c->done, end - t, memory_order_release);
     }
@@ -27,8 +28,8 @@ static void work_on(const cpu_step *s, cpu_counter *c, void *scratch) {
 
 /* Waits for tasks, not for threads: one that the system has put aside between two tasks holds up nobody, and finds its
  * share done when it comes back. */
-static void await(const cpu_step *s, cpu_counter *c) {
-    for (int n = 0; atomic_load_explicit(&c->done, memory_order_acquire) < s->n_tasks; n++) pool_pause(n);
+static void await(cpu_counter *c) {
+    for (int n = 0; atomic_load_explicit(&c->done, memory_order_acquire) < c->n_tasks; n++) pool_pause(n);
 }
 
 static bool is_observed(const executor *e, int step) {
@@ -36,7 +37,7 @@ static bool is_observed(const executor *e, int step) {
 }
 
 /* All threads have finished the steps before when they come here, and go on together. */
-static void observe(const run_job *job, const cpu_step *s, int thread, bool done) {
+static void observe(const run_job *job, const program_call *s, int thread, bool done) {
     const executor *e = &job->e->base;
     pool_barrier(job->e->threads);
     if (thread == 0) e->observer(e->observer_user, s->plan_step, done, s->row, &s->call);
@@ -46,63 +47,93 @@ static void observe(const run_job *job, const cpu_step *s, int thread, bool done
 static void walk(void *user, int thread) {
     const run_job *job = user;
     const executor *base = &job->e->base;
-    cpu_program *p = job->p;
+    cpu_counter *counters = job->p->counters;
     void *scratch = job->e->scratch + (size_t)thread * job->e->scratch_stride;
-    for (int i = 0, since = 0; i < p->n_steps; i++) {
-        cpu_step *s = &p->steps[i];
-        for (; s->barrier && since < i; since++) await(&p->steps[since], &p->counters[since]);
+    for (int i = 0, since = 0; i < job->p->p->n_calls; i++) {
+        const program_call *s = &job->p->p->calls[i];
+        for (; s->barrier && since < i; since++) await(&counters[since]);
         const bool observed = is_observed(base, s->plan_step);
         if (observed) observe(job, s, thread, false);
-        work_on(s, &p->counters[i], scratch);
+        work_on(s, &counters[i], scratch);
         if (observed) observe(job, s, thread, true);
     }
 }
 
+static void free_program(cpu_program *p) {
+    program_free(p->p);
+    free(p->counters);
+    *p = (cpu_program){0};
+}
+
+static nb_status lower(const cpu_executor *e, int64_t n_tokens, int64_t n_outputs, program **out, nb_error *err) {
+    const lower_target target = {.plan = e->base.plan,
+                                 .steps = e->base.plan->steps,
+                                 .name = e->device,
+                                 .registry = e->registry,
+                                 .weights = e->weights,
+                                 .keys = e->keys,
+                                 .values = e->values,
+                                 .states = e->states,
+                                 .tokens = e->tokens,
+                                 .positions = e->positions,
+                                 .slots = e->slots,
+                                 .outputs = e->outputs,
+                                 .tables = e->tables,
+                                 .work = e->work};
+    return program_new(&target, n_tokens, n_outputs, out, err);
+}
+
+/* Memory for a program that has just been lowered. */
+static nb_status make_room(cpu_executor *e, cpu_program *p, nb_error *err) {
+    void *counters = NULL, *scratch = NULL;
+    if (posix_memalign(&counters, 64, ((size_t)p->p->n_calls + 1) * sizeof(cpu_counter)) != 0)
+        return err_no_memory(err, "the program of the plan", 0);
+    p->counters = counters;
+    if (p->p->work_bytes > e->work_size)
+        return err_set(err, NB_ERR_INTERNAL, "a batch of %lld tokens needs %zu bytes of work memory, %zu are there",
+                       (long long)p->p->n_tokens, p->p->work_bytes, e->work_size);
+    if (p->p->scratch_bytes <= e->scratch_stride) return NB_OK;
+    const size_t stride = round_up(p->p->scratch_bytes, 4096);
+    if (posix_memalign(&scratch, 4096, stride * (size_t)pool_size(e->threads)) != 0)
+        return err_no_memory(err, "scratch", stride * (size_t)pool_size(e->threads));
+    free(e->scratch);
+    e->scratch = scratch;
+    e->scratch_stride = stride;
+    return NB_OK;
+}
+
 /* The program for this batch size, lowered when it is new. */
-static nb_status find_program(cpu_executor *e, int64_t n_tokens, int64_t n_outputs, cpu_program **out, nb_error *err) {
+static nb_status find_program(cpu_executor *e, int64_t n_tokens, int64_t n_outputs, const cpu_program **out,
+                              nb_error *err) {
     int oldest = 0;
     for (int i = 0; i < MAX_PROGRAMS; i++) {
-        cpu_program *p = e->programs[i];
+        const program *p = e->programs[i].p;
         if (p && p->n_tokens == n_tokens && p->n_outputs == n_outputs) {
             e->program_used[i] = ++e->clock;
-            *out = p;
+            *out = &e->programs[i];
             return NB_OK;
         }
         if (e->program_used[i] < e->program_used[oldest]) oldest = i;
     }
-    cpu_program *p;
-    nb_status status = cpu_lower(e, n_tokens, n_outputs, &p, err);
-    if (status) return status;
-    if (p->work_bytes > e->work_size) {
-        status = err_set(err, NB_ERR_INTERNAL, "a batch of %lld tokens needs %zu bytes of work memory, %zu are there",
-                         (long long)n_tokens, p->work_bytes, e->work_size);
-    } else if (p->scratch_bytes > e->scratch_stride) {
-        size_t stride = round_up(p->scratch_bytes, 4096);
-        void *scratch = NULL;
-        if (posix_memalign(&scratch, 4096, stride * (size_t)pool_size(e->threads)) != 0)
-            status = err_no_memory(err, "scratch", stride * (size_t)pool_size(e->threads));
-        if (scratch) {
-            free(e->scratch);
-            e->scratch = scratch;
-            e->scratch_stride = stride;
-        }
-    }
+    cpu_program fresh = {0};
+    nb_status status = lower(e, n_tokens, n_outputs, &fresh.p, err);
+    if (!status) status = make_room(e, &fresh, err);
     if (status) {
-        cpu_program_free(p);
+        free_program(&fresh);
         return status;
     }
-    cpu_program_free(e->programs[oldest]);
-    e->programs[oldest] = p;
+    free_program(&e->programs[oldest]);
+    e->programs[oldest] = fresh;
     e->program_used[oldest] = ++e->clock;
-    *out = p;
+    *out = &e->programs[oldest];
     return NB_OK;
 }
 
 /* Into how many tasks a call falls may depend on the batch: attention looks at its sequences. */
-static void deal_tasks(const cpu_executor *e, cpu_step *s, cpu_counter *counter) {
+static void deal_tasks(const cpu_executor *e, const program_call *s, cpu_counter *counter) {
     const int n_threads = pool_size(e->threads);
-    s->n_tasks = s->row->tasks(s->row, &s->call);
-    s->chunk = n_threads == 1 ? s->n_tasks : max_i64(1, s->n_tasks / (n_threads * 4));
+    counter->n_tasks = s->row->tasks(s->row, &s->call);
+    counter->chunk = n_threads == 1 ? counter->n_tasks : max_i64(1, counter->n_tasks / (n_threads * 4));
     atomic_store_explicit(&counter->next, 0, memory_order_relaxed);
     atomic_store_explicit(&counter->done, 0, memory_order_relaxed);
 }
@@ -112,19 +143,59 @@ static nb_status run(executor *base, const batch *b, const float **logits, nb_er
     if (b->n_tokens < 1 || b->n_tokens > e->n_batch || b->n_outputs < 0 || b->n_outputs > b->n_tokens)
         return err_set(err, NB_ERR_INTERNAL, "a batch of %lld tokens and %lld outputs, at most %lld",
                        (long long)b->n_tokens, (long long)b->n_outputs, (long long)e->n_batch);
-    cpu_program *p;
+    const cpu_program *p;
     nb_status status = find_program(e, b->n_tokens, b->n_outputs, &p, err);
     if (status) return status;
+    e->last = p;
     const size_t n = (size_t)b->n_tokens;
     memcpy(e->tokens, b->tokens, n * sizeof *e->tokens);
     memcpy(e->positions, b->positions, n * sizeof *e->positions);
     memcpy(e->tables, b->tables, n * sizeof *e->tables);
     if (base->plan->n_states) memcpy(e->slots, b->slots, n * sizeof *e->slots);
     if (b->n_outputs) memcpy(e->outputs, b->outputs, (size_t)b->n_outputs * sizeof *e->outputs);
-    for (int i = 0; i < p->n_steps; i++) deal_tasks(e, &p->steps[i], &p->counters[i]);
+    for (int i = 0; i < base->plan->n_inputs; i++) {
+        const int64_t cols = base->plan->values[base->plan->inputs[i]].cols;
+        memcpy(e->work + p->p->input_offsets[i], b->inputs[i], n * (size_t)cols * sizeof(float));
+    }
+    for (int i = 0; i < p->p->n_calls; i++) deal_tasks(e, &p->p->calls[i], &p->counters[i]);
     run_job job = {e, p};
     pool_run(e->threads, walk, &job);
-    *logits = (const float *)(e->work + p->logits_offset);
+    *logits = (const float *)(e->work + p->p->logits_offset);
+    for (int i = 0; i < base->plan->n_results; i++)
+        base->results[i] = (const float *)(const void *)(e->work + p->p->result_offsets[i]);
+    return NB_OK;
+}
+
+/* ---- Profile ---------------------------------------------------------------------------------------------------- */
+
+typedef struct profile_job {
+    cpu_executor *e;
+    const program_call *call;
+    cpu_counter *counter;
+} profile_job;
+
+static void work_alone(void *user, int thread) {
+    const profile_job *job = user;
+    work_on(job->call, job->counter, job->e->scratch + (size_t)thread * job->e->scratch_stride);
+}
+
+/* Each call alone, on all threads: the fastest of several times. */
+static nb_status profile(executor *base, double *seconds, int n, nb_error *err) {
+    enum { ROUNDS = 5 };
+    cpu_executor *e = (cpu_executor *)base;
+    const cpu_program *p = e->last;
+    if (!p || !p->p || p->p->n_calls != n)
+        return err_set(err, NB_ERR_INTERNAL, "a profile of %d calls, which nothing ran", n);
+    for (int i = 0; i < n; i++) {
+        profile_job job = {e, &p->p->calls[i], &p->counters[i]};
+        for (int r = 0; r < ROUNDS; r++) {
+            deal_tasks(e, job.call, job.counter);
+            const double start = clock_now();
+            pool_run(e->threads, work_alone, &job);
+            const double took = clock_now() - start;
+            if (r == 0 || took < seconds[i]) seconds[i] = took;
+        }
+    }
     return NB_OK;
 }
 
@@ -203,11 +274,11 @@ static void copy_state(executor *base, int32_t from, int32_t to) {
 
 static nb_status calls(executor *base, int64_t n_tokens, int64_t n_outputs, executor_call_fn visit, void *user,
                        nb_error *err) {
-    cpu_program *p;
-    nb_status status = cpu_lower((cpu_executor *)base, n_tokens, n_outputs, &p, err);
-    for (int i = 0; !status && i < p->n_steps; i++)
-        visit(user, p->steps[i].plan_step, p->steps[i].row, &p->steps[i].call);
-    cpu_program_free(p);
+    program *p;
+    nb_status status = lower((cpu_executor *)base, n_tokens, n_outputs, &p, err);
+    for (int i = 0; !status && i < p->n_calls; i++)
+        visit(user, p->calls[i].plan_step, p->calls[i].row, &p->calls[i].call);
+    program_free(p);
     return status;
 }
 
@@ -215,7 +286,7 @@ static void executor_free(executor *base) {
     if (!base) return;
     cpu_executor *e = (cpu_executor *)base;
     pool_free(e->threads);
-    for (int i = 0; i < MAX_PROGRAMS; i++) cpu_program_free(e->programs[i]);
+    for (int i = 0; i < MAX_PROGRAMS; i++) free_program(&e->programs[i]);
     for (int i = 0; e->keys && i < base->plan->n_caches; i++) cpu_unreserve(e->keys[i].data, pages_bytes(&e->keys[i]));
     for (int i = 0; e->values && i < base->plan->n_caches; i++)
         cpu_unreserve(e->values[i].data, pages_bytes(&e->values[i]));
@@ -237,12 +308,12 @@ static void executor_free(executor *base) {
 
 /* Work memory for the largest batch; it is taken only as smaller or larger batches touch it. */
 static nb_status make_work(cpu_executor *e, nb_error *err) {
-    cpu_program *p;
-    nb_status status = cpu_lower(e, e->n_batch, e->n_batch, &p, err);
+    program *p;
+    nb_status status = lower(e, e->n_batch, e->n_batch, &p, err);
     if (status) return status;
     /* First fit is not monotonic in the sizes: a quarter more covers what a smaller batch may place worse. */
     e->work_size = p->work_bytes + p->work_bytes / 4 + (1 << 20);
-    cpu_program_free(p);
+    program_free(p);
     e->work = cpu_reserve(e->work_size);
     return e->work ? NB_OK : err_no_memory(err, "activations", e->work_size);
 }
@@ -256,6 +327,7 @@ nb_status cpu_executor_new(device *d, const plan *p, const weights *files, const
                          .copy_page = copy_page,
                          .copy_state = copy_state,
                          .calls = calls,
+                         .profile = profile,
                          .free = executor_free,
                          .observed_step = PLAN_NONE,
                          .plan = p};
@@ -278,6 +350,7 @@ nb_status cpu_executor_new(device *d, const plan *p, const weights *files, const
                  e->base.n_threads == 1 ? "" : "s");
         e->base.device = e->device;
         status = cpu_load_weights(e, options, err);
+        e->base.weights = e->weights;
     }
     if (!status) status = make_caches(e, options, err);
     if (!status) status = make_states(e, options, err);

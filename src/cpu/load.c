@@ -9,6 +9,7 @@
 
 #include "base/num.h"
 #include "cpu/cpu.h"
+#include "plan/scales.h"
 
 void *cpu_reserve(size_t bytes) {
     void *p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -19,33 +20,6 @@ void cpu_unreserve(void *p, size_t bytes) {
     if (p) munmap(p, bytes ? bytes : 1);
 }
 
-/* ---- Checking -------------------------------------------------------------------------------------------------- */
-
-typedef struct check_job {
-    const plan *p;
-    _Atomic int next, failed; /* failed: number of the first bad weight + 1 */
-} check_job;
-
-static nb_status check_weight(const plan_weight *w, nb_error *err) {
-    nb_status status = NB_OK;
-    for (int i = 0; w->w.mode != W_PLAIN && i < w->n_tensors && !status; i++)
-        if (dtype_is_float(w->tensors[i]->type)) status = tensor_check_finite(w->tensors[i], err);
-    return status;
-}
-
-static void check_some(void *user, int thread) {
-    (void)thread;
-    check_job *job = user;
-    for (int i; (i = atomic_fetch_add(&job->next, 1)) < job->p->n_weights;)
-        if (check_weight(&job->p->weights[i], NULL)) atomic_store(&job->failed, i + 1);
-}
-
-static nb_status check_scales(cpu_executor *e, nb_error *err) {
-    check_job job = {.p = e->base.plan};
-    pool_run(e->threads, check_some, &job);
-    return job.failed ? check_weight(&job.p->weights[job.failed - 1], err) : NB_OK;
-}
-
 /* ---- Choosing a layout ------------------------------------------------------------------------------------------ */
 
 /* The best rank among rows that multiply one token with w in the layout that it names; -1 for none. */
@@ -54,11 +28,11 @@ static int best_rank(const cpu_executor *e, const kweight *w) {
     int best = -1;
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         kcall c = {.op = w->experts ? KOP_MATMUL_EXPERTS : KOP_MATMUL, .w = w, .n_chosen = w->experts ? 1 : 0};
-        c.x = (kmat){.data = CPU_SOMEWHERE, .type = forms[i], .rows = 1, .cols = w->k, .stride = w->k};
-        if (forms[i] != DT_F32) c.x.group = cpu_form_group(w);
+        c.x = (kmat){.data = LOWER_SOMEWHERE, .type = forms[i], .rows = 1, .cols = w->k, .stride = w->k};
+        if (forms[i] != DT_F32) c.x.group = lower_form_group(w);
         if (forms[i] != DT_F32 && c.x.group == 0) continue;
-        c.y = (kmat){.data = CPU_SOMEWHERE, .type = DT_F32, .rows = 1, .cols = w->n, .stride = w->n};
-        if (w->experts) c.z = (kmat){.data = CPU_SOMEWHERE, .type = DT_F32, .rows = 1, .cols = 2, .stride = 2};
+        c.y = (kmat){.data = LOWER_SOMEWHERE, .type = DT_F32, .rows = 1, .cols = w->n, .stride = w->n};
+        if (w->experts) c.z = (kmat){.data = LOWER_SOMEWHERE, .type = DT_F32, .rows = 1, .cols = 2, .stride = 2};
         const krow *row = kreg_find(e->registry, &c);
         if (row && row->rank > best && row->layout == w->layout) best = row->rank;
     }
@@ -80,7 +54,7 @@ static void choose_layout(const cpu_executor *e, kweight *w) {
     for (size_t i = 0; i < kreg_count(e->registry); i++) {
         const klayout *layout = kreg_at(e->registry, i)->layout;
         if (!layout || layout == best_layout || !layout->takes(one)) continue;
-        set_layout(w, layout, CPU_SOMEWHERE);
+        set_layout(w, layout, LOWER_SOMEWHERE);
         int rank = best_rank(e, w);
         if (rank > best) {
             best = rank;
@@ -134,34 +108,13 @@ static void pack_weight(cpu_executor *e, int i, uint8_t *to) {
     release(e, &e->base.plan->weights[i]);
 }
 
-/* The executor's own copies of the plan's weights, to which it adds layouts and packed data. */
-static nb_status copy_weights(cpu_executor *e, nb_error *err) {
-    const plan *p = e->base.plan;
-    size_t n_experts = 0;
-    for (int i = 0; i < p->n_weights; i++) n_experts += (size_t)p->weights[i].w.n_experts;
-    e->weights = calloc((size_t)p->n_weights + 1, sizeof *e->weights);
-    e->experts = calloc(n_experts + 1, sizeof *e->experts);
-    if (!e->weights || !e->experts) return err_no_memory(err, "the table of weights", 0);
-    e->base.weights = e->weights;
-    kweight *next = e->experts;
-    for (int i = 0; i < p->n_weights; i++) {
-        kweight *w = &e->weights[i];
-        *w = p->weights[i].w;
-        if (!w->experts) continue;
-        memcpy(next, w->experts, (size_t)w->n_experts * sizeof *next);
-        w->experts = next;
-        next += w->n_experts;
-    }
-    return NB_OK;
-}
-
 /* Layouts only, as if all were packed. */
 static nb_status choose_layouts(cpu_executor *e, nb_error *err) {
-    nb_status status = copy_weights(e, err);
+    nb_status status = plan_copy_weights(e->base.plan, &e->weights, &e->experts, err);
     for (int i = 0; !status && i < e->base.plan->n_weights; i++) {
         kweight *w = &e->weights[i];
         if (e->base.plan->weights[i].is_matrix) choose_layout(e, w);
-        if (w->layout) set_layout(w, w->layout, CPU_SOMEWHERE);
+        if (w->layout) set_layout(w, w->layout, LOWER_SOMEWHERE);
     }
     return status;
 }
@@ -169,8 +122,8 @@ static nb_status choose_layouts(cpu_executor *e, nb_error *err) {
 nb_status cpu_load_weights(cpu_executor *e, const executor_options *options, nb_error *err) {
     const plan *p = e->base.plan;
     if (options->dry) return choose_layouts(e, err);
-    nb_status status = check_scales(e, err);
-    if (!status) status = copy_weights(e, err);
+    nb_status status = plan_check_scales(p, e->threads, err);
+    if (!status) status = plan_copy_weights(p, &e->weights, &e->experts, err);
     if (status) return status;
     size_t *offsets = calloc((size_t)p->n_weights + 1, sizeof *offsets);
     if (!offsets) status = err_no_memory(err, "the table of weights", 0);

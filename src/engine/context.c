@@ -19,15 +19,15 @@ static nb_status in_range(int64_t v, int64_t min, int64_t max, const char *what,
                    (long long)max);
 }
 
-/* Fills in the defaults and checks the rest. */
-static nb_status complete_options(const nb_model *m, nb_context_options *o, nb_error *err) {
+/* Fills in the defaults and checks the rest. A GPU reads weights once for a pass, so long passes suit it. */
+static nb_status complete_options(const nb_model *m, nb_context_options *o, bool is_gpu, nb_error *err) {
     const int64_t own = m->dims.context_length ? m->dims.context_length : DEFAULT_CONTEXT;
     if (o->context_length == 0) o->context_length = min_i64(own, DEFAULT_CONTEXT);
     if (o->n_sequences == 0) o->n_sequences = 1;
     nb_status status = in_range(o->context_length, 1, own, "the context length", err);
     if (!status) status = in_range(o->n_sequences, 1, MAX_SEQUENCES, "the number of sequences", err);
     if (status) return status;
-    if (o->n_batch == 0) o->n_batch = CONTEXT_DEFAULT_BATCH;
+    if (o->n_batch == 0) o->n_batch = is_gpu ? CONTEXT_GPU_BATCH : CONTEXT_DEFAULT_BATCH;
     if (o->kv_tokens == 0) o->kv_tokens = o->n_sequences * o->context_length;
     if (o->n_checkpoints == 0) o->n_checkpoints = DEFAULT_CHECKPOINTS;
     if (o->n_checkpoints == -1) o->n_checkpoints = 0;
@@ -46,13 +46,13 @@ static nb_status verify_mode(nb_verify *mode, nb_error *err) {
 }
 
 /* The device, its kernels checked, and the model on it. */
-static nb_status open_device(nb_context *c, const nb_context_options *o, const executor_options *eo, nb_error *err) {
-    const backend *b = engine_backends[0];
+static nb_status open_device(nb_context *c, const backend *b, int index, const nb_context_options *o,
+                             const executor_options *eo, nb_error *err) {
     const nb_model *m = c->model;
     const device_options d = {.cpu = o->cpu ? o->cpu : getenv("NIBBLE_CPU")};
     nb_verify mode = o->verify;
     nb_status status = verify_mode(&mode, err);
-    if (!status) status = b->open(0, &d, &c->device, err);
+    if (!status) status = b->open(index, &d, &c->device, err);
     if (!status) status = device_read_environment(c->device, err);
     if (!status) status = verification_at_load(c, b, &d, mode, eo, err);
     if (status) return status;
@@ -68,7 +68,10 @@ nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_
     *out = NULL;
     const double start = clock_now();
     nb_context_options o = options ? *options : (nb_context_options){0};
-    nb_status status = complete_options(model, &o, err);
+    const backend *b;
+    int index;
+    nb_status status = engine_choose_device(o.device, &b, &index, err);
+    if (!status) status = complete_options(model, &o, b != engine_host, err);
     if (status) return status;
     nb_context *c = calloc(1, sizeof *c);
     if (!c) return err_no_memory(err, "a context", sizeof *c);
@@ -82,7 +85,8 @@ nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_
     c->slots = calloc(n, sizeof *c->slots);
     c->outputs = calloc(n, sizeof *c->outputs);
     c->tables = calloc(n, sizeof *c->tables);
-    if (!c->tokens || !c->positions || !c->slots || !c->outputs || !c->tables)
+    c->drawn = malloc((size_t)model->dims.vocab_size * sizeof *c->drawn);
+    if (!c->drawn || !c->tokens || !c->positions || !c->slots || !c->outputs || !c->tables)
         status = err_no_memory(err, "a batch", 0);
     /* Each sequence may leave its last page partly empty. */
     const int64_t n_pages = div_up(o.kv_tokens, KV_PAGE_SIZE) + o.n_sequences;
@@ -96,7 +100,7 @@ nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_
                            .kv_type = kv_types[o.kv_type],
                            .progress = o.progress,
                            .progress_user = o.progress_user};
-    if (!status) status = open_device(c, &o, &eo, err);
+    if (!status) status = open_device(c, b, index, &o, &eo, err);
     if (status) {
         nb_context_free(c);
         return status;
@@ -119,6 +123,7 @@ void nb_context_free(nb_context *c) {
     free(c->slots);
     free(c->outputs);
     free(c->tables);
+    free(c->drawn);
     nb_model_free(c->model);
     free(c);
 }
@@ -145,6 +150,8 @@ static nb_status check_item(const nb_context *c, const nb_batch_item *items, siz
     for (size_t j = 0; j < i; j++)
         if (items[j].sequence == item->sequence)
             return err_set(err, NB_ERR_ARGUMENT, "items %zu and %zu have the same sequence", j, i);
+    if (!item->sampler != !item->next)
+        return err_set(err, NB_ERR_ARGUMENT, "item %zu: a sampler and a place for what it draws go together", i);
     if (item->n_tokens < 1 || (item->logits && (item->n_logits < 0 || item->n_logits > item->n_tokens)))
         return err_set(err, NB_ERR_ARGUMENT, "item %zu: %lld tokens and %lld rows of logits", i,
                        (long long)item->n_tokens, (long long)item->n_logits);
@@ -172,9 +179,14 @@ static cursor item_start(const nb_batch_item *items, size_t n_items, size_t i) {
     return (cursor){i, items[i].sequence->n_state - items[i].sequence->n_tokens};
 }
 
-/* The first of an item's tokens of which logits are wanted. */
+/* The first of an item's tokens of which logits are wanted, by the caller or by its sampler. */
 static int64_t first_output(const nb_batch_item *item) {
-    return item->logits ? item->n_tokens - item->n_logits : item->n_tokens;
+    const int64_t n = item->logits ? item->n_logits : 0;
+    return item->n_tokens - (item->sampler ? max_i64(n, 1) : n);
+}
+
+static bool wants_row(const nb_batch_item *item, int64_t token) {
+    return item->logits && token >= item->n_tokens - item->n_logits;
 }
 
 /* Fills one batch from the cursor on. It ends early where a state is to be saved in the middle of an item. */
@@ -209,18 +221,26 @@ static void follow_states(const nb_batch_item *items, size_t n_items, cursor fro
     }
 }
 
-/* Copies a batch's logits to where their items want them. `from` is the cursor before the batch. */
-static void deliver(const nb_context *c, const nb_batch_item *items, size_t n_items, cursor from, const batch *b,
-                    const float *logits) {
+/* Copies a batch's logits to where their items want them, and draws. `from` is the cursor before the batch. */
+static nb_status deliver(nb_context *c, const nb_batch_item *items, size_t n_items, cursor from, const batch *b,
+                         const float *logits, nb_error *err) {
     const int64_t vocab = c->model->dims.vocab_size;
-    for (int64_t t = 0, row = 0; t < b->n_tokens && row < b->n_outputs; t++) {
+    const size_t bytes = (size_t)vocab * sizeof *logits;
+    nb_status status = NB_OK;
+    for (int64_t t = 0, row = 0; t < b->n_tokens && row < b->n_outputs && !status; t++) {
         const nb_batch_item *item = &items[from.item];
         if (from.token >= first_output(item)) {
-            memcpy(item->logits + (from.token - first_output(item)) * vocab, logits + row++ * vocab,
-                   (size_t)vocab * sizeof *logits);
+            const float *at = logits + row++ * vocab;
+            if (wants_row(item, from.token))
+                memcpy(item->logits + (from.token - (item->n_tokens - item->n_logits)) * vocab, at, bytes);
+            if (item->sampler && from.token == item->n_tokens - 1) {
+                memcpy(c->drawn, at, bytes);
+                status = nb_sampler_draw(item->sampler, c->drawn, item->next, err);
+            }
         }
         if (++from.token == item->n_tokens) from = item_start(items, n_items, from.item + 1);
     }
+    return status;
 }
 
 static nb_status run_batch(nb_context *c, const batch *b, const float **logits, nb_error *err) {
@@ -248,7 +268,8 @@ nb_status nb_forward(nb_context *c, const nb_batch_item *items, size_t n_items, 
         const float *logits;
         status = run_batch(c, &b, &logits, err);
         if (status) break;
-        deliver(c, items, n_items, from, &b, logits);
+        status = deliver(c, items, n_items, from, &b, logits, err);
+        if (status) break;
         follow_states(items, n_items, from, at);
     }
     for (size_t i = 0; i < reserved; i++) {

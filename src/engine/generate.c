@@ -21,9 +21,9 @@ typedef struct generation {
     const nb_generate_options *o;
     nb_sampler *sampler;
     nb_stream *stream; /* NULL: nobody wants text */
-    float *logits;
-    buf held;     /* text that may still turn out to begin a stop string */
-    bool stopped; /* a stop string was seen */
+    int32_t next;      /* drawn, and not yet given out */
+    buf held;          /* text that may still turn out to begin a stop string */
+    bool stopped;      /* a stop string was seen */
     bool cancelled;
 } generation;
 
@@ -92,10 +92,10 @@ static nb_status prefill(generation *g, const int32_t *prompt, int64_t n, nb_err
             (long long)(n + before), before ? " with what came before" : "", (long long)c->context_length);
     for (int64_t done = 0; done < n && !status;) {
         int64_t chunk = min_i64(c->n_batch, n - done);
-        nb_batch_item item = {g->s, prompt + done, chunk, NULL, 0};
+        nb_batch_item item = {.sequence = g->s, .tokens = prompt + done, .n_tokens = chunk};
         if (done + chunk == n) {
-            item.logits = g->logits;
-            item.n_logits = 1;
+            item.sampler = g->sampler;
+            item.next = &g->next;
         }
         status = nb_forward(c, &item, 1, err);
         done += chunk;
@@ -109,7 +109,7 @@ static nb_status prefill(generation *g, const int32_t *prompt, int64_t n, nb_err
 }
 
 static nb_status step(generation *g, int32_t token, nb_error *err) {
-    nb_batch_item item = {g->s, &token, 1, g->logits, 1};
+    nb_batch_item item = {.sequence = g->s, .tokens = &token, .n_tokens = 1, .sampler = g->sampler, .next = &g->next};
     return nb_forward(g->s->context, &item, 1, err);
 }
 
@@ -118,9 +118,8 @@ static nb_status answer(generation *g, nb_generate_result *r, nb_error *err) {
     const nb_generate_options *o = g->o;
     nb_context *c = g->s->context;
     for (;;) {
-        int32_t token;
-        nb_status status = nb_sampler_draw(g->sampler, g->logits, &token, err);
-        if (status) return status;
+        const int32_t token = g->next;
+        nb_status status = NB_OK;
         r->n_generated++;
         if (o->on_token && !o->on_token(o->user, token)) g->cancelled = true;
         if (!o->ignore_eos && model_is_end_token(c->model, token)) {
@@ -152,15 +151,13 @@ nb_status nb_generate(nb_sequence *s, const int32_t *prompt, size_t n_prompt, co
     const nb_model *m = s->context->model;
     generation g = {.s = s, .o = &o};
     nb_generate_result r = {.n_prompt = (int64_t)n_prompt};
-    g.logits = malloc((size_t)m->dims.vocab_size * sizeof *g.logits);
-    nb_status status = g.logits ? NB_OK : err_no_memory(err, "logits", 0);
-    if (!status) status = nb_sampler_new(m, &o.sampling, &g.sampler, err);
+    nb_status status = nb_sampler_new(m, &o.sampling, &g.sampler, err);
     if (!status && (o.on_text || o.n_stop))
         status = o.show_marks ? nb_stream_new_with_marks(m, &g.stream, err) : nb_stream_new(m, &g.stream, err);
+    if (!status) status = nb_sampler_accept(g.sampler, prompt, n_prompt, err);
     double start = clock_now();
     if (!status) status = prefill(&g, prompt, (int64_t)n_prompt, err);
     r.prompt_seconds = clock_now() - start;
-    if (!status) status = nb_sampler_accept(g.sampler, prompt, n_prompt, err);
     start = clock_now();
     if (!status && g.cancelled)
         r.finish = NB_FINISH_CANCELLED;
@@ -172,7 +169,6 @@ nb_status nb_generate(nb_sequence *s, const int32_t *prompt, size_t n_prompt, co
     nb_stream_free(g.stream);
     nb_sampler_free(g.sampler);
     buf_free(&g.held);
-    free(g.logits);
     return status;
 }
 

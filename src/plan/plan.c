@@ -2,16 +2,33 @@
 #include "plan/plan.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void plan_free(plan *p) {
     if (p) arena_free(p->memory);
 }
 
+bool plan_is_result(const plan *p, int value) {
+    bool is = value == p->logits;
+    for (int i = 0; i < p->n_results; i++) is |= value == p->results[i];
+    return is && value != PLAN_NONE;
+}
+
+void plan_layers(const plan *p, int *first, int *end) {
+    *first = *end = 0;
+    for (int i = 0; i < p->n_steps; i++) {
+        const int layer = p->steps[i].layer;
+        if (layer == PLAN_NONE) continue;
+        if (*end == 0 || layer < *first) *first = layer;
+        if (layer >= *end) *end = layer + 1;
+    }
+}
+
 /* ---- Fusion ---------------------------------------------------------------------------------------------------- */
 
 static int count_readers(const plan *p, int value) {
-    int n = p->logits == value;
+    int n = plan_is_result(p, value);
     for (int i = 0; i < p->n_steps; i++) {
         const plan_step *s = &p->steps[i];
         n += (s->x == value) + (s->z == value) + (s->residual == value);
@@ -36,6 +53,26 @@ void plan_fuse(plan *p) {
         p->steps[kept++] = p->steps[i];
     }
     p->n_steps = kept;
+}
+
+/* ---- Weights --------------------------------------------------------------------------------------------------- */
+
+nb_status plan_copy_weights(const plan *p, kweight **matrices, kweight **experts, nb_error *err) {
+    size_t n_experts = 0;
+    for (int i = 0; i < p->n_weights; i++) n_experts += (size_t)p->weights[i].w.n_experts;
+    *matrices = calloc((size_t)p->n_weights + 1, sizeof **matrices);
+    *experts = calloc(n_experts + 1, sizeof **experts);
+    if (!*matrices || !*experts) return err_no_memory(err, "the table of weights", 0);
+    kweight *next = *experts;
+    for (int i = 0; i < p->n_weights; i++) {
+        kweight *w = &(*matrices)[i];
+        *w = p->weights[i].w;
+        if (!w->experts) continue;
+        memcpy(next, w->experts, (size_t)w->n_experts * sizeof *next);
+        w->experts = next;
+        next += w->n_experts;
+    }
+    return NB_OK;
 }
 
 /* ---- For people ------------------------------------------------------------------------------------------------ */

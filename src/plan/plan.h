@@ -10,7 +10,7 @@
 #include "files/safetensors.h"
 #include "kernels/kernel.h"
 
-enum { PLAN_NONE = -1 };
+enum { PLAN_NONE = -1, PLAN_MAX_CROSSING = 8 /* values between two parts of a model (split.h) */ };
 
 /* How many rows a value has in a batch. */
 typedef enum plan_rows { PLAN_TOKENS, PLAN_OUTPUTS } plan_rows;
@@ -73,10 +73,18 @@ typedef struct plan {
     plan_cache *caches;
     plan_state *states;
     int n_steps, n_values, n_weights, n_caches, n_states;
-    int logits; /* the value that is the result: PLAN_OUTPUTS x vocab_size */
+    int logits; /* the value that is the result: PLAN_OUTPUTS x vocab_size; PLAN_NONE: of a part that ends before */
+    /* Of a part of a model: values (PLAN_TOKENS) that come with the batch, and that are given back. */
+    int inputs[PLAN_MAX_CROSSING], results[PLAN_MAX_CROSSING];
+    int n_inputs, n_results;
 } plan;
 
 void plan_free(plan *p);
+
+/* Whether a value is wanted when all steps have run: as logits or as a result. */
+bool plan_is_result(const plan *p, int value);
+/* The layers that steps belong to: [*first, *end); none: 0, 0. */
+void plan_layers(const plan *p, int *first, int *end);
 
 /* The fusion pass: rewrites the list so that fewer steps move fewer bytes. A fused step's reference is the composition
  * of its parts'. Today: MATMUL then ADD of its result, which nothing else reads, becomes MATMUL with residual. */
@@ -84,6 +92,10 @@ void plan_fuse(plan *p);
 
 /* Weight bytes that one generated token reads: every matrix once, of experts the chosen ones, of a table one row. */
 int64_t plan_weight_bytes(const plan *p);
+
+/* An executor's own copies of the plan's weights, whose data it may put elsewhere: matrices [n_weights], with those of
+ * experts in the array *experts. Both are the caller's to free, also after a failure. */
+nb_status plan_copy_weights(const plan *p, kweight **matrices, kweight **experts, nb_error *err);
 
 /* One line that says what step i does, for `inspect --plan`: into text, at most size bytes. */
 void plan_step_text(const plan *p, int i, char *text, size_t size);

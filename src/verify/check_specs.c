@@ -77,7 +77,7 @@ static void matmul_each(visitor *v, check_spec s, const int64_t *ks, size_t n_ks
     }
 }
 
-/* Forms of activations go with check_groups of 32 or more (cpu_form_group in src/cpu/cpu.h). */
+/* Forms of activations go with check_groups of 32 or more (lower_form_group in src/plan/lower.h). */
 static void float_modes_each(visitor *v, int64_t rows, int times) {
     for (size_t i = 0; i < FLOAT_MODES; i++) {
         check_spec s = float_mode_spec(KOP_MATMUL, rows, i);

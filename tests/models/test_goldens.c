@@ -87,7 +87,7 @@ static double worst(const float *got, const float *want, int64_t n) {
 
 static void forward(const fixture *f, nb_sequence *s, int64_t from, int64_t n, float *logits) {
     nb_error err;
-    nb_batch_item item = {s, f->tokens + from, n, logits, n};
+    nb_batch_item item = {.sequence = s, .tokens = f->tokens + from, .n_tokens = n, .logits = logits, .n_logits = n};
     check_ok(nb_forward(f->context, &item, 1, &err), &err, "forward");
 }
 
@@ -190,8 +190,9 @@ static void check_interleaved(fixture *f, const char *dir) {
     for (int64_t t = 0; t < rest; t++) {
         /* the fork reads other tokens, so that a mix-up shows */
         int32_t other = f->tokens[f->n - 1 - t];
-        nb_batch_item items[2] = {{s, f->tokens + shared + t, 1, a + t * f->vocab, 1},
-                                  {fork, &other, 1, b + t * f->vocab, 1}};
+        nb_batch_item items[2] = {
+            {.sequence = s, .tokens = f->tokens + shared + t, .n_tokens = 1, .logits = a + t * f->vocab, .n_logits = 1},
+            {.sequence = fork, .tokens = &other, .n_tokens = 1, .logits = b + t * f->vocab, .n_logits = 1}};
         check_ok(nb_forward(f->context, items, 2, &err), &err, "forward");
     }
     if (memcmp(a, f->got + shared * f->vocab, (size_t)(rest * f->vocab) * sizeof *a) != 0)
@@ -201,7 +202,8 @@ static void check_interleaved(fixture *f, const char *dir) {
     check_ok(nb_sequence_truncate(fork, shared, &err), &err, "truncate");
     for (int64_t t = 0; t < rest; t++) {
         int32_t other = f->tokens[f->n - 1 - t];
-        nb_batch_item item = {fork, &other, 1, a + t * f->vocab, 1};
+        nb_batch_item item = {
+            .sequence = fork, .tokens = &other, .n_tokens = 1, .logits = a + t * f->vocab, .n_logits = 1};
         check_ok(nb_forward(f->context, &item, 1, &err), &err, "forward");
     }
     assert_memory_equal(a, b, (size_t)(rest * f->vocab) * sizeof *a);

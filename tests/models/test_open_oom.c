@@ -29,7 +29,8 @@ static nb_status open_and_run(void *dir, nb_error *err) {
         if (!status) status = nb_sequence_new(context, &sequence, err);
         if (!status) {
             logits = test_calloc((size_t)info.vocab_size, sizeof *logits); /* cmocka's, which does not fail */
-            nb_batch_item item = {sequence, tokens, 3, logits, 1};
+            nb_batch_item item = {
+                .sequence = sequence, .tokens = tokens, .n_tokens = 3, .logits = logits, .n_logits = 1};
             status = nb_forward(context, &item, 1, err);
         }
     }

@@ -142,7 +142,7 @@ static void test_logits(void **state) {
     memcpy(ids, tokens->data, tokens->bytes);
     nb_sequence *s;
     check_ok(nb_sequence_new(context, &s, &err), &err, "sequence");
-    nb_batch_item item = {s, ids, tokens->shape[0], got, 1};
+    nb_batch_item item = {.sequence = s, .tokens = ids, .n_tokens = tokens->shape[0], .logits = got, .n_logits = 1};
     check_ok(nb_forward(context, &item, 1, &err), &err, "forward");
     double mean = 0, square = 0, worst = 0;
     for (int64_t i = 0; i < n; i++) mean += (double)want[i] / (double)n;

@@ -68,7 +68,7 @@ static void check_logits(nb_context *context, const int32_t *ids, int64_t n, con
     assert_true(got && want);
     memcpy(want, golden->data, golden->bytes);
     check_ok(nb_sequence_new(context, &s, &err), &err, what);
-    nb_batch_item item = {s, ids, n, got, rows};
+    nb_batch_item item = {.sequence = s, .tokens = ids, .n_tokens = n, .logits = got, .n_logits = rows};
     check_ok(nb_forward(context, &item, 1, &err), &err, what);
     double mean = 0, square = 0, worst = 0;
     for (int64_t i = 0; i < count; i++) mean += (double)want[i] / (double)count;

@@ -101,10 +101,13 @@ INLINE float exp2_fast(float x) {
 
 #else
 /* ---- The host: tests/gpu simulates threads --------------------------------------------------------------------- */
-#    define KERNEL __attribute__((visibility("default")))
+/* Static and marked: the build finds kernels by the mark (tests/gpu/sim/kernels.sh). */
+#    define KERNEL static __attribute__((annotate("gpu_kernel")))
 #    define GLOBAL
 #    define SHARED
-#    define WARP 32
+#    ifndef WARP
+#        define WARP 32
+#    endif
 u32 tid(void);
 u32 bdim(void);
 u32 bid_x(void);
@@ -112,6 +115,9 @@ u32 bid_y(void);
 u32 bid_z(void);
 void barrier(void);
 float shfl_xor(float v, u32 mask);
+/* What any collective of a warp can be made of: each lane gives `bytes` (at most 256) and gets those of all WARP lanes,
+ * in order of the lanes. */
+void warp_exchange(const void *mine, void *all, u32 bytes);
 u8 *shared_memory(void);
 float exp2_fast(float x);
 #endif

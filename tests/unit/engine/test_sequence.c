@@ -38,7 +38,7 @@ static nb_status put(nb_sequence *s, int64_t n, int salt, float *logits, nb_erro
     int32_t tokens[2 * CONTEXT];
     for (int64_t i = 0; i < n; i++)
         tokens[i] = (int32_t)((nb_sequence_length(s) + i) * 7 + salt) % (int32_t)model->dims.vocab_size;
-    nb_batch_item item = {s, tokens, n, logits, logits ? 1 : 0};
+    nb_batch_item item = {.sequence = s, .tokens = tokens, .n_tokens = n, .logits = logits, .n_logits = logits ? 1 : 0};
     return nb_forward(s->context, &item, 1, err);
 }
 
@@ -57,7 +57,8 @@ static void test_limits(void **state) {
     assert_int_equal(nb_sequence_length(a), CONTEXT);
     /* one item too long: the other does not advance either */
     int32_t token = 1, bad = (int32_t)model->dims.vocab_size;
-    nb_batch_item items[2] = {{b, &token, 1, NULL, 0}, {a, &token, 1, NULL, 0}};
+    nb_batch_item items[2] = {{.sequence = b, .tokens = &token, .n_tokens = 1},
+                              {.sequence = a, .tokens = &token, .n_tokens = 1}};
     assert_int_equal(nb_forward(c, items, 2, &err), NB_ERR_LIMIT);
     assert_int_equal(nb_sequence_length(b), 0);
     items[0].tokens = &bad;

@@ -45,7 +45,7 @@ static nb_status put(nb_sequence *s, int64_t n_tokens, int salt, float *logits, 
     int32_t tokens[CONTEXT];
     const int64_t have = nb_sequence_length(s), n = n_tokens - have;
     for (int64_t i = 0; i < n; i++) tokens[i] = token_at(have + i, salt);
-    nb_batch_item item = {s, tokens, n, logits, logits ? 1 : 0};
+    nb_batch_item item = {.sequence = s, .tokens = tokens, .n_tokens = n, .logits = logits, .n_logits = logits ? 1 : 0};
     return nb_forward(s->context, &item, 1, err);
 }
 
@@ -143,11 +143,13 @@ static void test_forks(void **state) {
     float *got[3], *want = new_logits();
     nb_sequence *all[3] = {late, middle, early};
     nb_batch_item items[3];
-    for (int i = 0; i < 3; i++) items[i] = (nb_batch_item){all[i], &token, 1, got[i] = new_logits(), 1};
+    for (int i = 0; i < 3; i++)
+        items[i] = (nb_batch_item){
+            .sequence = all[i], .tokens = &token, .n_tokens = 1, .logits = got[i] = new_logits(), .n_logits = 1};
     assert_int_equal(nb_forward(c, items, 3, &err), NB_OK);
     for (int i = 0; i < 3; i++) {
         cut(all[i], nb_sequence_length(all[i]) - 1);
-        nb_batch_item item = {all[i], &token, 1, want, 1};
+        nb_batch_item item = {.sequence = all[i], .tokens = &token, .n_tokens = 1, .logits = want, .n_logits = 1};
         assert_int_equal(nb_forward(c, &item, 1, &err), NB_OK);
         assert_memory_equal(got[i], want, (size_t)model->dims.vocab_size * sizeof *want);
         free(got[i]);

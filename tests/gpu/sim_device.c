@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * While a row turns a call into launches the device's memory is closed, so that a row that follows an address of the
+ * device crashes here as it would with a real one. */
+#include "gpu/sim_device.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/glob.h"
+#include "gpu/launch.h"
+#include "gpu/sim/sim.h"
+
+typedef struct sim_device {
+    device d;
+    gpu_traits traits;
+} sim_device;
+
+static void *device_alloc(device *d, size_t bytes) {
+    (void)d;
+    return sim_alloc(bytes);
+}
+
+static void device_release(device *d, void *p) {
+    (void)d;
+    sim_release(p);
+}
+
+static nb_status copy(void *to, const void *from, size_t bytes, const void *there, nb_error *err) {
+    if (!sim_holds(there, bytes)) return err_set(err, NB_ERR_INTERNAL, "a copy of what is not the device's memory");
+    memcpy(to, from, bytes);
+    return NB_OK;
+}
+
+static nb_status device_write(device *d, void *to, const void *from, size_t bytes, nb_error *err) {
+    (void)d;
+    return copy(to, from, bytes, to, err);
+}
+
+static nb_status device_read(device *d, void *to, const void *from, size_t bytes, nb_error *err) {
+    (void)d;
+    return copy(to, from, bytes, from, err);
+}
+
+static nb_status device_run(device *d, const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch,
+                            nb_error *err) {
+    const sim_device *s = (const sim_device *)d;
+    char error[SIM_ERROR_TEXT];
+    gpu_launches list = {.traits = &s->traits};
+    if (begin == end) return NB_OK;
+    if (begin != 0 || end != 1) return err_set(err, NB_ERR_INTERNAL, "%s: more than one task", row->name);
+    sim_open(false);
+    row->enqueue(row, c, scratch, &list);
+    sim_open(true);
+    if (list.n > GPU_MAX_LAUNCHES) return err_set(err, NB_ERR_INTERNAL, "%s: too many launches", row->name);
+    for (int i = 0; i < list.n; i++)
+        if (!sim_launch(&list.at[i], error)) return err_set(err, NB_ERR_INTERNAL, "%s: %s", row->name, error);
+    return NB_OK;
+}
+
+static void device_free(device *d) {
+    kreg_free(d->registry);
+    free(d);
+}
+
+/* Whether one of the patterns, separated by commas, matches. */
+static bool is_wanted(const char *patterns, const char *name) {
+    if (!patterns) return true;
+    for (const char *at = patterns; *at;) {
+        const size_t length = strcspn(at, ",");
+        if (length > 0 && glob_matches(at, length, name)) return true;
+        at += length + (at[length] == ',');
+    }
+    return false;
+}
+
+static nb_status add_rows(device *d, unsigned caps, const char *patterns, nb_error *err) {
+    kregistry *all;
+    nb_status status = kreg_new(&all, err);
+    if (status) return status;
+    status = gpu_register(all, caps, err);
+    for (size_t i = 0; i < kreg_count(all) && !status; i++)
+        if (is_wanted(patterns, kreg_at(all, i)->name)) status = kreg_add(d->registry, kreg_at(all, i), 1, err);
+    kreg_free(all);
+    return status;
+}
+
+nb_status sim_device_new(const char *patterns, device **out, nb_error *err) {
+    static const device_memory memory = {device_alloc, device_release, device_write, device_read};
+    *out = NULL;
+    sim_device *s = calloc(1, sizeof *s);
+    if (!s) return err_no_memory(err, "a simulated device", sizeof *s);
+    uint64_t free_bytes;
+    s->traits = (gpu_traits){.caps = GPU_NVIDIA | GPU_MATRIX | GPU_GEMM16,
+                             .warp = SIM_WARP,
+                             .n_processors = 4,
+                             .shared_max = SIM_SHARED_MAX};
+    sim_memory(&free_bytes, &s->traits.memory);
+    s->d = (device){.info = {.backend = "cuda", .is_gpu = true, .name = "simulated GPU"},
+                    .memory = &memory,
+                    .run = device_run,
+                    .free = device_free};
+    nb_status status = kreg_new(&s->d.registry, err);
+    if (!status) status = add_rows(&s->d, s->traits.caps, patterns, err);
+    if (status)
+        device_free(&s->d);
+    else
+        *out = &s->d;
+    return status;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A device whose rows are the GPU's and whose launches run in the simulation, in this process and without a driver:
+ * what the walk over GPU rows needs, and no more. */
+#ifndef NB_TESTS_GPU_SIM_DEVICE_H
+#define NB_TESTS_GPU_SIM_DEVICE_H
+
+#include "kernels/device.h"
+
+/* With the rows whose names match one of the patterns (separated by commas; NULL: all). */
+nb_status sim_device_new(const char *patterns, device **out, nb_error *err);
+
+#endif
