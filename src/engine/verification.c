@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "verify/used.h"
 
 /* ---- A model, as the verification wants it ---------------------------------------------------------------------- */
 
@@ -250,25 +249,26 @@ nb_status verification_mode(const char *word, const char *what, nb_verify *out, 
     return err_set(err, NB_ERR_ARGUMENT, "%s: \"%s\" is not one of quick, full, off, watch", what, word);
 }
 
-nb_status verification_at_load(nb_context *c, const backend *b, const device_options *on, nb_verify mode,
-                               const executor_options *options, nb_error *err) {
+nb_status verification_at_load(nb_model *model, const plan_on_device *on, const device_options *how, nb_verify mode,
+                               nb_error *err) {
     static const double BUDGET = 0.6; /* seconds; what is begun is finished, so that it is a second in all */
     if (mode == NB_VERIFY_OFF) {
         char text[32];
-        log_msg(NB_LOG_WARN, "--verify=off: the kernels of %s were not checked", device_text(&c->device->info, text));
+        log_msg(NB_LOG_WARN, "--verify=off: the kernels of %s were not checked", device_text(&on->device->info, text));
         return NB_OK;
     }
     subject s;
-    describe(&s, c->model, options);
-    const verify_options o = {.backend = b,
-                              .index = c->device->info.index,
-                              .device = *on,
+    describe(&s, model, &on->options);
+    s.m.plan = on->plan;
+    const verify_options o = {.backend = on->backend,
+                              .index = on->device->info.index,
+                              .device = *how,
                               .host = engine_host,
                               .model = &s.m,
                               .depth = mode == NB_VERIFY_FULL ? CHECK_FULL : CHECK_QUICK,
                               .seed = 1,
                               .silence = 5};
-    return verify_at_load(&o, c->device, mode == NB_VERIFY_FULL ? 0 : BUDGET, err);
+    return verify_at_load(&o, on->device, mode == NB_VERIFY_FULL ? 0 : BUDGET, err);
 }
 
 void verification_remember(const nb_context *c, const finding *f) {
