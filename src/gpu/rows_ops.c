@@ -7,6 +7,7 @@
 #include "base/num.h"
 #include "gpu/kernels/norm_params.h"
 #include "gpu/kernels/ops_params.h"
+#include "gpu/kernels/reduce_params.h"
 
 enum { BLOCK = 256, MAX_GRID_Y = 65535 };
 
@@ -117,7 +118,8 @@ static void norm_enqueue(const krow *row, const kcall *c, void *scratch, gpu_lau
     (void)row;
     (void)scratch;
     const struct norm_params p = norm_params_of(c);
-    if (c->y.rows > 0) gpu_add(to, &rmsnorm, c->y.rows * c->n_parts, 1, 1, BLOCK, NORM_SHARED, &p, sizeof p);
+    if (c->y.rows > 0)
+        gpu_add(to, &rmsnorm, c->y.rows * c->n_parts, 1, 1, BLOCK, REDUCE_FLOATS * sizeof(float), &p, sizeof p);
 }
 
 static bool norm_by_four(const kcall *c) {
@@ -138,7 +140,8 @@ static void norm_wide_enqueue(const krow *row, const kcall *c, void *scratch, gp
     (void)scratch;
     const struct norm_params p = norm_params_of(c);
     const int64_t block = min_i64(NORM_BLOCK_MAX, round_up(div_up(p.size, 4), 64));
-    if (c->y.rows > 0) gpu_add(to, &rmsnorm4, c->y.rows * c->n_parts, 1, 1, (int)block, NORM_SHARED, &p, sizeof p);
+    if (c->y.rows > 0)
+        gpu_add(to, &rmsnorm4, c->y.rows * c->n_parts, 1, 1, (int)block, REDUCE_FLOATS * sizeof(float), &p, sizeof p);
 }
 
 static bool norm_heads_takes(const krow *row, const kcall *c) {

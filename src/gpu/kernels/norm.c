@@ -6,16 +6,7 @@
 #define NB_GPU_DEVICE_CODE
 #include "norm_params.h"
 #include "ops_vec.h"
-
-/* The sum over the block, in every thread. */
-INLINE float block_sum(float v) {
-    SHARED float *sums = (SHARED float *)shared_memory();
-    const u32 n_warps = bdim() / WARP;
-    v = warp_sum(v);
-    if (lane_id() == 0) sums[warp_id()] = v;
-    barrier();
-    return warp_sum(lane_id() < n_warps ? sums[lane_id()] : 0);
-}
+#include "reduce.h"
 
 INLINE float norm_factor(const struct norm_params *p, float squares) {
     return 1.0f / __builtin_sqrtf(squares / (float)p->size + p->eps);
@@ -30,7 +21,7 @@ KERNEL void rmsnorm(struct norm_params p) {
         const float x = load_as_f32(p.x.data, p.x.type, x_at + j);
         squares += x * x;
     }
-    const float factor = norm_factor(&p, block_sum(squares));
+    const float factor = norm_factor(&p, block_sum(squares, (SHARED float *)shared_memory()));
     for (u32 j = tid(); j < p.size; j += bdim()) {
         const float weight = p.weight.data ? load_any(p.weight.data, p.weight.type, j) : 1.0f;
         float y = load_as_f32(p.x.data, p.x.type, x_at + j) * factor * (p.offset + weight);
@@ -71,7 +62,8 @@ INLINE void held_store(const struct norm_params *p, const held *h, u32 row, u32 
 KERNEL void rmsnorm4(struct norm_params p) {
     const u32 row = bid_x() / p.n_parts, from = bid_x() % p.n_parts * p.size;
     held h;
-    const float squares = block_sum(held_load(&p, &h, row, from, tid(), bdim(), 1));
+    const float own = held_load(&p, &h, row, from, tid(), bdim(), 1);
+    const float squares = block_sum(own, (SHARED float *)shared_memory());
     held_store(&p, &h, row, from, tid(), bdim(), norm_factor(&p, squares));
 }
 

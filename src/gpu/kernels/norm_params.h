@@ -6,10 +6,7 @@
 
 #include "params.h"
 
-enum {
-    NORM_HELD = 4,       /* fours that a thread can hold */
-    NORM_SHARED = 4 * 32 /* bytes: a float for each warp of a block */
-};
+enum { NORM_HELD = 4 /* fours that a thread can hold */ };
 
 /* Parts of `size` columns, n_parts in each row. */
 struct norm_params {
