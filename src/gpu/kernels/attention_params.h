@@ -24,12 +24,12 @@ struct attention_params {
 };
 
 /* Positions fall into stretches of ATTEND_STRETCH; those that a query sees are dealt out to n_splits blocks in turn.
- * Each block leaves the largest score, the sum of weights and the weighted sum of values: partial [row][head][split]
- * [2 + head_dim]. */
-enum { ATTEND_STRETCH = 64 };
+ * Each leaves the weighted sum of values, [row][head][split][head_dim], and the largest score and the sum of weights,
+ * [row][head][split][2]. */
+enum { ATTEND_STRETCH = 64, ATTEND_BLOCK = 128, ATTEND_MOST_SPLITS = 64 };
 struct attention_split_params {
     attention_call c;
-    GLOBAL float *partial;
+    GLOBAL float *sums, *weights;
     u32 n_splits;
     u32 n_groups; /* blocks that share the query heads of a KV head */
 };
