@@ -11,13 +11,14 @@ CROSS := $(filter x86_64,$(shell uname -m))
 # Everything that the command is made of: it is rebuilt when one of these is newer.
 SOURCES := $(shell find src include cmake CMakeLists.txt CMakePresets.json -newer $(BIN) 2>/dev/null || echo none)
 
-.PHONY: all demo test goldens bench fuzz format install clean help FORCE
+.PHONY: all demo test test-gpu goldens bench fuzz format install clean help FORCE
 all: $(BIN)
 
 help:
 	@echo "make              build the command and the libraries (build/release)"
 	@echo "make demo         fetch a small model, ask it a question"
 	@echo "make test         every test; a first run takes a while"
+	@echo "make test-gpu     kernels, models and a whole verification on this machine's GPU (docs/gpu.md)"
 	@echo "make goldens      make again what the tests compare with (maintainers; MAKERS=\"make_goldens ...\")"
 	@echo "make bench        speed on this machine, side by side with llama.cpp (bench/README.md)"
 	@echo "make fuzz         fuzz every reader of files (FUZZ_SECONDS=$(FUZZ_SECONDS) each)"
@@ -53,6 +54,14 @@ test:
 		"-DNB_TEST_SUITES=$(CURDIR)/build/asan;$(CURDIR)/build/fuzz$(if $(CROSS),;$(CURDIR)/build/aarch64)"
 	cmake --build build/release -j $(JOBS)
 	ctest --test-dir build/release --output-on-failure -j $(JOBS)
+
+# Also made to be carried to a machine that has a GPU and no compiler: tools/gpu-bundle.sh.
+test-gpu: $(BIN) build/demo-model/config.json
+	@tools/deps.sh build test
+	cmake --preset release -DNB_TESTS=ON
+	cmake --build build/release -j $(JOBS) --target nibble_cli test.gpu.models
+	tools/gpu-bundle.sh build/release build/gpu-bundle
+	build/gpu-bundle/run.sh $(CURDIR) $(CURDIR)/build/demo-model
 
 goldens: build/demo-model/config.json
 	@tools/goldens.sh build/demo-model $(MAKERS)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Runs a batch once and asks the executor how long each call took, or takes the time around the calls itself. Calls
- * that differ in nothing but their layer are one line. */
+ * Runs a batch and asks the executor how long each of its calls takes. Calls that differ in nothing but their layer are
+ * one line. */
 #include "cli/bench_profile.h"
 
 #include <stdlib.h>
@@ -25,7 +25,6 @@ typedef struct profile {
     const plan *p;
     entry *calls;
     int n, cap;
-    double start;
     bool failed;
 } profile;
 
@@ -64,16 +63,6 @@ static void add_call(void *user, int step, const krow *row, const kcall *c) {
                                .bytes = weight_bytes(c)};
 }
 
-static void clock_call(void *user, int step, bool done, const krow *row, const kcall *c) {
-    profile *f = user;
-    if (!done) {
-        add_call(f, step, row, c);
-        f->start = clock_now();
-    } else if (!f->failed) {
-        f->calls[f->n - 1].seconds = clock_now() - f->start;
-    }
-}
-
 static nb_status measure(nb_context *c, const batch *b, profile *f, double *whole, nb_error *err) {
     executor *e = c->executor;
     const float *logits;
@@ -83,13 +72,6 @@ static nb_status measure(nb_context *c, const batch *b, profile *f, double *whol
     if (!status) status = e->run(e, b, &logits, err);
     *whole = clock_now() - start;
     if (status) return status;
-    if (!e->profile) {
-        e->observer = clock_call;
-        e->observer_user = f;
-        status = e->run(e, b, &logits, err);
-        e->observer = NULL;
-        return status;
-    }
     status = e->calls(e, b->n_tokens, b->n_outputs, add_call, f, err);
     double *seconds = calloc((size_t)f->n + 1, sizeof *seconds);
     if (!status && (!seconds || f->failed)) status = err_no_memory(err, "a profile", 0);

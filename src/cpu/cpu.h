@@ -52,6 +52,7 @@ typedef struct cpu_executor {
     size_t scratch_stride;
     cpu_program programs[MAX_PROGRAMS];
     uint64_t program_used[MAX_PROGRAMS], clock;
+    const cpu_program *last; /* that ran */
 } cpu_executor;
 
 nb_status cpu_executor_new(device *d, const plan *p, const weights *files, const executor_options *options,

@@ -47,12 +47,14 @@ static nb_status verify_mode(nb_verify *mode, nb_error *err) {
 
 /* The device, its kernels checked, and the model on it. */
 static nb_status open_device(nb_context *c, const nb_context_options *o, const executor_options *eo, nb_error *err) {
-    const backend *b = engine_backends[0];
+    const backend *b;
+    int index;
     const nb_model *m = c->model;
     const device_options d = {.cpu = o->cpu ? o->cpu : getenv("NIBBLE_CPU")};
     nb_verify mode = o->verify;
     nb_status status = verify_mode(&mode, err);
-    if (!status) status = b->open(0, &d, &c->device, err);
+    if (!status) status = engine_choose_device(o->device, &b, &index, err);
+    if (!status) status = b->open(index, &d, &c->device, err);
     if (!status) status = device_read_environment(c->device, err);
     if (!status) status = verification_at_load(c, b, &d, mode, eo, err);
     if (status) return status;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A batch goes to the device in one copy: tokens, positions, slots, outputs, the list of page tables, the tables. */
+ * A batch goes to the device in one copy: tokens, positions, slots, outputs, the list of page tables, the tables; of a
+ * part of a model, what it gets from another one follows. */
 #include <string.h>
 
 #include "base/num.h"
@@ -74,4 +75,53 @@ nb_status gpu_put_batch(gpu_executor *e, const batch *b, nb_error *err) {
     }
     e->in_flight = true;
     return e->driver->write_async(e->context, e->batch, e->staging, bytes, err);
+}
+
+/* ---- Between parts of a model ---------------------------------------------------------------------------------- */
+
+static size_t value_bytes(const gpu_executor *e, int value, int64_t n_tokens) {
+    return round_up((size_t)(n_tokens * e->base.plan->values[value].cols) * sizeof(float), 16);
+}
+
+/* Room on the host for so many values. */
+static nb_status crossing_room(gpu_executor *e, const int *values, int n, int64_t n_tokens, nb_error *err) {
+    size_t bytes = 0;
+    for (int i = 0; i < n; i++) bytes += value_bytes(e, values[i], n_tokens);
+    if (bytes <= e->crossing_size) return NB_OK;
+    if (e->crossing) e->driver->release_host(e->context, e->crossing);
+    e->crossing = NULL;
+    e->crossing_size = 0;
+    void *fresh;
+    nb_status status = e->driver->alloc_host(e->context, bytes, &fresh, err);
+    if (status) return status;
+    e->crossing = fresh;
+    e->crossing_size = bytes;
+    return NB_OK;
+}
+
+nb_status gpu_put_inputs(gpu_executor *e, const batch *b, const program *p, nb_error *err) {
+    const plan *part = e->base.plan;
+    nb_status status = crossing_room(e, part->inputs, part->n_inputs, b->n_tokens, err);
+    size_t at = 0;
+    for (int i = 0; i < part->n_inputs && !status; i++) {
+        const size_t bytes = (size_t)(b->n_tokens * part->values[part->inputs[i]].cols) * sizeof(float);
+        memcpy(e->crossing + at, b->inputs[i], bytes);
+        status = e->driver->write_async(e->context, e->work + p->input_offsets[i], e->crossing + at, bytes, err);
+        at += value_bytes(e, part->inputs[i], b->n_tokens);
+    }
+    return status;
+}
+
+nb_status gpu_fetch_results(gpu_executor *e, const program *p, nb_error *err) {
+    const plan *part = e->base.plan;
+    nb_status status = part->n_inputs ? e->driver->sync(e->context, err) : NB_OK; /* which lie in the same memory */
+    if (!status) status = crossing_room(e, part->results, part->n_results, p->n_tokens, err);
+    size_t at = 0;
+    for (int i = 0; i < part->n_results && !status; i++) {
+        const size_t bytes = (size_t)(p->n_tokens * part->values[part->results[i]].cols) * sizeof(float);
+        status = e->driver->read_async(e->context, e->crossing + at, e->work + p->result_offsets[i], bytes, err);
+        e->base.results[i] = (const float *)(const void *)(e->crossing + at);
+        at += value_bytes(e, part->results[i], p->n_tokens);
+    }
+    return status ? status : e->driver->sync(e->context, err);
 }

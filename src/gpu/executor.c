@@ -47,7 +47,8 @@ static nb_status logits_room(gpu_executor *e, size_t bytes, nb_error *err) {
 }
 
 static nb_status fetch_logits(gpu_executor *e, const program *p, const float **logits, nb_error *err) {
-    const int64_t vocab = e->base.plan->values[e->base.plan->logits].cols;
+    const plan *whole = e->base.plan;
+    const int64_t vocab = whole->logits == PLAN_NONE ? 0 : whole->values[whole->logits].cols;
     const size_t bytes = (size_t)(p->n_outputs * vocab) * sizeof(float);
     nb_status status = NB_OK;
     if (bytes > 0) {
@@ -73,8 +74,10 @@ static nb_status run(executor *base, const batch *b, const float **logits, nb_er
     gpu_program *p;
     nb_status status = gpu_put_batch(e, b, err);
     if (!status) status = gpu_find_program(e, b->n_tokens, b->n_outputs, &p, err);
+    if (!status) status = gpu_put_inputs(e, b, p->p, err);
     if (!status) e->last = p;
     if (!status) status = base->observer ? run_observed(e, p->p, err) : gpu_run_program(e, p, err);
+    if (!status && base->plan->n_results) status = gpu_fetch_results(e, p->p, err);
     return status ? status : fetch_logits(e, p->p, logits, err);
 }
 
@@ -178,6 +181,7 @@ static void executor_free(executor *base) {
         if (e->work) e->driver->release(e->context, e->work);
         if (e->scratch) e->driver->release(e->context, e->scratch);
         if (e->logits) e->driver->release_host(e->context, e->logits);
+        if (e->crossing) e->driver->release_host(e->context, e->crossing);
     }
     free(e->steps);
     free(e->weights);

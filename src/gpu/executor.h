@@ -55,6 +55,8 @@ typedef struct gpu_executor {
     size_t work_size, scratch_size;
     float *logits; /* the host's */
     size_t logits_size;
+    uint8_t *crossing; /* values that come from another part of the model, or go to one: the host's */
+    size_t crossing_size;
     gpu_program programs[GPU_MAX_PROGRAMS];
     uint64_t clock;
     const gpu_program *last; /* that ran; NULL: none that is still there */
@@ -71,6 +73,10 @@ void gpu_free_blocks(gpu_executor *e);
 /* batch.c */
 batch_layout gpu_batch_layout(int64_t n_tokens, int64_t n_outputs);
 nb_status gpu_put_batch(gpu_executor *e, const batch *b, nb_error *err);
+/* A part's inputs, after the batch: to where p reads them. */
+nb_status gpu_put_inputs(gpu_executor *e, const batch *b, const program *p, nb_error *err);
+/* A part's results, to the host; waits. */
+nb_status gpu_fetch_results(gpu_executor *e, const program *p, nb_error *err);
 
 /* program.c */
 nb_status gpu_lower(gpu_executor *e, int64_t n_tokens, int64_t n_outputs, program **out, nb_error *err);
@@ -83,6 +89,8 @@ void gpu_free_programs(gpu_executor *e);
 
 /* profile.c */
 nb_status gpu_profile(executor *e, double *seconds, int n, nb_error *err);
+nb_status gpu_device_time(device *d, const krow *row, const kcall *const *calls, int n, void *scratch, double *seconds,
+                          nb_error *err);
 nb_status gpu_copy_rate(executor *e, double *bytes_per_second, nb_error *err);
 
 #endif

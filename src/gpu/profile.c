@@ -42,29 +42,28 @@ static nb_status capture_group(gpu_executor *e, const program *p, int first, gpu
     return status ? status : ended;
 }
 
-static nb_status time_graph(gpu_executor *e, gpu_graph *graph, gpu_event *const events[2], double *best,
-                            nb_error *err) {
-    const gpu_driver *d = e->driver;
+static nb_status time_graph(const gpu_driver *d, gpu_context *c, gpu_graph *graph, gpu_event *const events[2],
+                            double *best, nb_error *err) {
     nb_status status = NB_OK;
     for (int r = 0; r < ROUNDS && !status; r++) {
         double seconds;
-        status = d->event_record(e->context, events[0], err);
-        if (!status) status = d->graph_launch(e->context, graph, err);
-        if (!status) status = d->event_record(e->context, events[1], err);
-        if (!status) status = d->event_seconds(e->context, events[0], events[1], &seconds, err);
+        status = d->event_record(c, events[0], err);
+        if (!status) status = d->graph_launch(c, graph, err);
+        if (!status) status = d->event_record(c, events[1], err);
+        if (!status) status = d->event_seconds(c, events[0], events[1], &seconds, err);
         if (!status && (r == 0 || seconds < *best)) *best = seconds;
     }
     return status;
 }
 
-static nb_status make_events(gpu_executor *e, gpu_event *events[2], nb_error *err) {
-    nb_status status = e->driver->event_new(e->context, &events[0], err);
-    return status ? status : e->driver->event_new(e->context, &events[1], err);
+static nb_status make_events(const gpu_driver *d, gpu_context *c, gpu_event *events[2], nb_error *err) {
+    nb_status status = d->event_new(c, &events[0], err);
+    return status ? status : d->event_new(c, &events[1], err);
 }
 
-static void free_events(gpu_executor *e, gpu_event *events[2]) {
+static void free_events(const gpu_driver *d, gpu_context *c, gpu_event *events[2]) {
     for (int i = 0; i < 2; i++)
-        if (events[i]) e->driver->event_free(e->context, events[i]);
+        if (events[i]) d->event_free(c, events[i]);
 }
 
 nb_status gpu_profile(executor *base, double *seconds, int n, nb_error *err) {
@@ -72,7 +71,7 @@ nb_status gpu_profile(executor *base, double *seconds, int n, nb_error *err) {
     const program *p = e->last ? e->last->p : NULL;
     gpu_event *events[2] = {NULL, NULL};
     if (!p || p->n_calls != n) return err_set(err, NB_ERR_INTERNAL, "a profile of %d calls, which nothing ran", n);
-    nb_status status = make_events(e, events, err);
+    nb_status status = make_events(e->driver, e->context, events, err);
     for (int i = 0; i < n && !status; i++) {
         int first = 0, count = 1;
         gpu_graph *graph = NULL;
@@ -83,11 +82,11 @@ nb_status gpu_profile(executor *base, double *seconds, int n, nb_error *err) {
             continue;
         }
         status = capture_group(e, p, i, &graph, &count, err);
-        if (!status) status = time_graph(e, graph, events, &best, err);
+        if (!status) status = time_graph(e->driver, e->context, graph, events, &best, err);
         if (graph) e->driver->graph_free(e->context, graph);
         seconds[i] = best / count;
     }
-    free_events(e, events);
+    free_events(e->driver, e->context, events);
     return status;
 }
 
@@ -102,7 +101,7 @@ nb_status gpu_copy_rate(executor *base, double *bytes_per_second, nb_error *err)
     const size_t bytes = (size_t)min_i64((int64_t)1 << 30, (int64_t)(available / 3) & -4096);
     status = d->alloc(e->context, bytes, &from, err);
     if (!status) status = d->alloc(e->context, bytes, &to, err);
-    if (!status) status = make_events(e, events, err);
+    if (!status) status = make_events(e->driver, e->context, events, err);
     *bytes_per_second = 0;
     for (int r = 0; r < ROUNDS && !status; r++) {
         enum { COPIES = 8 };
@@ -114,8 +113,46 @@ nb_status gpu_copy_rate(executor *base, double *bytes_per_second, nb_error *err)
         const double rate = status ? 0 : 2.0 * COPIES * (double)bytes / seconds;
         if (rate > *bytes_per_second) *bytes_per_second = rate;
     }
-    free_events(e, events);
+    free_events(e->driver, e->context, events);
     if (from) d->release(e->context, from);
     if (to) d->release(e->context, to);
+    return status;
+}
+
+static nb_status capture_calls(const gpu_driver *d, gpu_context *c, const gpu_traits *traits, const krow *row,
+                               const kcall *const *calls, int n, void *scratch, bool prepare, nb_error *err) {
+    gpu_launches *l = malloc(sizeof *l);
+    nb_status status = l ? NB_OK : err_no_memory(err, "launches", sizeof *l);
+    for (int i = 0; i < n && !status; i++) {
+        *l = (gpu_launches){.traits = traits};
+        row->enqueue(row, calls[i], scratch, l);
+        for (int j = 0; j < l->n && !status; j++)
+            status = prepare ? d->prepare(c, &l->at[j], err) : d->launch(c, &l->at[j], err);
+    }
+    free(l);
+    return status;
+}
+
+nb_status gpu_device_time(device *dev, const krow *row, const kcall *const *calls, int n, void *scratch,
+                          double *seconds, nb_error *err) {
+    const gpu_driver *d = gpu_device_driver(dev);
+    const gpu_traits *traits = gpu_device_traits(dev);
+    gpu_context *c;
+    gpu_graph *graph = NULL;
+    gpu_event *events[2] = {NULL, NULL};
+    nb_status status = gpu_device_context(dev, &c, err);
+    if (status) return status;
+    status = capture_calls(d, c, traits, row, calls, n, scratch, true, err);
+    if (!status) status = make_events(d, c, events, err);
+    if (!status) status = d->capture_begin(c, err);
+    if (!status) {
+        status = capture_calls(d, c, traits, row, calls, n, scratch, false, err);
+        nb_status ended = d->capture_end(c, &graph, status ? NULL : err);
+        if (!status) status = ended;
+    }
+    if (!status) status = time_graph(d, c, graph, events, seconds, err);
+    if (graph) d->graph_free(c, graph);
+    free_events(d, c, events);
+    *seconds /= n;
     return status;
 }

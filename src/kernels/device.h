@@ -37,6 +37,10 @@ struct device {
      * is what the row asks for (krow), or NULL where it asks for none. */
     nb_status (*run)(device *d, const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch,
                      nb_error *err);
+    /* Seconds that a row takes for each of n calls that run one after the other, as in a pass: the fastest of several
+     * times. NULL where a clock around run tells as much. */
+    nb_status (*time)(device *d, const krow *row, const kcall *const *calls, int n, void *scratch, double *seconds,
+                      nb_error *err);
     void (*free)(device *d);
 };
 

@@ -16,6 +16,7 @@ typedef struct batch {
     const int32_t *const *tables;      /* [n_tokens]: pages of the token's sequence (see kcall) */
     const int32_t *slots;              /* [n_tokens]: state of the token's sequence (see kcall); plans with states */
     const int32_t *outputs;            /* [n_outputs]: the tokens of which logits are wanted, ascending */
+    const float *const *inputs;        /* [plan->n_inputs]: [n_tokens, cols] each, in the host's memory */
 } batch;
 
 /* Looks at a kernel call of a step: before it runs, and again at what it has made. Operands are the backend's, in its
@@ -27,7 +28,8 @@ typedef void (*executor_call_fn)(void *user, int step, const krow *row, const kc
 
 typedef struct executor executor;
 struct executor {
-    /* Runs the plan. *logits points at [n_outputs, vocab_size] floats in the executor's memory, until the next run. */
+    /* Runs the plan. *logits points at [n_outputs, vocab_size] floats in the executor's memory, until the next run; so
+     * do `results`. */
     nb_status (*run)(executor *e, const batch *b, const float **logits, nb_error *err);
     /* Copies the first n_slots slots of a page in every cache. */
     void (*copy_page)(executor *e, int32_t from, int32_t to, int64_t n_slots);
@@ -38,7 +40,7 @@ struct executor {
     nb_status (*calls)(executor *e, int64_t n_tokens, int64_t n_outputs, executor_call_fn visit, void *user,
                        nb_error *err);
     /* Seconds of each call of the batch that the last run had, in the order of `calls`: seconds [n]. What the batch
-     * leaves in caches and states is undefined afterwards. NULL: observing a run with a clock is as good. */
+     * leaves in caches and states is undefined afterwards. */
     nb_status (*profile)(executor *e, double *seconds, int n, nb_error *err);
     /* Bytes that the device's own copy reads and writes in a second. NULL: rows run on the host. */
     nb_status (*copy_rate)(executor *e, double *bytes_per_second, nb_error *err);
@@ -46,7 +48,8 @@ struct executor {
     /* Called around the calls of a run while it is set: for tests, verification and profiles. */
     executor_observer observer;
     void *observer_user;
-    int observed_step; /* only this step's; PLAN_NONE (as an executor begins): of all steps */
+    int observed_step;                       /* only this step's; PLAN_NONE (as an executor begins): of all steps */
+    const float *results[PLAN_MAX_CROSSING]; /* [plan->n_results]: [n_tokens, cols] each, of the last run */
     const plan *plan;
     const kweight *weights; /* [plan->n_weights]: with the layouts in which they are read */
     const char *device;     /* "cpu (AVX-512 VNNI, 2 threads)" */

@@ -119,7 +119,7 @@ static void fuse_pair(fusion *f, unit *act) {
 /* Whether all readers of a norm's result are products that can do it themselves. */
 static bool can_norm_all(const fusion *f, const unit *norm) {
     const lowering *l = f->l;
-    if (norm->y == l->t->plan->logits) return false;
+    if (plan_is_result(l->t->plan, norm->y)) return false;
     for (int i = 0; i < l->t->plan->n_steps; i++) {
         const unit *u = &l->units[i];
         if (u->gone || (u->x != norm->y && u->z != norm->y && u->residual != norm->y)) continue;
@@ -161,7 +161,7 @@ static bool fusion_init(fusion *f, lowering *l) {
         count_unit(f, u, 1);
         if (u->y != PLAN_NONE) f->maker[u->y] = i;
     }
-    f->readers[p->logits]++;
+    for (int v = 0; v < p->n_values; v++) f->readers[v] += plan_is_result(p, v);
     return true;
 }
 
@@ -198,7 +198,7 @@ static int maker_of(const plan *p, int value, kop op) {
 }
 
 static bool only_reader(const plan *p, int value) {
-    int n = p->logits == value;
+    int n = plan_is_result(p, value);
     for (int i = 0; i < p->n_steps; i++)
         n += (p->steps[i].x == value) + (p->steps[i].z == value) + (p->steps[i].residual == value);
     return n == 1;

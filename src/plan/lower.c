@@ -175,7 +175,8 @@ static nb_status choose_rows(lowering *l, nb_error *err) {
         else if (w->form != u->row->x_type || w->group != group)
             w->many_forms = true;
     }
-    l->wants[l->t->plan->logits].f32 = true;
+    for (int v = 0; v < l->t->plan->n_values; v++)
+        if (plan_is_result(l->t->plan, v)) l->wants[v].f32 = true;
     return NB_OK;
 }
 
@@ -388,18 +389,38 @@ static bool lowering_init(lowering *l, int64_t n_tokens, int64_t n_outputs) {
     return true;
 }
 
+/* Values that come with the batch: in place from before the first call until they are read last. */
+static void make_inputs(lowering *l) {
+    const plan *p = l->t->plan;
+    for (int i = 0; i < p->n_inputs && !l->failed; i++) {
+        const int v = p->inputs[i];
+        l->f32_slot[v] = new_slot(l, DT_F32, lower_rows_of(l, v), cols_of(l, v), 0);
+    }
+}
+
+/* Where the values are that come from outside or are given back. */
+static void keep_offsets(lowering *l) {
+    const plan *p = l->t->plan;
+    program *to = l->program;
+    const int logits = p->logits == PLAN_NONE ? -1 : l->f32_slot[p->logits];
+    to->logits_offset = logits >= 0 ? l->slots[logits].offset : 0;
+    for (int i = 0; i < p->n_inputs; i++) to->input_offsets[i] = l->slots[l->f32_slot[p->inputs[i]]].offset;
+    for (int i = 0; i < p->n_results; i++) to->result_offsets[i] = l->slots[l->f32_slot[p->results[i]]].offset;
+}
+
 static nb_status lower_all(lowering *l, nb_error *err) {
     make_units(l);
     if (!lower_fuse(l)) return err_no_memory(err, "the program of the plan", 0);
     nb_status status = choose_rows(l, err);
+    if (!status) make_inputs(l);
     for (int i = 0; i < l->t->plan->n_steps && !status && !l->failed; i++)
         if (!l->units[i].gone) status = lower_unit(l, &l->units[i], err);
     if (status) return status;
     if (l->failed) return err_no_memory(err, "the program of the plan", 0);
-    const int logits = l->f32_slot[l->t->plan->logits];
-    if (logits >= 0) l->slots[logits].last = l->program->n_calls;
+    for (int v = 0; v < l->t->plan->n_values; v++)
+        if (plan_is_result(l->t->plan, v) && l->f32_slot[v] >= 0) l->slots[l->f32_slot[v]].last = l->program->n_calls;
     l->program->work_bytes = place_slots(l->slots, l->n_slots);
-    l->program->logits_offset = logits >= 0 ? l->slots[logits].offset : 0;
+    keep_offsets(l);
     place_barriers(l);
     finish_calls(l);
     return NB_OK;

@@ -23,7 +23,8 @@ typedef struct program {
     program_call *calls;
     int n_calls;
     size_t work_bytes, scratch_bytes; /* scratch: the most that a call asks for */
-    size_t logits_offset;             /* in the work memory */
+    /* In the work memory; those of inputs are to be filled before the first call. */
+    size_t logits_offset, input_offsets[PLAN_MAX_CROSSING], result_offsets[PLAN_MAX_CROSSING];
 } program;
 
 /* Two matrices of which a gated activation multiplies the products, lying one behind the other: gate's rows, then

@@ -9,10 +9,26 @@ void plan_free(plan *p) {
     if (p) arena_free(p->memory);
 }
 
+bool plan_is_result(const plan *p, int value) {
+    bool is = value == p->logits;
+    for (int i = 0; i < p->n_results; i++) is |= value == p->results[i];
+    return is && value != PLAN_NONE;
+}
+
+void plan_layers(const plan *p, int *first, int *end) {
+    *first = *end = 0;
+    for (int i = 0; i < p->n_steps; i++) {
+        const int layer = p->steps[i].layer;
+        if (layer == PLAN_NONE) continue;
+        if (*end == 0 || layer < *first) *first = layer;
+        if (layer >= *end) *end = layer + 1;
+    }
+}
+
 /* ---- Fusion ---------------------------------------------------------------------------------------------------- */
 
 static int count_readers(const plan *p, int value) {
-    int n = p->logits == value;
+    int n = plan_is_result(p, value);
     for (int i = 0; i < p->n_steps; i++) {
         const plan_step *s = &p->steps[i];
         n += (s->x == value) + (s->z == value) + (s->residual == value);

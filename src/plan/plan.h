@@ -10,7 +10,7 @@
 #include "files/safetensors.h"
 #include "kernels/kernel.h"
 
-enum { PLAN_NONE = -1 };
+enum { PLAN_NONE = -1, PLAN_MAX_CROSSING = 8 /* values between two parts of a model (split.h) */ };
 
 /* How many rows a value has in a batch. */
 typedef enum plan_rows { PLAN_TOKENS, PLAN_OUTPUTS } plan_rows;
@@ -73,10 +73,18 @@ typedef struct plan {
     plan_cache *caches;
     plan_state *states;
     int n_steps, n_values, n_weights, n_caches, n_states;
-    int logits; /* the value that is the result: PLAN_OUTPUTS x vocab_size */
+    int logits; /* the value that is the result: PLAN_OUTPUTS x vocab_size; PLAN_NONE: of a part that ends before */
+    /* Of a part of a model: values (PLAN_TOKENS) that come with the batch, and that are given back. */
+    int inputs[PLAN_MAX_CROSSING], results[PLAN_MAX_CROSSING];
+    int n_inputs, n_results;
 } plan;
 
 void plan_free(plan *p);
+
+/* Whether a value is wanted when all steps have run: as logits or as a result. */
+bool plan_is_result(const plan *p, int value);
+/* The layers that steps belong to: [*first, *end); none: 0, 0. */
+void plan_layers(const plan *p, int *first, int *end);
 
 /* The fusion pass: rewrites the list so that fewer steps move fewer bytes. A fused step's reference is the composition
  * of its parts'. Today: MATMUL then ADD of its result, which nothing else reads, becomes MATMUL with residual. */

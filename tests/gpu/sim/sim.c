@@ -84,6 +84,12 @@ static void end_help(void) {
     pthread_mutex_unlock(&helper.lock);
 }
 
+static bool runs_alone;
+
+void sim_alone(bool alone) {
+    runs_alone = alone;
+}
+
 static void run_grid(sim_work *work) {
     static sim_worker *first;
     enum { WORTH_HELP = 16 };
@@ -93,7 +99,7 @@ static void run_grid(sim_work *work) {
         atomic_store(&work->failed, true);
         return;
     }
-    const bool large = work->n_blocks >= WORTH_HELP;
+    const bool large = work->n_blocks >= WORTH_HELP && !runs_alone;
     if (large) ask_for_help(work);
     run_blocks(first, work);
     if (large) end_help();
@@ -123,6 +129,7 @@ bool sim_run(const sim_kernel *k, const uint32_t grid[3], uint32_t block, uint32
     }
     memcpy(copy, params, params_size);
     static sim_work work; /* one launch at a time */
+    work.serial++;
     work.kernel = k;
     memcpy(work.grid, grid, sizeof work.grid);
     work.block = block;

@@ -40,18 +40,26 @@ void sim_memory(uint64_t *free_bytes, uint64_t *total);
 /* While it is closed, a host that follows an address of the device crashes. Open at first. */
 void sim_open(bool open);
 
-/* ---- For races.c ----------------------------------------------------------------------------------------------- */
+/* ---- Where a kernel is ------------------------------------------------------------------------------------------ */
 
-/* The thread that is running, where it is in its block, and how many barriers and collectives it has passed. */
+/* The thread that is running. */
 typedef struct sim_place {
     const sim_kernel *kernel;
-    uint32_t bid[3], tid, barriers, collectives;
+    uint32_t bid[3], tid;
+    uint32_t barriers, collectives; /* that it has passed; collectives since the last barrier */
+    uint32_t launch;                /* its number, from 1 on */
     uint64_t block_number;
     const uint8_t *shared;
     uint32_t shared_bytes;
 } sim_place;
 bool sim_here(sim_place *out); /* false: no kernel is running */
-bool sim_on_stack(const void *p);
-void sim_fail(const char *format, ...); /* ends the launch; does not return to the kernel */
+/* Ends the launch; does not return to the kernel. */
+void sim_fail(const char *format, ...) NB_PRINTF(1, 2);
+
+/* Blocks run one after the other, as races.c needs it. */
+void sim_alone(bool alone);
+/* The range of the device's addresses, which may have no memory yet. */
+enum { SIM_RANGE_SHIFT = 36 };
+const uint8_t *sim_range(void);
 
 #endif

@@ -16,6 +16,7 @@ typedef struct sim_work {
     const void *params; /* aligned to 16 */
     atomic_ullong next; /* the next block */
     uint64_t n_blocks;
+    uint32_t serial; /* which launch it is, from 1 on */
     atomic_bool failed;
     char error[SIM_ERROR_TEXT]; /* of the one that set failed first */
 } sim_work;
@@ -27,8 +28,8 @@ enum { EXCHANGE_MAX = 256 };
 typedef struct sim_thread {
     fiber *on; /* while it has begun and not ended */
     thread_state state;
-    uint32_t bytes; /* that its collective exchanges */
-    uint32_t barriers, collectives;
+    uint32_t bytes;                 /* that its collective exchanges */
+    uint32_t barriers, collectives; /* that it has passed; collectives since the last barrier */
 } sim_thread;
 
 /* One thread of the system, with the block that it runs. */

@@ -9,9 +9,10 @@
 #include <sys/mman.h>
 
 #include "base/num.h"
+#include "gpu/sim/races.h"
 
 enum { PAGE = 4096, ALIGN = 256, MOST = 4096 };
-static const size_t RANGE = (size_t)1 << 40, TOTAL = (size_t)2 << 30;
+static const size_t RANGE = (size_t)1 << SIM_RANGE_SHIFT, TOTAL = (size_t)2 << 30;
 
 typedef struct block {
     uint8_t *data, *pages;
@@ -19,20 +20,24 @@ typedef struct block {
 } block;
 
 static struct {
-    uint8_t *next, *end; /* of the range */
+    uint8_t *range, *next, *end;
     block blocks[MOST];
     size_t n, used;
     bool closed;
 } memory;
 
+const uint8_t *sim_range(void) {
+    if (memory.range) return memory.range;
+    void *range = mmap(NULL, RANGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (range == MAP_FAILED) return NULL;
+    memory.range = memory.next = range;
+    memory.end = memory.next + RANGE;
+    return range;
+}
+
 void *sim_alloc(size_t bytes) {
     const size_t size = round_up(bytes ? bytes : 1, ALIGN), mapped = round_up(size, PAGE);
-    if (!memory.end) {
-        void *range = mmap(NULL, RANGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (range == MAP_FAILED) return NULL;
-        memory.next = range;
-        memory.end = memory.next + RANGE;
-    }
+    if (!sim_range()) return NULL;
     const bool room = mapped + PAGE <= (size_t)(memory.end - memory.next) && memory.used + mapped <= TOTAL;
     if (!room || memory.n == MOST || mprotect(memory.next, mapped, PROT_READ | PROT_WRITE) != 0) return NULL;
     block *b = &memory.blocks[memory.n++];
@@ -50,6 +55,7 @@ bool sim_release(void *p) {
         if (b->data != p) continue;
         /* Unreadable from now on, and given back to the system. */
         mmap(b->pages, b->mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+        races_forget(b->pages, b->mapped);
         memory.used -= b->mapped;
         *b = memory.blocks[--memory.n];
         return true;
