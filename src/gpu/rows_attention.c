@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Rows of kernels/attention*.c: one for any shape, one for few rows. */
+ * Rows of kernels/attention*.c: one for any shape, one for few rows, one for many. */
 #include "gpu/rows.h"
 
 #include "base/num.h"
@@ -136,6 +136,84 @@ static void decode_enqueue(const krow *row, const kcall *c, void *scratch, gpu_l
             sizeof p);
 }
 
+/* ---- Many rows, on matrix units ------------------------------------------------------------------------------ */
+
+#define TILE_KERNELS(type)                                                                                             \
+    {                                                                                                                  \
+        {.module = "attention_tiles", .name = "tiles_" type "_64"},                                                    \
+            {.module = "attention_tiles", .name = "tiles_" type "_80"},                                                \
+            {.module = "attention_tiles", .name = "tiles_" type "_96"},                                                \
+            {.module = "attention_tiles", .name = "tiles_" type "_128"},                                               \
+            {.module = "attention_tiles", .name = "tiles_" type "_192"},                                               \
+            {.module = "attention_tiles", .name = "tiles_" type "_256"},                                               \
+            {.module = "attention_tiles", .name = "tiles_" type "_512"},                                               \
+    }
+enum { N_TILE_KERNELS = 7 };
+static const gpu_kernel k_tiles_f16[N_TILE_KERNELS] = TILE_KERNELS("f16");
+static const gpu_kernel k_tiles_bf16[N_TILE_KERNELS] = TILE_KERNELS("bf16");
+static const gpu_kernel k_list = {.module = "attention_tiles", .name = "attention_list"};
+static const struct {
+    int dim, columns, keys;
+} tile_shapes[N_TILE_KERNELS] = {{64, 64, 64},   {80, 80, 64},   {96, 96, 64},  {128, 128, 64},
+                                 {192, 192, 64}, {256, 256, 32}, {512, 256, 32}};
+
+typedef struct tile_plan {
+    const gpu_kernel *kernel;
+    int parts; /* blocks that share the columns of the values */
+    int n_warps, n_stages;
+    size_t shared;
+} tile_plan;
+
+static size_t tile_shared(const gpu_traits *traits, int shape, int n_warps, int n_stages) {
+    const bool amd = traits->caps & GPU_AMD, keeps_query = !amd && tile_shapes[shape].dim <= 192;
+    const int dim = tile_shapes[shape].dim, keys = amd && dim == 512 ? 16 : tile_shapes[shape].keys;
+    const int query = n_warps * 16 * (dim + ATTEND_PAD);
+    const int stages = n_stages * keys * (dim + tile_shapes[shape].columns + 2 * ATTEND_PAD);
+    const int turn = traits->caps & GPU_NVIDIA ? 0 : n_warps * ATTEND_TURN;
+    return (size_t)((keeps_query ? max_i64(query, stages) : query + stages) + turn) * 2;
+}
+
+/* As many warps as there is shared memory for, which is better than a second stage. */
+static tile_plan tile_plan_of(const gpu_traits *traits, const kcall *c) {
+    int shape = 0;
+    while (tile_shapes[shape].dim < c->keys.head_dim) shape++;
+    tile_plan p = {.kernel = &(c->keys.type == DT_F16 ? k_tiles_f16 : k_tiles_bf16)[shape],
+                   .parts = (int)div_up(tile_shapes[shape].dim, tile_shapes[shape].columns)};
+    for (p.n_warps = 8; p.n_warps > 2 && tile_shared(traits, shape, p.n_warps, 1) > traits->shared_max;) p.n_warps /= 2;
+    p.n_stages = tile_shared(traits, shape, p.n_warps, 2) <= traits->shared_max ? 2 : 1;
+    p.shared = tile_shared(traits, shape, p.n_warps, p.n_stages);
+    return p;
+}
+
+static bool tiles_takes(const krow *row, const kcall *c) {
+    return is_float(c->x.type) && is_float(c->y.type) && c->keys.type == row->rounds_to && c->scale > 0 &&
+           c->keys.head_dim % 8 == 0 && c->keys.head_dim <= 512 && is_power_of_2(c->keys.page_size) &&
+           is_aligned(c->keys.data, 16) && is_aligned(c->values.data, 16);
+}
+
+static size_t tiles_scratch(const krow *row, const kcall *c) {
+    (void)row;
+    return (size_t)(c->x.rows + 2) * sizeof(u32);
+}
+
+static void tiles_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    (void)row;
+    enum { SEQUENCES = 64 }; /* more of them take turns */
+    const tile_plan plan = tile_plan_of(to->traits, c);
+    const int64_t height = plan.n_warps * 16;
+    const int64_t n_tiles = min_i64(div_up(c->x.rows, height) + min_i64(c->x.rows - 1, SEQUENCES), 65535);
+    const struct attention_tiles_params list = {.tables = (const GLOBAL u64 *)(const void *)c->tables,
+                                                .tiles = scratch,
+                                                .rows = (u32)c->x.rows,
+                                                .height = (u32)height};
+    const struct attention_tile_params p = {
+        .c = call_of(c), .tiles = scratch, .n_stages = (u32)plan.n_stages, .grid_tiles = (u32)n_tiles};
+    if (c->x.rows <= 0) return;
+    gpu_add(to, &k_list, 1, 1, 1, ATTEND_TILES_BLOCK, ATTEND_TILES_BLOCK * sizeof(u32), &list, sizeof list);
+    gpu_add(to, plan.kernel, (int64_t)p.c.n_heads * plan.parts, n_tiles, 1, plan.n_warps * to->traits->warp,
+            plan.shared, &p, sizeof p);
+}
+
 static const krow rows[] = {
     {.name = "attention.plain.gpu",
      .backend = "gpu",
@@ -151,6 +229,26 @@ static const krow rows[] = {
      .tasks = gpu_one_task,
      .scratch = decode_scratch,
      .enqueue = decode_enqueue},
+    {.name = "attention.f16.tiles.gpu",
+     .backend = "gpu",
+     .op = KOP_ATTENTION,
+     .rank = 10,
+     .needs = GPU_MATRIX,
+     .rounds_to = DT_F16,
+     .takes = tiles_takes,
+     .tasks = gpu_one_task,
+     .scratch = tiles_scratch,
+     .enqueue = tiles_enqueue},
+    {.name = "attention.bf16.tiles.gpu",
+     .backend = "gpu",
+     .op = KOP_ATTENTION,
+     .rank = 10,
+     .needs = GPU_MATRIX,
+     .rounds_to = DT_BF16,
+     .takes = tiles_takes,
+     .tasks = gpu_one_task,
+     .scratch = tiles_scratch,
+     .enqueue = tiles_enqueue},
 };
 
 const gpu_row_list gpu_rows_attention = {rows, sizeof rows / sizeof *rows};
