@@ -169,6 +169,23 @@ NB_API nb_status nb_parser_put(nb_parser *parser, const char *text, size_t n, nb
 /* The answer is at its end: what was held back comes out. The parser can then only be freed. */
 NB_API nb_status nb_parser_finish(nb_parser *parser, nb_event_fn fn, void *user, nb_error *err);
 
+/* ---- Devices ------------------------------------------------------------------------------------------------- */
+
+typedef struct nb_device {
+    char backend[16]; /* "cuda", "hip", "cpu" */
+    int index;        /* among the backend's devices; -1: it has none, and `unusable` says why */
+    bool is_gpu;
+    char name[96];        /* "NVIDIA H100 80GB HBM3"; texts and numbers that are not known are empty and 0 */
+    char arch[64];        /* "sm_90", "gfx1151", "AVX-512 VNNI" */
+    char driver[96];      /* "CUDA 13.0, driver 580.95.05" */
+    int64_t memory_bytes; /* in all */
+    char unusable[400];   /* why nibble does not use it; "": it can */
+} nb_device;
+
+/* All devices of all backends, in the order in which "auto" tries them. Drivers are asked in a process of their own,
+ * the first time; the answer is kept. *devices is owned by the caller (nb_free), *n their number. */
+NB_API nb_status nb_devices(nb_device **devices, size_t *n, nb_error *err);
+
 /* ---- Contexts and sequences ---------------------------------------------------------------------------------- */
 
 typedef struct nb_context nb_context;
@@ -192,12 +209,15 @@ typedef enum nb_verify {
 typedef struct nb_context_options {
     int n_threads;          /* 0: as many as the process may run on */
     int64_t context_length; /* longest sequence in tokens; 0: the model's own, at most 32768 */
-    int64_t n_batch;        /* tokens in one forward pass at most; 0: 512 */
+    int64_t n_batch;        /* tokens in one forward pass at most; 0: 512, on a GPU 2048 */
     int64_t n_sequences;    /* sequences that may be alive at once; 0: 1 */
     int64_t kv_tokens;      /* KV cache in all, in tokens; 0: n_sequences * context_length */
     nb_kv_type kv_type;     /* NB_KV_F32 is exact */
     int n_checkpoints; /* saved recurrent states at most, 1 to 64; 0: 8; -1: none. Only for models that have such */
-    const char *cpu;   /* "scalar", "avx2", "avx512", "neon": at most these instructions; NULL: $NIBBLE_CPU */
+    const char *cpu;   /* on the CPU: "scalar", "avx2", "avx512", "neon": at most these instructions; NULL: $NIBBLE_CPU */
+    /* Where the model runs: "cpu", "cuda", "hip", the latter two also with a number, "cuda:1"; "auto": the first GPU that
+     * can be used, else the CPU; NULL: $NIBBLE_DEVICE, else "auto". What is not there is NB_ERR_NOT_FOUND. */
+    const char *device;
     nb_verify verify;
     nb_progress_fn progress;
     void *progress_user;

@@ -15,6 +15,7 @@ typedef struct context_args {
     int64_t threads, ctx_size;
     int64_t kv_type; /* an nb_kv_type */
     int64_t verify;  /* an nb_verify */
+    const char *device;
     int64_t sequences, batch; /* 0: the library's choice */
 } context_args;
 
@@ -25,8 +26,12 @@ typedef struct context_args {
 #define VERIFY_OPT(a) \
     {"verify", 0, OPT_CHOICE, &(a).verify, "quick|full|off|watch", \
      "how the kernels are checked before they are used [quick]; watch: also while running", NB_VERIFY_QUICK, 0}
+#define DEVICE_OPT(a) \
+    {"device", 0, OPT_STRING, &(a).device, "DEVICE", \
+     "where to run: auto, cpu, cuda, hip, or cuda:1 for the second one [auto: a GPU that can be used, else the CPU]", 0, 0}
 #define CONTEXT_OPTS(a) \
     {.kind = OPT_TITLE, .help = "How the model runs"}, \
+    DEVICE_OPT(a), \
     THREADS_OPT(a), \
     {"ctx-size", 'c', OPT_INT, &(a).ctx_size, "N", "longest sequence in tokens [the model's, at most 32768]", \
      1, 1 << 30}, \

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/hash.h"
@@ -103,6 +104,20 @@ static int count(void) {
     return 1;
 }
 
+static const char *absent(void) {
+    return "";
+}
+
+static void look(int index, device_summary *out) {
+    (void)index;
+    *out = (device_summary){0};
+    cpu_name(out->name, sizeof out->name);
+    snprintf(out->arch, sizeof out->arch, "%s", cpu_caps_name(cpu_caps_detect()));
+    describe_driver(out->driver, sizeof out->driver);
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    if (pages > 0 && page > 0) out->memory = (uint64_t)pages * (uint64_t)page;
+}
+
 static nb_status device_open(int index, const device_options *options, device **out, nb_error *err) {
     *out = NULL;
     if (index != 0) return err_set(err, NB_ERR_NOT_FOUND, "there is no device cpu:%d, only cpu:0", index);
@@ -121,4 +136,9 @@ static nb_status device_open(int index, const device_options *options, device **
     return NB_OK;
 }
 
-const backend cpu_backend = {.name = "cpu", .count = count, .open = device_open, .executor_new = cpu_executor_new};
+const backend cpu_backend = {.name = "cpu",
+                             .count = count,
+                             .absent = absent,
+                             .look = look,
+                             .open = device_open,
+                             .executor_new = cpu_executor_new};

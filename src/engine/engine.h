@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "base/buf.h"
 #include "files/config.h"
 #include "files/safetensors.h"
 #include "models/models.h"
@@ -74,7 +75,7 @@ struct nb_sequence {
     nb_sequence *next;
 };
 
-enum { CONTEXT_DEFAULT_BATCH = 512 };
+enum { CONTEXT_DEFAULT_BATCH = 512, CONTEXT_GPU_BATCH = 2048 };
 
 struct nb_context {
     nb_model *model;
@@ -95,7 +96,13 @@ struct nb_context {
 
 /* backends.c: all that this build has, the one to prefer first; ends with NULL. */
 extern const backend *const engine_backends[];
-extern const backend *const engine_host; /* whose executor runs any rows of the CPU */
+extern const backend *const engine_host;                        /* whose executor runs any rows of the CPU */
+const backend *engine_backend(const char *name, size_t length); /* NULL: there is none of this name */
+/* What nb_context_options.device says; NULL: $NIBBLE_DEVICE, and else "auto". */
+nb_status engine_choose_device(const char *text, const backend **b, int *index, nb_error *err);
+/* "cuda:1", or "cuda" with index -1. Whether there is such a device is not looked at. */
+nb_status engine_parse_device(const char *text, const backend **b, int *index, nb_error *err);
+void engine_list_usable(buf *to); /* "cuda:0, cpu:0" */
 
 /* sequence.c */
 nb_status page_pool_init(page_pool *p, int64_t n_pages, nb_error *err);

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "verify/used.h"
 
 /* ---- A model, as the verification wants it ---------------------------------------------------------------------- */
 
@@ -95,19 +94,13 @@ static nb_status add_prompts(subject *s, nb_model *model, int n, nb_error *err) 
 
 /* ---- `nibble verify` -------------------------------------------------------------------------------------------- */
 
-static const backend *find_backend(const char *name) {
-    for (size_t i = 0; engine_backends[i]; i++)
-        if (strcmp(engine_backends[i]->name, name) == 0) return engine_backends[i];
-    return NULL;
-}
-
 static nb_status no_backend(const char *name, nb_error *err) {
     char have[128] = "";
     for (size_t i = 0; engine_backends[i]; i++) {
         const size_t n = strlen(have);
         snprintf(have + n, sizeof have - n, "%s%s", n ? ", " : "", engine_backends[i]->name);
     }
-    return err_set(err, NB_ERR_NOT_FOUND, "there is no backend \"%s\" on this machine, only: %s", name, have);
+    return err_set(err, NB_ERR_NOT_FOUND, "there is no backend \"%s\", only: %s", name, have);
 }
 
 /* A report of all that there is to look at replaces what was known; another one cannot take anything back. */
@@ -157,16 +150,34 @@ static nb_status one_device(nb_model *model, const verification_request *q, cons
     return status;
 }
 
+static bool can_be_used(const backend *b, int index) {
+    device_summary s;
+    b->look(index, &s);
+    if (s.unusable[0]) log_msg(NB_LOG_WARN, "%s:%d (%s) is not verified: %s", b->name, index, s.name, s.unusable);
+    return !s.unusable[0];
+}
+
+/* Why a backend that was asked for has nothing to verify. */
+static nb_status nothing_of(const backend *b, nb_error *err) {
+    device_summary s;
+    if (b->count() == 0) return err_set(err, NB_ERR_NOT_FOUND, "there is no %s device: %s", b->name, b->absent());
+    b->look(0, &s);
+    return err_set(err, NB_ERR_UNSUPPORTED, "no %s device can be used: %s:0 (%s): %s", b->name, b->name, s.name,
+                   s.unusable);
+}
+
 nb_status verification_run(nb_model *model, const verification_request *q, report **reports, size_t *n, nb_error *err) {
     *reports = NULL;
     *n = 0;
-    if (q->backend && !find_backend(q->backend)) return no_backend(q->backend, err);
+    const backend *only = q->backend ? engine_backend(q->backend, strlen(q->backend)) : NULL;
+    if (q->backend && !only) return no_backend(q->backend, err);
     nb_status status = NB_OK;
     for (size_t i = 0; engine_backends[i] && !status; i++) {
         const backend *b = engine_backends[i];
-        if (q->backend && b != find_backend(q->backend)) continue;
+        if (only && b != only) continue;
         const int first = q->index < 0 ? 0 : q->index, last = q->index < 0 ? b->count() - 1 : q->index;
         for (int index = first; index <= last && !status; index++) {
+            if (q->index < 0 && !can_be_used(b, index)) continue;
             report *more = realloc(*reports, (*n + 1) * sizeof *more);
             if (!more) return err_no_memory(err, "a report", 0);
             *reports = more;
@@ -174,6 +185,7 @@ nb_status verification_run(nb_model *model, const verification_request *q, repor
             status = one_device(model, q, b, index, &more[(*n)++], err);
         }
     }
+    if (!status && *n == 0 && only) status = nothing_of(only, err);
     return status;
 }
 
@@ -237,25 +249,26 @@ nb_status verification_mode(const char *word, const char *what, nb_verify *out, 
     return err_set(err, NB_ERR_ARGUMENT, "%s: \"%s\" is not one of quick, full, off, watch", what, word);
 }
 
-nb_status verification_at_load(nb_context *c, const backend *b, const device_options *on, nb_verify mode,
-                               const executor_options *options, nb_error *err) {
+nb_status verification_at_load(nb_model *model, const plan_on_device *on, const device_options *how, nb_verify mode,
+                               nb_error *err) {
     static const double BUDGET = 0.6; /* seconds; what is begun is finished, so that it is a second in all */
     if (mode == NB_VERIFY_OFF) {
         char text[32];
-        log_msg(NB_LOG_WARN, "--verify=off: the kernels of %s were not checked", device_text(&c->device->info, text));
+        log_msg(NB_LOG_WARN, "--verify=off: the kernels of %s were not checked", device_text(&on->device->info, text));
         return NB_OK;
     }
     subject s;
-    describe(&s, c->model, options);
-    const verify_options o = {.backend = b,
-                              .index = c->device->info.index,
-                              .device = *on,
+    describe(&s, model, &on->options);
+    s.m.plan = on->plan;
+    const verify_options o = {.backend = on->backend,
+                              .index = on->device->info.index,
+                              .device = *how,
                               .host = engine_host,
                               .model = &s.m,
                               .depth = mode == NB_VERIFY_FULL ? CHECK_FULL : CHECK_QUICK,
                               .seed = 1,
                               .silence = 5};
-    return verify_at_load(&o, c->device, mode == NB_VERIFY_FULL ? 0 : BUDGET, err);
+    return verify_at_load(&o, on->device, mode == NB_VERIFY_FULL ? 0 : BUDGET, err);
 }
 
 void verification_remember(const nb_context *c, const finding *f) {

@@ -30,12 +30,14 @@ typedef struct gpu_context gpu_context; /* a device that is open: the driver's o
 typedef struct gpu_graph gpu_graph;
 typedef struct gpu_event gpu_event;
 
-/* All functions but `list` belong to an open context; each fails with NB_ERR_INTERNAL (NB_ERR_MEMORY where memory ran
- * out) and a line that names the call, the driver's error and the device. A context is used by one thread at a time.
+/* All functions but `list` belong to an open context; each fails with NB_ERR_INTERNAL (NB_ERR_NO_MEMORY where memory
+ * ran out) and a line that names the call, the driver's error and the device. After an error that the device does not
+ * recover from in this process, all of them fail with it. A context is used by one thread at a time, any one.
  * Work is put into one queue and runs in order; copies from and to the host wait for what is before them. */
 typedef struct gpu_driver {
     const char *name; /* "cuda", "hip" */
-    /* Opens the library in this process and starts the driver. */
+    /* Opens the library in this process and starts the driver: from then on, no child process of it can use the device.
+     * Who only wants to know what there is asks gpu_devices. */
     void (*list)(gpu_device_list *out);
     nb_status (*open)(int index, gpu_context **out, nb_error *err);
     void (*close)(gpu_context *c);
@@ -69,8 +71,10 @@ typedef struct gpu_driver {
 
 extern const gpu_driver gpu_cuda_driver, gpu_hip_driver;
 
-/* Machine code of the kernels, embedded by the build (code.c, kernels.mk): for a module of src/gpu/kernels/ and an
- * architecture of the driver ("ptx" for CUDA). NULL: this build has none. */
+/* enumerate.c: what `list` says, asked in a child process, once; a driver that crashes or hangs only harms that one. */
+const gpu_device_list *gpu_devices(const gpu_driver *d);
+
+/* Machine code of the kernels, embedded by the build (kernels.mk). */
 typedef struct gpu_code {
     const char *module, *arch; /* "qmv", "ptx" or "gfx1151" or "gfx11-generic" */
     const unsigned char *data; /* a zero byte follows */
@@ -78,10 +82,13 @@ typedef struct gpu_code {
 } gpu_code;
 extern const gpu_code gpu_code_table[]; /* module NULL: behind the last */
 extern const char gpu_code_compiler[];  /* what made it: "Debian clang version 19.1.7"; "": nothing */
-const gpu_code *gpu_code_find(const char *module, const char *arch);
-const gpu_code *gpu_code_at(size_t i); /* NULL behind the last */
 
-/* The vendor's GEMM through dlopen: cuBLASLt; hipBLASLt or rocBLAS. */
-typedef struct gpu_blas gpu_blas;
+/* code.c. For a module of src/gpu/kernels/ and an architecture of the table; NULL: this build has none. */
+const gpu_code *gpu_code_find(const char *module, const char *arch);
+/* The architecture of the table that a device of this one ("sm_90", "gfx1151") runs; NULL: none. */
+const char *gpu_code_arch(const char *device_arch);
+/* Whether there is any code for devices whose architecture begins so. */
+bool gpu_code_any(const char *prefix);
+uint64_t gpu_code_hash(const char *arch);
 
 #endif
