@@ -279,6 +279,7 @@ static int bench_main(const command *self, int argc, char **argv) {
         {"json", 0, OPT_FLAG, &a.json, NULL, "print a JSON object (kernels: an array)", 0, 0},
         THREADS_OPT(a.context),
         KV_TYPE_OPT(a.context),
+        GPU_LAYERS_OPT(a.context),
         VERIFY_OPT(a.context),
     };
     const char *words[2];

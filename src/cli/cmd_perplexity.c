@@ -96,6 +96,7 @@ static int perplexity_main(const command *self, int argc, char **argv) {
         {"json", 0, OPT_FLAG, &a.json, NULL, "print a JSON object", 0, 0},
         THREADS_OPT(a.context),
         KV_TYPE_OPT(a.context),
+        GPU_LAYERS_OPT(a.context),
         VERIFY_OPT(a.context),
     };
     const char *words[3];
