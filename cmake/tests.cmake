@@ -9,6 +9,8 @@ set(nb_test_env "NB_TEST_DATA=${CMAKE_SOURCE_DIR}/tests/data" "NB_TEST_MODEL=${N
 list(APPEND nb_test_env "NB_BIN=${CMAKE_BINARY_DIR}/nibble" "NB_SOURCE_DIR=${CMAKE_SOURCE_DIR}")
 # Verdicts about kernels stay within the build.
 list(APPEND nb_test_env "NIBBLE_HOME=${CMAKE_BINARY_DIR}/tests/home")
+# What tests say holds for the CPU, whatever else the machine has.
+list(APPEND nb_test_env "NIBBLE_DEVICE=cpu")
 if(CMAKE_CROSSCOMPILING_EMULATOR)
   list(JOIN CMAKE_CROSSCOMPILING_EMULATOR " " nb_emulator)
   list(APPEND nb_test_env "NB_EMULATOR=${nb_emulator}" "NB_WALK=quick")
@@ -79,6 +81,9 @@ foreach(part IN LISTS NB_TEST_PARTS)
     if(CMAKE_CROSSCOMPILING AND name MATCHES "${nb_native_tests}")
       continue()
     endif()
+    if(NB_SANITIZE AND name STREQUAL "gpu.races") # kernels have another instrumentation there
+      continue()
+    endif()
     add_executable(test.${name} ${source})
     set_target_properties(test.${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     target_include_directories(test.${name} PRIVATE tests)
@@ -125,6 +130,19 @@ if("verify" IN_LIST NB_TEST_PARTS AND TARGET nibble_cli)
     set_target_properties(${target} PROPERTIES OUTPUT_NAME ${output}
                                                RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   endforeach()
+endif()
+
+# Drivers of GPUs that fail as they are told, for tests/cli/test_devices.sh.
+function(nb_fake_gpu folder library)
+  add_library(fake_gpu.${folder} MODULE tests/support/fake_gpu/driver.c)
+  set_target_properties(fake_gpu.${folder} PROPERTIES PREFIX "" SUFFIX "" OUTPUT_NAME ${library}
+                        LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/fake_gpu/${folder})
+  target_compile_definitions(fake_gpu.${folder} PRIVATE ${ARGN})
+endfunction()
+if("cli" IN_LIST NB_TEST_PARTS)
+  nb_fake_gpu(cuda libcuda.so.1)
+  nb_fake_gpu(half libcuda.so.1 FAKE_HALF)
+  nb_fake_gpu(hip libamdhip64.so.6 FAKE_HIP)
 endif()
 
 # The whole suite in one run: the tests of the other builds join this one's under their own names.

@@ -209,7 +209,7 @@ typedef enum nb_verify {
 typedef struct nb_context_options {
     int n_threads;          /* 0: as many as the process may run on */
     int64_t context_length; /* longest sequence in tokens; 0: the model's own, at most 32768 */
-    int64_t n_batch;        /* tokens in one forward pass at most; 0: 512 */
+    int64_t n_batch;        /* tokens in one forward pass at most; 0: 512, on a GPU 2048 */
     int64_t n_sequences;    /* sequences that may be alive at once; 0: 1 */
     int64_t kv_tokens;      /* KV cache in all, in tokens; 0: n_sequences * context_length */
     nb_kv_type kv_type;     /* NB_KV_F32 is exact */

@@ -15,6 +15,7 @@ typedef struct context_args {
     int64_t threads, ctx_size;
     int64_t kv_type; /* an nb_kv_type */
     int64_t verify;  /* an nb_verify */
+    const char *device;
     int64_t sequences, batch; /* 0: the library's choice */
     int64_t gpu_layers; /* 0: all */
 } context_args;
@@ -29,13 +30,17 @@ typedef struct context_args {
 #define GPU_LAYERS_OPT(a) \
     {"gpu-layers", 0, OPT_INT, &(a).gpu_layers, "N", "put the last N layers on the GPU, the others on the CPU [all]", \
      1, 1 << 20}
+#define DEVICE_OPT(a) \
+    {"device", 0, OPT_STRING, &(a).device, "DEVICE", \
+     "where to run: auto, cpu, cuda, hip, or cuda:1 for the second one [auto: a GPU that can be used, else the CPU]", 0, 0}
 #define CONTEXT_OPTS(a) \
     {.kind = OPT_TITLE, .help = "How the model runs"}, \
+    DEVICE_OPT(a), \
+    GPU_LAYERS_OPT(a), \
     THREADS_OPT(a), \
     {"ctx-size", 'c', OPT_INT, &(a).ctx_size, "N", "longest sequence in tokens [the model's, at most 32768]", \
      1, 1 << 30}, \
     KV_TYPE_OPT(a), \
-    GPU_LAYERS_OPT(a), \
     VERIFY_OPT(a)
 
 /* A context with these options that shows its progress. n_tokens: its length if --ctx-size was not given; 0: the

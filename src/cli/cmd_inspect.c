@@ -263,6 +263,7 @@ static int inspect_main(const command *self, int argc, char **argv) {
         {"kernels", 0, OPT_FLAG, &a.kernels, NULL,
          "list which kernel computes each step on this machine, and repacked weights", 0, 0},
         {"json", 0, OPT_FLAG, &a.json, NULL, "print what the model is as a JSON object", 0, 0},
+        DEVICE_OPT(a.context),
         THREADS_OPT(a.context),
         KV_TYPE_OPT(a.context),
         VERIFY_OPT(a.context),

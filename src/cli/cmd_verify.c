@@ -14,8 +14,7 @@
 enum { COULD_NOT_RUN = 2 };
 
 typedef struct verify_args {
-    const char *backend, *level, *json, *html;
-    int64_t index;
+    const char *backend, *level, *json, *html, *device;
     bool quick, list, forget;
     opt_seed seed;
     context_args context;
@@ -143,8 +142,28 @@ static int verify(const verify_args *a, const char *name, verification_request *
     return code;
 }
 
+/* --device and --backend together: "cuda:1" is backend "cuda" and index 1. */
+static nb_status choose_device(const verify_args *a, verification_request *request, nb_error *err) {
+    const backend *b;
+    char *end;
+    request->backend = a->backend;
+    request->index = -1;
+    if (!a->device) return NB_OK;
+    const long n = strtol(a->device, &end, 10);
+    if (a->backend && *a->device >= '0' && *a->device <= '9' && !*end && n <= 1024) {
+        request->index = (int)n;
+        return NB_OK;
+    }
+    nb_status status = engine_parse_device(a->device, &b, &request->index, err);
+    if (status) return status;
+    if (a->backend && strcmp(a->backend, b->name) != 0)
+        return err_set(err, NB_ERR_ARGUMENT, "--device %s is not of --backend %s", a->device, a->backend);
+    request->backend = b->name;
+    return NB_OK;
+}
+
 static int verify_main(const command *self, int argc, char **argv) {
-    verify_args a = {.index = -1};
+    verify_args a = {0};
     const opt table[] = {
         {"level", 0, OPT_STRING, &a.level, "kernels|paths|plan|answer|all", "what to check [all]", 0, 0},
         {"quick", 0, OPT_FLAG, &a.quick, NULL, "fewer cases, shorter prompts", 0, 0},
@@ -152,7 +171,8 @@ static int verify_main(const command *self, int argc, char **argv) {
         {"json", 0, OPT_STRING, &a.json, "FILE", "write all that was found as JSON; - is standard output", 0, 0},
         {"html", 0, OPT_STRING, &a.html, "FILE", "write a page with a picture of each error", 0, 0},
         {"backend", 0, OPT_STRING, &a.backend, "B", "only devices of this backend [all]", 0, 0},
-        {"device", 0, OPT_INT, &a.index, "N", "only this device of the backend [all]", 0, 1024},
+        {"device", 0, OPT_STRING, &a.device, "DEVICE", "only this one: cpu, cuda:1, or a number with --backend [all]",
+         0, 0},
         THREADS_OPT(a.context),
         KV_TYPE_OPT(a.context),
         {.kind = OPT_TITLE, .help = "What is remembered"},
@@ -166,13 +186,13 @@ static int verify_main(const command *self, int argc, char **argv) {
     if ((a.list || a.forget) && words[0]) return cli_usage(self->name, "--list and --forget go without a MODEL");
     if (a.list) return list();
     if (a.forget) return forget();
-    verification_request request = {.backend = a.backend,
-                                    .index = (int)a.index,
-                                    .full = !a.quick,
+    verification_request request = {.full = !a.quick,
                                     .seed = a.seed.value,
                                     .n_threads = (int)a.context.threads,
                                     .kv_type = (nb_kv_type)a.context.kv_type,
                                     .progress = progress_show};
+    nb_error err = {0};
+    if (choose_device(&a, &request, &err)) return cli_usage(self->name, "%s", err.text);
     if (!choose_levels(a.level, words[0] != NULL, &request))
         return cli_usage(self->name, "--level: \"%s\" is not one of kernels, paths, plan, answer, all", a.level);
     if (!words[0] && !request.levels[VERIFY_KERNELS]) return cli_usage(self->name, "--level %s needs a MODEL", a.level);

@@ -19,6 +19,7 @@
     X(quantize)                                                                                                        \
     X(dequantize)                                                                                                      \
     X(inspect)                                                                                                         \
+    X(devices)                                                                                                         \
     X(verify)                                                                                                          \
     X(bench)                                                                                                           \
     X(perplexity)                                                                                                      \

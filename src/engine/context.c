@@ -19,15 +19,15 @@ static nb_status in_range(int64_t v, int64_t min, int64_t max, const char *what,
                    (long long)max);
 }
 
-/* Fills in the defaults and checks the rest. */
-static nb_status complete_options(const nb_model *m, nb_context_options *o, nb_error *err) {
+/* Fills in the defaults and checks the rest. A GPU reads weights once for a pass, so long passes suit it. */
+static nb_status complete_options(const nb_model *m, nb_context_options *o, bool is_gpu, nb_error *err) {
     const int64_t own = m->dims.context_length ? m->dims.context_length : DEFAULT_CONTEXT;
     if (o->context_length == 0) o->context_length = min_i64(own, DEFAULT_CONTEXT);
     if (o->n_sequences == 0) o->n_sequences = 1;
     nb_status status = in_range(o->context_length, 1, own, "the context length", err);
     if (!status) status = in_range(o->n_sequences, 1, MAX_SEQUENCES, "the number of sequences", err);
     if (status) return status;
-    if (o->n_batch == 0) o->n_batch = CONTEXT_DEFAULT_BATCH;
+    if (o->n_batch == 0) o->n_batch = is_gpu ? CONTEXT_GPU_BATCH : CONTEXT_DEFAULT_BATCH;
     if (o->kv_tokens == 0) o->kv_tokens = o->n_sequences * o->context_length;
     if (o->n_checkpoints == 0) o->n_checkpoints = DEFAULT_CHECKPOINTS;
     if (o->n_checkpoints == -1) o->n_checkpoints = 0;
@@ -97,13 +97,11 @@ static nb_status begin_watch(nb_context *c, const executor_options *eo, nb_error
 }
 
 /* The device, its kernels checked, and the model on it. */
-static nb_status open_device(nb_context *c, const nb_context_options *o, const executor_options *eo, nb_error *err) {
-    const backend *b;
-    int index;
+static nb_status open_device(nb_context *c, const backend *b, int index, const nb_context_options *o,
+                             const executor_options *eo, nb_error *err) {
     const device_options how = {.cpu = o->cpu ? o->cpu : getenv("NIBBLE_CPU")};
     nb_verify mode = o->verify;
     nb_status status = verify_mode(&mode, err);
-    if (!status) status = engine_choose_device(o->device, &b, &index, err);
     if (!status) status = open_one(b, index, &how, &c->device, err);
     if (status) return status;
     const int n_host = layers_on_host(c, o, b);
@@ -117,7 +115,10 @@ nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_
     *out = NULL;
     const double start = clock_now();
     nb_context_options o = options ? *options : (nb_context_options){0};
-    nb_status status = complete_options(model, &o, err);
+    const backend *b;
+    int index;
+    nb_status status = engine_choose_device(o.device, &b, &index, err);
+    if (!status) status = complete_options(model, &o, b != engine_host, err);
     if (status) return status;
     nb_context *c = calloc(1, sizeof *c);
     if (!c) return err_no_memory(err, "a context", sizeof *c);
@@ -146,7 +147,7 @@ nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_
                            .kv_type = kv_types[o.kv_type],
                            .progress = o.progress,
                            .progress_user = o.progress_user};
-    if (!status) status = open_device(c, &o, &eo, err);
+    if (!status) status = open_device(c, b, index, &o, &eo, err);
     if (status) {
         nb_context_free(c);
         return status;

@@ -76,7 +76,7 @@ struct nb_sequence {
     nb_sequence *next;
 };
 
-enum { CONTEXT_DEFAULT_BATCH = 512 };
+enum { CONTEXT_DEFAULT_BATCH = 512, CONTEXT_GPU_BATCH = 2048 };
 
 struct nb_context {
     nb_model *model;

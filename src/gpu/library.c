@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char ABSENT[] = "cannot open shared object file: No such file";
+
 static bool open_one(gpu_library *l, const char *path) {
     l->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (l->handle) {
@@ -12,8 +14,8 @@ static bool open_one(gpu_library *l, const char *path) {
         return true;
     }
     /* A library that is there and does not load says more than that another one is not there. */
-    const char *why = dlerror(), *absent = "cannot open shared object file: No such file";
-    const bool says_more = why && !strstr(why, absent) && (!l->error[0] || strstr(l->error, absent));
+    const char *why = dlerror();
+    const bool says_more = why && !strstr(why, ABSENT) && (!l->error[0] || strstr(l->error, ABSENT));
     if (!l->error[0] || says_more) snprintf(l->error, sizeof l->error, "%s", why ? why : path);
     return false;
 }
@@ -27,6 +29,11 @@ bool gpu_library_open(gpu_library *l, const char *const *names, const char *fold
     }
     for (size_t i = 0; names[i]; i++)
         if (open_one(l, names[i])) return true;
+    if (!strstr(l->error, ABSENT)) return false;
+    for (size_t i = 1; names[i]; i++) { /* none is there */
+        const size_t n = strlen(l->error);
+        if (names[i][0] != '/') snprintf(l->error + n, sizeof l->error - n, "%s %s", i == 1 ? "; nor" : ",", names[i]);
+    }
     return false;
 }
 

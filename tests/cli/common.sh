@@ -5,8 +5,8 @@
 status=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export NIBBLE_HOME=$work/home
-unset HF_HOME HF_HUB_CACHE NIBBLE_LOG NIBBLE_KERNELS NIBBLE_VERIFY MLX_ROCM_QMM_DEQUANT_GEMM
+export NIBBLE_HOME=$work/home NIBBLE_DEVICE=cpu
+unset HF_HOME HF_HUB_CACHE NIBBLE_LOG NIBBLE_KERNELS NIBBLE_VERIFY NIBBLE_CUBLAS MLX_ROCM_QMM_DEQUANT_GEMM
 tiny=$NB_TEST_DATA/models/llama-f32-minimal # a model of 0.2 MB without a tokenizer
 
 nibble() {

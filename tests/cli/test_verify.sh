@@ -29,7 +29,10 @@ is() {
 # ---- What cannot run ---------------------------------------------------------------------------------------------
 fails 2 'no model "no-such"' verify no-such
 fails 2 'no backend "hop"' verify "$tiny" --backend hop
-fails 2 'no device cpu:7' verify "$tiny" --device 7
+fails 2 'no device cpu:7' verify "$tiny" --backend cpu --device 7
+fails 2 'no device cpu:7' verify "$tiny" --device cpu:7
+fails 2 '"7": not one of auto, cpu, cuda' verify "$tiny" --device 7
+fails 2 'device cpu is not of --backend cuda' verify --backend cuda --device cpu
 fails 2 '--level: "kernel" is not one of' verify "$tiny" --level kernel
 fails 2 '--level plan needs a MODEL' verify --level plan
 fails 2 'exclude each other' verify --list --forget

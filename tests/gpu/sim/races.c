@@ -98,7 +98,7 @@ static uint32_t number_of_block(const sim_place *at) {
     return seen.blocks;
 }
 
-static void accessed(const void *p, size_t bytes, bool writes, bool atomic) {
+void races_access(const void *p, size_t bytes, bool writes, bool atomic) {
     sim_place at;
     if (!sim_here(&at)) return;
     const uint8_t *first = p, *end = first + bytes;
@@ -122,14 +122,6 @@ static void accessed(const void *p, size_t bytes, bool writes, bool atomic) {
     }
 }
 
-/* Of a type whose alignment the code relies on. */
-static void accessed_aligned(const void *p, size_t bytes, bool writes) {
-    sim_place at;
-    if ((uintptr_t)p % (bytes < 8 ? bytes : 8) && sim_here(&at))
-        sim_fail("thread %u %s %zu bytes at %p, which is not aligned", at.tid, writes ? "writes" : "reads", bytes, p);
-    accessed(p, bytes, writes, false);
-}
-
 bool races_begin(void) {
     const size_t size = ((size_t)1 << SIM_RANGE_SHIFT) / UNIT * sizeof(history);
     if (!sim_range()) return false;
@@ -145,81 +137,4 @@ void races_forget(const void *p, size_t bytes) {
     const uintptr_t page = 4096;
     const uintptr_t first = (uintptr_t)&seen.global[((const uint8_t *)p - sim_range()) / UNIT] / page * page;
     madvise((void *)first, bytes / UNIT * sizeof(history), MADV_DONTNEED);
-}
-
-/* ---- What instrumented code calls -------------------------------------------------------------------------------- */
-
-#define ACCESS(bytes)                                                                                                  \
-    void __tsan_read##bytes(void *p);                                                                                  \
-    void __tsan_read##bytes(void *p) {                                                                                 \
-        accessed_aligned(p, bytes, false);                                                                             \
-    }                                                                                                                  \
-    void __tsan_write##bytes(void *p);                                                                                 \
-    void __tsan_write##bytes(void *p) {                                                                                \
-        accessed_aligned(p, bytes, true);                                                                              \
-    }                                                                                                                  \
-    void __tsan_unaligned_read##bytes(void *p);                                                                        \
-    void __tsan_unaligned_read##bytes(void *p) {                                                                       \
-        accessed(p, bytes, false, false);                                                                              \
-    }                                                                                                                  \
-    void __tsan_unaligned_write##bytes(void *p);                                                                       \
-    void __tsan_unaligned_write##bytes(void *p) {                                                                      \
-        accessed(p, bytes, true, false);                                                                               \
-    }
-ACCESS(1)
-ACCESS(2)
-ACCESS(4)
-ACCESS(8)
-ACCESS(16)
-
-#define ATOMIC(bits)                                                                                                   \
-    uint##bits##_t __tsan_atomic##bits##_fetch_add(volatile uint##bits##_t *p, uint##bits##_t v, int order);           \
-    uint##bits##_t __tsan_atomic##bits##_fetch_add(volatile uint##bits##_t *p, uint##bits##_t v, int order) {          \
-        (void)order;                                                                                                   \
-        accessed((const void *)p, sizeof *p, true, true);                                                              \
-        return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST);                                                             \
-    }                                                                                                                  \
-    uint##bits##_t __tsan_atomic##bits##_load(const volatile uint##bits##_t *p, int order);                            \
-    uint##bits##_t __tsan_atomic##bits##_load(const volatile uint##bits##_t *p, int order) {                           \
-        (void)order;                                                                                                   \
-        accessed((const void *)p, sizeof *p, false, true);                                                             \
-        return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                                                   \
-    }                                                                                                                  \
-    void __tsan_atomic##bits##_store(volatile uint##bits##_t *p, uint##bits##_t v, int order);                         \
-    void __tsan_atomic##bits##_store(volatile uint##bits##_t *p, uint##bits##_t v, int order) {                        \
-        (void)order;                                                                                                   \
-        accessed((const void *)p, sizeof *p, true, true);                                                              \
-        __atomic_store_n(p, v, __ATOMIC_SEQ_CST);                                                                      \
-    }                                                                                                                  \
-    uint##bits##_t __tsan_atomic##bits##_exchange(volatile uint##bits##_t *p, uint##bits##_t v, int order);            \
-    uint##bits##_t __tsan_atomic##bits##_exchange(volatile uint##bits##_t *p, uint##bits##_t v, int order) {           \
-        (void)order;                                                                                                   \
-        accessed((const void *)p, sizeof *p, true, true);                                                              \
-        return __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST);                                                            \
-    }                                                                                                                  \
-    int __tsan_atomic##bits##_compare_exchange_strong(volatile uint##bits##_t *p, uint##bits##_t *expected,            \
-                                                      uint##bits##_t v, int order, int other);                         \
-    int __tsan_atomic##bits##_compare_exchange_strong(volatile uint##bits##_t *p, uint##bits##_t *expected,            \
-                                                      uint##bits##_t v, int order, int other) {                        \
-        (void)order, (void)other;                                                                                      \
-        accessed((const void *)p, sizeof *p, true, true);                                                              \
-        return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);                 \
-    }
-ATOMIC(32)
-ATOMIC(64)
-
-void __tsan_init(void);
-void __tsan_init(void) {}
-
-void *__tsan_memcpy(void *to, const void *from, size_t bytes);
-void *__tsan_memcpy(void *to, const void *from, size_t bytes) {
-    accessed(from, bytes, false, false);
-    accessed(to, bytes, true, false);
-    return memcpy(to, from, bytes);
-}
-
-void *__tsan_memset(void *to, int value, size_t bytes);
-void *__tsan_memset(void *to, int value, size_t bytes) {
-    accessed(to, bytes, true, false);
-    return memset(to, value, bytes);
 }

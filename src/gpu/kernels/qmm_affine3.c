@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Products of many tokens with affine weights of 3 bits (qmm.h). The widths have modules of their own so that a driver
+ * compiles only what a model needs. */
+#define NB_GPU_DEVICE_CODE
+#include "qmm.h"
+
+QMM_KERNELS(qmm_affine3_f16, DQ_AFFINE, 3, false)
+QMM_KERNELS(qmm_affine3_bf16, DQ_AFFINE, 3, true)

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Products of many tokens with affine weights of 6 bits (qmm.h). The widths have modules of their own so that a driver
+ * compiles only what a model needs. */
+#define NB_GPU_DEVICE_CODE
+#include "qmm.h"
+
+QMM_KERNELS(qmm_affine6_f16, DQ_AFFINE, 6, false)
+QMM_KERNELS(qmm_affine6_bf16, DQ_AFFINE, 6, true)

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ROPE_TABLE, and everything that happens to single heads: their norm, their rotation, their way into the pages of the
+ * cache. A warp takes one head of one token. Columns are taken in pairs, those that are rotated together or, past them,
+ * neighbours, so that one thread reads and writes both and the call may work in place. */
+#define NB_GPU_DEVICE_CODE
+#include "rope_params.h"
+
+/* ---- Angles -------------------------------------------------------------------------------------------------- */
+
+typedef struct sine_cosine {
+    double sine, cosine;
+} sine_cosine;
+
+/* Taylor's series on [-pi / 4, pi / 4], to double precision. */
+INLINE double sine_near_0(double r) {
+    const double s = r * r;
+    double v = -1.0 / 1307674368000.0; /* 15! */
+    v = __builtin_fma(v, s, 1.0 / 6227020800.0);
+    v = __builtin_fma(v, s, -1.0 / 39916800.0);
+    v = __builtin_fma(v, s, 1.0 / 362880.0);
+    v = __builtin_fma(v, s, -1.0 / 5040.0);
+    v = __builtin_fma(v, s, 1.0 / 120.0);
+    v = __builtin_fma(v, s, -1.0 / 6.0);
+    return __builtin_fma(v * s, r, r);
+}
+INLINE double cosine_near_0(double r) {
+    const double s = r * r;
+    double v = 1.0 / 20922789888000.0; /* 16! */
+    v = __builtin_fma(v, s, -1.0 / 87178291200.0);
+    v = __builtin_fma(v, s, 1.0 / 479001600.0);
+    v = __builtin_fma(v, s, -1.0 / 3628800.0);
+    v = __builtin_fma(v, s, 1.0 / 40320.0);
+    v = __builtin_fma(v, s, -1.0 / 720.0);
+    v = __builtin_fma(v, s, 1.0 / 24.0);
+    v = __builtin_fma(v, s, -0.5);
+    return __builtin_fma(v, s, 1.0);
+}
+
+/* Takes off the nearest multiple of pi / 2, which is given in two doubles: good for angles up to 2^31 and more. */
+INLINE sine_cosine sine_cosine_of(double angle) {
+    const double n = __builtin_rint(angle * 0x1.45f306dc9c883p-1);
+    double r = __builtin_fma(-n, 0x1.921fb54442d18p+0, angle);
+    r = __builtin_fma(-n, 0x1.1a62633145c07p-54, r);
+    const double s = sine_near_0(r), c = cosine_near_0(r);
+    const u32 quarter = (u32)((i64)n & 3);
+    sine_cosine result = {quarter & 1 ? c : s, quarter & 1 ? s : c};
+    if (quarter & 2) result.sine = -result.sine;
+    if (quarter == 1 || quarter == 2) result.cosine = -result.cosine;
+    return result;
+}
+
+/* A thread for each angle: grid (angles / block, rows). */
+KERNEL void rope_table(struct rope_table_params p) {
+    const u32 i = bid_x() * bdim() + tid(), half = p.y.cols / 2;
+    if (i >= half) return;
+    const double freq = p.freqs[i];
+    for (u32 row = bid_y(); row < p.y.rows; row += 65535) {
+        const sine_cosine v = sine_cosine_of((double)p.positions[row] * freq);
+        store_from_f32(p.y.data, p.y.type, row * p.y.stride + i, (float)v.cosine * p.scale);
+        store_from_f32(p.y.data, p.y.type, row * p.y.stride + half + i, (float)v.sine * p.scale);
+    }
+}
+
+/* ---- Heads --------------------------------------------------------------------------------------------------- */
+
+enum { KEPT = 4 /* pairs that a thread keeps in registers; what is beyond is read twice */ };
+
+typedef struct pair {
+    u32 a, b; /* columns; b = head_dim: there is none */
+} pair;
+
+INLINE pair pair_of(const head_part *p, u32 i) {
+    if (i < p->half && !(p->flags & HEAD_INTERLEAVED)) return (pair){i, i + p->half};
+    return (pair){2 * i, 2 * i + 1};
+}
+
+INLINE f32x2 pair_load(const head_part *p, const GLOBAL u8 *x, i64 at, pair c) {
+    f32x2 v = {load_as_f32(x, p->x_type, at + c.a), 0};
+    if (c.b < p->head_dim) v.y = load_as_f32(x, p->x_type, at + c.b);
+    return v;
+}
+
+INLINE float weight_at(const head_part *p, u32 column) {
+    return p->offset + (p->weight ? load_any(p->weight, p->weight_type, column) : 1.0f);
+}
+
+INLINE void pair_store(const head_part *p, i64 at, u32 row, u32 i, f32x2 v, float norm) {
+    const pair c = pair_of(p, i);
+    if (p->flags & HEAD_NORMED) {
+        v.x = v.x * norm * weight_at(p, c.a);
+        if (c.b < p->head_dim) v.y = v.y * norm * weight_at(p, c.b);
+    } else if ((p->flags & HEAD_IN_PLACE) && i >= p->half) {
+        return;
+    }
+    if (i < p->half) {
+        const i64 angle = row * p->angles_stride + i;
+        const float cosine = load_as_f32(p->angles, p->angles_type, angle);
+        const float sine = load_as_f32(p->angles, p->angles_type, angle + p->half);
+        v = (f32x2){v.x * cosine - v.y * sine, v.y * cosine + v.x * sine};
+    }
+    store_from_f32(p->y, p->y_type, at + c.a, v.x);
+    if (c.b < p->head_dim) store_from_f32(p->y, p->y_type, at + c.b, v.y);
+}
+
+/* Where the head's first element goes. */
+INLINE i64 head_target(const head_part *p, u32 row, u32 head) {
+    if (!p->tables) return row * p->y_stride + head * p->head_dim;
+    const u32 position = (u32)p->positions[row];
+    const GLOBAL i32 *pages = (const GLOBAL i32 *)p->tables[row];
+    const i64 page = pages[position / p->page_size];
+    return ((page * p->n_heads + head) * p->page_size + position % p->page_size) * p->head_dim;
+}
+
+INLINE void head_op_of(const head_part *p, u32 item) {
+    const u32 row = item / p->n_heads, head = item % p->n_heads;
+    const u32 n_pairs = (p->head_dim + 1) / 2;
+    const i64 from = row * p->x_stride + head * p->head_dim, to = head_target(p, row, head);
+    f32x2 kept[KEPT];
+    float squares = 0, norm = 1;
+    UNROLL for (u32 k = 0; k < KEPT; k++) {
+        const u32 i = lane_id() + k * WARP;
+        kept[k] = i < n_pairs ? pair_load(p, p->x, from, pair_of(p, i)) : (f32x2){0, 0};
+        squares += kept[k].x * kept[k].x + kept[k].y * kept[k].y;
+    }
+    if (p->flags & HEAD_NORMED) {
+        for (u32 i = lane_id() + KEPT * WARP; i < n_pairs; i += WARP) {
+            const f32x2 v = pair_load(p, p->x, from, pair_of(p, i));
+            squares += v.x * v.x + v.y * v.y;
+        }
+        norm = 1.0f / __builtin_sqrtf(warp_sum(squares) / (float)p->head_dim + p->eps);
+    }
+    UNROLL for (u32 k = 0; k < KEPT; k++) {
+        const u32 i = lane_id() + k * WARP;
+        if (i < n_pairs) pair_store(p, to, row, i, kept[k], norm);
+    }
+    for (u32 i = lane_id() + KEPT * WARP; i < n_pairs; i += WARP)
+        pair_store(p, to, row, i, pair_load(p, p->x, from, pair_of(p, i)), norm);
+}
+
+/* A warp for each head of each token: grid (rows * heads / warps of a block). Parts can be joined: queries, keys and
+ * values of a layer. */
+KERNEL void head_op(struct head_params p) {
+    u32 which = 0;
+    UNROLL for (u32 i = 1; i < GPU_KERNEL_PARTS; i++) which += i < p.parts.n && bid_x() >= p.parts.first[i];
+    const head_part *part = &p.part[which];
+    const u32 item = (bid_x() - p.parts.first[which]) * (bdim() / WARP) + warp_id();
+    if (item < part->rows * part->n_heads) head_op_of(part, item);
+}

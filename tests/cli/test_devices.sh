@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Which device is chosen, and what is said when a GPU, its driver or its library fails: with libraries that fail as they
+# are told (tests/support/fake_gpu).
+. "$NB_SOURCE_DIR/tests/cli/common.sh" || exit 1
+unset NIBBLE_DEVICE
+fake=$(dirname "$NB_BIN")/tests/fake_gpu
+
+# with FOLDER WHAT COMMAND...: runs it with a driver that does WHAT.
+with() {
+    local folder=$1 what=$2
+    shift 2
+    NB_FAKE_GPU=$what LD_LIBRARY_PATH=$fake/$folder "$@"
+}
+
+logits() {
+    nibble logits "$tiny" --tokens 1,2,3 --out "$work/logits" --verify off "$@"
+}
+
+# lists FOLDER WHAT PATTERN: so `nibble devices` speaks of a driver that does WHAT, and the CPU can be used as ever.
+lists() {
+    with "$1" "$2" nibble devices >"$work/out" 2>"$work/err" || complain "nibble devices fails with $2"
+    [ ! -s "$work/err" ] || complain "nibble devices, $2: stderr says $(cat "$work/err")"
+    grep -qE -- "$3" "$work/out" || complain "$2: \"$(cat "$work/out")\" does not say \"$3\""
+    [ "$(with "$1" "$2" nibble devices --names)" = cpu:0 ] || complain "$2: something beside the CPU is used"
+    with "$1" "$2" logits 2>"$work/err" || complain "$2: no answer on the CPU: $(cat "$work/err")"
+}
+
+# ---- Without drivers, or with the CPU alone ----------------------------------------------------------------------
+nothing=$work/nothing
+mkdir "$nothing"
+grep -q '^cpu:0 ' <<<"$(nibble devices)" || complain "nibble devices does not list the CPU"
+NIBBLE_DEVICE=cpu logits || complain "NIBBLE_DEVICE=cpu"
+NIBBLE_DEVICE=hop fails 1 '"hop": not one of auto, cpu, cuda, hip.*; usable: .*cpu:0' logits "$tiny" --tokens 1 --out "$work/l"
+NIBBLE_DEVICE=hop logits --device cpu:0 || complain "--device does not win over NIBBLE_DEVICE"
+fails 1 '"cpu:": "" is not a number' logits "$tiny" --tokens 1 --out "$work/l" --device cpu:
+fails 1 '"cpu:1x": "1x" is not a number' logits "$tiny" --tokens 1 --out "$work/l" --device cpu:1x
+fails 1 'no device cpu:1; usable: ' logits "$tiny" --tokens 1 --out "$work/l" --device cpu:1
+if nibble devices | grep -q 'cuda .*no kernels'; then
+    echo "this build has no kernels for GPUs: the rest is skipped"
+    exit $status
+fi
+if ! nibble devices | grep -q '^cuda:'; then
+    nibble devices | grep -q '^cuda  *not there: libcuda.so.1: cannot open' || complain "an absent CUDA: $(nibble devices)"
+    fails 1 'no cuda device: libcuda.so.1: cannot open.*; usable: cpu:0$' logits "$tiny" --tokens 1 --out "$work/l" \
+        --device cuda
+    fails 1 'no device cuda:3: libcuda' logits "$tiny" --tokens 1 --out "$work/l" --device cuda:3
+    fails 2 'no cuda device: libcuda' verify --device cuda
+    NIBBLE_LOG=info logits 2>"$work/err"
+    grep -q 'device auto: cpu:0' "$work/err" || complain "auto does not say what it took: $(cat "$work/err")"
+fi
+
+# ---- Drivers that cannot be used ---------------------------------------------------------------------------------
+lists cuda cuInit:100 '^cuda  *not there: cuInit: no device \(error 100\)'
+lists cuda cuInit:803 'reboot'
+lists cuda devices:0 'knows no device'
+lists cuda version:11040 'not used: its driver is for CUDA 11.4, .* need CUDA 12.0.*update it'
+lists cuda capability:75 'not used: its compute capability is 7.5'
+lists cuda cuDeviceTotalMem_v2:999 'not used: cuDeviceTotalMem_v2: made up \(error 999\)'
+lists cuda crash 'the driver ended the process .*signal 9'
+lists half '' 'libcuda.so.1 has no cuStreamBeginCapture_v2: it is too old, or only half installed'
+lists hip hipInit:100 '^hip  *not there: hipInit: no device'
+lists hip arch:gfx803 'not used: this build of nibble has no kernels for gfx803'
+with cuda capability:75 fails 1 'no cuda device can be used: cuda:0 \(Fake GPU 0\): its compute' logits "$tiny" \
+    --tokens 1 --out "$work/l" --device cuda
+with cuda version:11040 fails 2 'cuda:0 .*cannot be used: its driver' verify --device cuda:0
+
+# ---- Devices that can --------------------------------------------------------------------------------------------
+for device in cuda:0 cuda:1; do
+    with cuda devices:2 nibble devices --names | grep -qx $device || complain "two devices: $device is not listed"
+done
+with cuda devices:2,capability:86 nibble devices >"$work/out"
+grep -q '^cuda:1  *Fake GPU 1, sm_86, 1.1 GB, CUDA 13.0' "$work/out" || complain "cuda:1 is $(cat "$work/out")"
+with hip arch:gfx1151 nibble devices | grep -q '^hip:0  *Fake GPU 0, gfx1151, .*HIP 6.4.43484' || complain "hip:0"
+with hip arch:gfx1103 nibble devices --names | grep -q '^hip:0' || complain "gfx1103 does not run its family's code"
+with cuda devices:2 fails 1 'no device cuda:2; usable: cuda:0, cuda:1' logits "$tiny" --tokens 1 --out "$work/l" \
+    --device cuda:2
+NIBBLE_LOG=info with cuda "" logits 2>"$work/err" || complain "a model on the fake GPU: $(cat "$work/err")"
+grep -q 'device auto: cuda:0' "$work/err" || complain "auto does not take the GPU: $(cat "$work/err")"
+with hip "" logits --device hip 2>"$work/err" || complain "a model on the fake HIP: $(cat "$work/err")"
+
+# broken WHAT PATTERN: a run on a GPU that breaks so says it in one line, and the CPU can be used.
+broken() {
+    with cuda "$1" fails 1 "$2" logits "$tiny" --tokens 1 --out "$work/l" --verify off --device cuda
+    with cuda "$1" logits --device cpu 2>"$work/err" || complain "$1: no answer on the CPU: $(cat "$work/err")"
+}
+exit $status
