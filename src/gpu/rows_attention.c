@@ -169,7 +169,7 @@ static size_t tile_shared(const gpu_traits *traits, int shape, int n_warps, int 
     const int dim = tile_shapes[shape].dim, keys = amd && dim == 512 ? 16 : tile_shapes[shape].keys;
     const int query = n_warps * 16 * (dim + ATTEND_PAD);
     const int stages = n_stages * keys * (dim + tile_shapes[shape].columns + 2 * ATTEND_PAD);
-    const int turn = traits->caps & GPU_NVIDIA ? 0 : n_warps * ATTEND_TURN;
+    const int turn = n_warps * ATTEND_TURN;
     return (size_t)((keeps_query ? max_i64(query, stages) : query + stages) + turn) * 2;
 }
 
