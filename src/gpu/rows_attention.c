@@ -186,9 +186,9 @@ static tile_plan tile_plan_of(const gpu_traits *traits, const kcall *c) {
 }
 
 static bool tiles_takes(const krow *row, const kcall *c) {
-    return is_float(c->x.type) && is_float(c->y.type) && c->keys.type == row->rounds_to && c->scale > 0 &&
-           c->keys.head_dim % 8 == 0 && c->keys.head_dim <= 512 && is_power_of_2(c->keys.page_size) &&
-           is_aligned(c->keys.data, 16) && is_aligned(c->values.data, 16);
+    return is_float(c->x.type) && is_float(c->y.type) && c->keys.type == row->rounds_to && c->keys.head_dim % 8 == 0 &&
+           c->keys.head_dim <= 512 && is_power_of_2(c->keys.page_size) && is_aligned(c->keys.data, 16) &&
+           is_aligned(c->values.data, 16);
 }
 
 static size_t tiles_scratch(const krow *row, const kcall *c) {
