@@ -221,14 +221,8 @@ INLINE void qmm(const struct qmm_params *p, dq_form f, u32 mt) {
     qmm_finish(p, &at, mt, sums);
 }
 
-/* So few threads may have more registers each. */
-#    if defined(__AMDGCN__)
-#        define QMM_BOUNDS __attribute__((amdgpu_flat_work_group_size(QMM_THREADS, QMM_THREADS)))
-#    else
-#        define QMM_BOUNDS
-#    endif
 #    define QMM_KERNEL(kernel, mode, bits, bf16, mt)                                                                   \
-        KERNEL QMM_BOUNDS void kernel(struct qmm_params p) {                                                           \
+        KERNEL void kernel(struct qmm_params p) {                                                                      \
             qmm(&p, (dq_form){mode, bits, bf16}, mt);                                                                  \
         }
 /* A kernel for each size of tiles: 128, 64 and 32 rows. */
