@@ -98,7 +98,7 @@ static nb_status run_call(steps *st, paths *p, const krow *row, const kcall *c, 
 }
 
 /* The first n tokens of the sample's call by this row; *taken: whether it is one for that. */
-static nb_status try_row(steps *st, paths *p, int step, const krow *row, const sample *right, int64_t n, bool *taken,
+static nb_status try_row(steps *st, paths *p, int step, const krow *row, sample *right, int64_t n, bool *taken,
                          nb_error *err) {
     kcall c = right->call;
     c.w = &p->w;
@@ -142,7 +142,7 @@ static nb_status try_row(steps *st, paths *p, int step, const krow *row, const s
 }
 
 /* Rows of one layout, on x as the sample has it. */
-static nb_status try_layout(steps *st, paths *p, int step, const klayout *layout, const sample *right, nb_error *err) {
+static nb_status try_layout(steps *st, paths *p, int step, const klayout *layout, sample *right, nb_error *err) {
     session *s = st->s;
     const kcall *c = &right->call;
     const double one = (double)c->w->k * (double)c->y.cols;
@@ -162,7 +162,7 @@ static nb_status try_layout(steps *st, paths *p, int step, const klayout *layout
 /* ---- One matrix ------------------------------------------------------------------------------------------------- */
 
 /* Every layout that some row reads, NULL (as stored) included. */
-static nb_status try_layouts(steps *st, paths *p, int step, const sample *right, nb_error *err) {
+static nb_status try_layouts(steps *st, paths *p, int step, sample *right, nb_error *err) {
     session *s = st->s;
     const kweight *w = right->call.w, *one = w->experts ? w->experts : w;
     const klayout *seen[64];
