@@ -111,7 +111,7 @@ KERNEL void sample_largest(struct sample_params p) {
     for (u32 i = bid_x() * slice_size(&p) + tid(); i < end; i += bdim()) {
         const float v = logits[i];
         if (v > own.largest || (v == own.largest && own.at == p.vocab)) own.largest = v, own.at = i;
-        if (!(v - v == 0) && own.bad == p.vocab) own.bad = i;
+        if (!(v < __builtin_inff()) && own.bad == p.vocab) own.bad = i;
     }
     own = block_best(own, p.vocab);
     if (tid() == 0) {
@@ -132,11 +132,9 @@ INLINE best row_best(const struct sample_params *p) {
     barrier();
     return own;
 }
-/* A NaN anywhere, or a largest logit that is infinite, is an error; -infinity alone forbids a token. */
+/* -infinity forbids a token; that there is no other, a NaN or an infinite logit are errors. */
 INLINE int is_broken(const struct sample_params *p, best b) {
-    if (!(b.largest - b.largest == 0)) return 1;
-    const GLOBAL float *logits = logits_of(p);
-    return b.bad < p->vocab && logits[b.bad] != logits[b.bad];
+    return b.bad < p->vocab || b.largest == -__builtin_inff();
 }
 
 /* ---- Candidates -------------------------------------------------------------------------------------------------- */
@@ -392,7 +390,7 @@ KERNEL void sample_pick(struct sample_params p) {
     if (!broken && s->temperature > 0) token = draw(&p, row.largest);
     if (tid() != 0) return;
     s->token = (i32)token;
-    s->bad = broken ? (i32)row.bad + 1 : 0;
+    s->bad = !broken ? 0 : row.bad < p.vocab ? (i32)row.bad + 1 : 1;
     p.tokens[bid_y()] = (i32)token;
     GLOBAL i32 *history = (GLOBAL i32 *)(s + 1);
     if (s->keep > 0) history[s->n_seen % (u64)s->keep] = (i32)token;

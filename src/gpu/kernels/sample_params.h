@@ -21,7 +21,7 @@ struct sample_state {
     double temperature;  /* 0: the most likely token */
     double top_p;        /* 0: off */
     double log_min_p;    /* with use_min_p */
-    i32 token, bad;      /* what was drawn; 1 + the first logit that is not finite, where that is an error */
+    i32 token, bad;      /* what was drawn; 0 or 1 + the first logit that is an error */
     i32 top_k, min_keep; /* top_k 0: off */
     float repetition, presence, frequency;
     i32 n_repetition, n_presence, n_frequency, keep;
@@ -32,7 +32,8 @@ struct sample_state {
 struct sample_slice {
     double sum, mass[SAMPLE_WINDOWS]; /* of exp(logit - largest), in all and by windows */
     u32 count[SAMPLE_WINDOWS];
-    float largest; /* and where the first such is; where the first is that is not finite (else the vocabulary's size) */
+    float largest; /* and where the first such is; where the first is that is NaN or infinite (else the vocabulary's
+                      size) */
     u32 at, bad, unused;
 };
 
