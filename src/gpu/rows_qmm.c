@@ -8,13 +8,10 @@
 
 enum { FEWEST = 17 }; /* for fewer rows_qmv.c reads the weight as fast as memory goes */
 
-/* Larger tiles move less, smaller ones leave no processor idle. The first that takes the call computes it: all have one
- * rank, so that a product that grows by a fused one still finds a row that ranks no lower. */
+/* Larger tiles move less, smaller ones leave no processor idle. The number of tokens alone decides, and 32 and 64 share
+ * a rank: so a product that grows by one that is fused with it still finds a row that ranks no lower. */
 static bool tile_fits(int tile, const kcall *c) {
-    enum { BUSY = 96 };
-    const int64_t largest = div_up(c->x.rows, 128) * div_up(c->w->n, QMM_N);
-    if (qmm_tile_rows[tile] == 128) return true;
-    return c->x.rows <= qmm_tile_rows[tile] || (qmm_tile_rows[tile] == 64 && largest < BUSY);
+    return tile == 0 ? c->x.rows <= 32 : tile == 1 ? c->x.rows <= 192 : true;
 }
 
 static bool takes(const krow *row, const kcall *c) {
@@ -28,13 +25,13 @@ static void enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches
     qmm_add(row, c, &w, NULL, NULL, div_up(c->x.rows, qmm_tile_rows[row->param[QMM_TILE]]), to);
 }
 
-/* Kernels for one vendor and a vendor's GEMM are above. */
+/* Few tokens are for the small tiles: a vendor's GEMM, whose rank is 30, would move the dequantized weight. */
 #define ROW(which, mode, type_name, type, rows_, tile)                                                                 \
     {                                                                                                                  \
-        .name = "matmul." #mode "." #type_name ".qmm" #rows_ ".gpu", .backend = "gpu", .op = KOP_MATMUL, .rank = 20,   \
-        .needs = GPU_MATRIX, .x_type = (type), .rounds_to = (type), .chains = 4, .fused = KFUSED_ACT,                  \
-        .param = {[QMM_WHICH] = (which), [QMM_TILE] = (tile)}, .takes = takes, .tasks = gpu_one_task,                  \
-        .enqueue = enqueue                                                                                             \
+        .name = "matmul." #mode "." #type_name ".qmm" #rows_ ".gpu", .backend = "gpu", .op = KOP_MATMUL,               \
+        .rank = (tile) < 2 ? 40 : 20, .needs = GPU_MATRIX, .x_type = (type), .rounds_to = (type), .chains = 4,         \
+        .fused = KFUSED_ACT, .param = {[QMM_WHICH] = (which), [QMM_TILE] = (tile)}, .takes = takes,                    \
+        .tasks = gpu_one_task, .enqueue = enqueue                                                                      \
     }
 
 #define WHICH(file, name, mode, bits, type_name, type) WHICH_##name##_##type_name,

@@ -12,7 +12,10 @@ enum {
     QMM_N = 128,     /* outputs of a tile: rows of the weight */
     QMM_K = 64,      /* terms of a step */
     QMM_STRIDE = 72, /* elements between rows in shared memory: 16 bytes more, so that banks differ */
-    QMM_ENTRY = 4    /* words of an entry of the list of tiles */
+    QMM_ENTRY = 4,   /* words of an entry of the list of tiles */
+    GEMM_TILE = 64,  /* tokens and outputs of a tile of gemm.c */
+    GEMM_STEP = 16,
+    GEMM_STRIDE = 68 /* elements between terms in shared memory */
 };
 
 /* y = x W^T + bias + residual, or act(x G^T + bias) * (x U^T + bias) with W = [G, U]. Of experts: the rows of a tile
