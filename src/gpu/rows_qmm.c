@@ -25,21 +25,22 @@ static void enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches
     qmm_add(row, c, &w, NULL, NULL, div_up(c->x.rows, qmm_tile_rows[row->param[QMM_TILE]]), to);
 }
 
-/* Few tokens are for the small tiles: a vendor's GEMM, whose rank is 30, would move the dequantized weight. */
-#define ROW(which, mode, type_name, type, rows_, tile)                                                                 \
+/* Few tokens are for the small tiles: a vendor's GEMM, whose rank is 30, would move the dequantized
+ * weight. A plain one is as large either way. */
+#define ROW(which, mode, stored, type_name, type, rows_, tile)                                                         \
     {                                                                                                                  \
         .name = "matmul." #mode "." #type_name ".qmm" #rows_ ".gpu", .backend = "gpu", .op = KOP_MATMUL,               \
-        .rank = (tile) < 2 ? 40 : 20, .needs = GPU_MATRIX, .x_type = (type), .rounds_to = (type), .chains = 4,         \
-        .fused = KFUSED_ACT, .param = {[QMM_WHICH] = (which), [QMM_TILE] = (tile)}, .takes = takes,                    \
-        .tasks = gpu_one_task, .enqueue = enqueue                                                                      \
+        .rank = (tile) < 2 && (stored) != W_PLAIN ? 40 : 20, .needs = GPU_MATRIX, .x_type = (type),                    \
+        .rounds_to = (type), .chains = 4, .fused = KFUSED_ACT, .param = {[QMM_WHICH] = (which), [QMM_TILE] = (tile)},  \
+        .takes = takes, .tasks = gpu_one_task, .enqueue = enqueue                                                      \
     }
 
 #define WHICH(file, name, mode, bits, type_name, type) WHICH_##name##_##type_name,
 enum { QMM_WEIGHTS(WHICH) };
 #define ROWS(file, name, mode, bits, type_name, type)                                                                  \
-    ROW(WHICH_##name##_##type_name, name, type_name, type, 32, 0),                                                     \
-        ROW(WHICH_##name##_##type_name, name, type_name, type, 64, 1),                                                 \
-        ROW(WHICH_##name##_##type_name, name, type_name, type, 128, 2),
+    ROW(WHICH_##name##_##type_name, name, mode, type_name, type, 32, 0),                                               \
+        ROW(WHICH_##name##_##type_name, name, mode, type_name, type, 64, 1),                                           \
+        ROW(WHICH_##name##_##type_name, name, mode, type_name, type, 128, 2),
 
 static const krow rows[] = {QMM_WEIGHTS(ROWS)};
 
