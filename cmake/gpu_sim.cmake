@@ -69,3 +69,19 @@ function(nb_sim_link target)
   endif()
   target_link_libraries(${target} PRIVATE nibble_gpu_sim nibble_parts PkgConfig::CJSON PkgConfig::PCRE2 PkgConfig::UTF8PROC)
 endfunction()
+
+# Drivers' libraries for nibble as it is: with LD_LIBRARY_PATH=tests/gpu of the build it finds a simulated cuda:0.
+# Planted kernels are of no use there, and their module would be one more that PTX could belong to.
+set(nb_sim_driver ${nb_sim_plain})
+list(FILTER nb_sim_driver EXCLUDE REGEX "planted\\.o$")
+function(nb_sim_library target name)
+  add_library(${target} SHARED ${ARGN})
+  set_target_properties(${target} PROPERTIES PREFIX "" OUTPUT_NAME ${name} SUFFIX "" LIBRARY_OUTPUT_DIRECTORY
+                                             ${CMAKE_BINARY_DIR}/tests/gpu BUILD_RPATH "$ORIGIN")
+  target_include_directories(${target} PRIVATE tests include src)
+endfunction()
+nb_sim_library(sim_libcuda libcuda.so.1 ${nb_sim_sources} ${nb_sim_driver} tests/gpu/cuda/driver.c
+               tests/gpu/cuda/queue.c tests/gpu/cuda/ptx.c)
+target_link_libraries(sim_libcuda PRIVATE Threads::Threads m)
+nb_sim_library(sim_libcublaslt libcublasLt.so.13 tests/gpu/cuda/blas.c)
+target_link_libraries(sim_libcublaslt PRIVATE sim_libcuda)

@@ -214,10 +214,14 @@ typedef struct nb_context_options {
     int64_t kv_tokens;      /* KV cache in all, in tokens; 0: n_sequences * context_length */
     nb_kv_type kv_type;     /* NB_KV_F32 is exact */
     int n_checkpoints; /* saved recurrent states at most, 1 to 64; 0: 8; -1: none. Only for models that have such */
-    const char *cpu;   /* on the CPU: "scalar", "avx2", "avx512", "neon": at most these instructions; NULL: $NIBBLE_CPU */
-    /* Where the model runs: "cpu", "cuda", "hip", the latter two also with a number, "cuda:1"; "auto": the first GPU that
-     * can be used, else the CPU; NULL: $NIBBLE_DEVICE, else "auto". What is not there is NB_ERR_NOT_FOUND. */
+    const char *cpu; /* on the CPU: "scalar", "avx2", "avx512", "neon": at most these instructions; NULL: $NIBBLE_CPU */
+    /* Where the model runs: "cpu", "cuda", "hip", the latter two also with a number, "cuda:1"; "auto": the first GPU
+     * that can be used, else the CPU; NULL: $NIBBLE_DEVICE, else "auto". What is not there is NB_ERR_NOT_FOUND. */
     const char *device;
+    /* Of a model on a GPU: how many of its layers, the last ones, are there, with the head behind them; the CPU
+     * computes the others. 0 or -1, or as many as there are: all, and the embedding too. A model that does not fit says
+     * how many would (NB_ERR_NO_MEMORY). */
+    int gpu_layers;
     nb_verify verify;
     nb_progress_fn progress;
     void *progress_user;

@@ -32,6 +32,7 @@ nb_status context_open(nb_model *model, const context_args *a, int64_t n_tokens,
         .device = a->device,
         .n_sequences = a->sequences,
         .n_batch = a->batch,
+        .gpu_layers = (int)a->gpu_layers,
         .progress = progress_show,
     };
     nb_status status = nb_context_new(model, &options, out, err);

@@ -17,6 +17,7 @@ typedef struct context_args {
     int64_t verify;  /* an nb_verify */
     const char *device;
     int64_t sequences, batch; /* 0: the library's choice */
+    int64_t gpu_layers; /* 0: all */
 } context_args;
 
 #define THREADS_OPT(a) \
@@ -26,12 +27,16 @@ typedef struct context_args {
 #define VERIFY_OPT(a) \
     {"verify", 0, OPT_CHOICE, &(a).verify, "quick|full|off|watch", \
      "how the kernels are checked before they are used [quick]; watch: also while running", NB_VERIFY_QUICK, 0}
+#define GPU_LAYERS_OPT(a) \
+    {"gpu-layers", 0, OPT_INT, &(a).gpu_layers, "N", "put the last N layers on the GPU, the others on the CPU [all]", \
+     1, 1 << 20}
 #define DEVICE_OPT(a) \
     {"device", 0, OPT_STRING, &(a).device, "DEVICE", \
      "where to run: auto, cpu, cuda, hip, or cuda:1 for the second one [auto: a GPU that can be used, else the CPU]", 0, 0}
 #define CONTEXT_OPTS(a) \
     {.kind = OPT_TITLE, .help = "How the model runs"}, \
     DEVICE_OPT(a), \
+    GPU_LAYERS_OPT(a), \
     THREADS_OPT(a), \
     {"ctx-size", 'c', OPT_INT, &(a).ctx_size, "N", "longest sequence in tokens [the model's, at most 32768]", \
      1, 1 << 30}, \

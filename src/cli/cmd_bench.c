@@ -278,6 +278,7 @@ static int bench_main(const command *self, int argc, char **argv) {
         {"filter", 0, OPT_STRING, &a.filter, "PATTERN", "kernels: only those whose name matches; * is any text", 0, 0},
         {"json", 0, OPT_FLAG, &a.json, NULL, "print a JSON object (kernels: an array)", 0, 0},
         DEVICE_OPT(a.context),
+        GPU_LAYERS_OPT(a.context),
         THREADS_OPT(a.context),
         KV_TYPE_OPT(a.context),
         VERIFY_OPT(a.context),

@@ -95,6 +95,7 @@ static int perplexity_main(const command *self, int argc, char **argv) {
         {"num-samples", 0, OPT_INT, &a.n_sequences, "N", "use the first N sequences only [all]", 1, 1 << 30},
         {"json", 0, OPT_FLAG, &a.json, NULL, "print a JSON object", 0, 0},
         DEVICE_OPT(a.context),
+        GPU_LAYERS_OPT(a.context),
         THREADS_OPT(a.context),
         KV_TYPE_OPT(a.context),
         VERIFY_OPT(a.context),

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/num.h"
 #include "engine/verification.h"
-#include "verify/used.h"
 
 enum { DEFAULT_CONTEXT = 32768, MAX_BATCH = 65536, MAX_SEQUENCES = 65536, DEFAULT_CHECKPOINTS = 8 };
 
@@ -32,6 +32,7 @@ static nb_status complete_options(const nb_model *m, nb_context_options *o, bool
     if (o->n_checkpoints == 0) o->n_checkpoints = DEFAULT_CHECKPOINTS;
     if (o->n_checkpoints == -1) o->n_checkpoints = 0;
     status = in_range(o->n_batch, 1, MAX_BATCH, "the batch size", err);
+    if (!status) status = in_range(o->gpu_layers, -1, INT32_MAX, "the number of layers on the GPU", err);
     if (!status) status = in_range(o->n_checkpoints, 0, MAX_CHECKPOINTS, "the number of saved recurrent states", err);
     if (!status) status = in_range(o->kv_tokens, 1, INT32_MAX, "the KV cache's size in tokens", err);
     return status;
@@ -45,23 +46,69 @@ static nb_status verify_mode(nb_verify *mode, nb_error *err) {
     return wanted && *wanted ? verification_mode(wanted, "NIBBLE_VERIFY", mode, err) : NB_OK;
 }
 
+/* A device, without the rows that the environment sets aside. */
+static nb_status open_one(const backend *b, int index, const device_options *how, device **out, nb_error *err) {
+    nb_status status = b->open(index, how, out, err);
+    return status ? status : device_read_environment(*out, err);
+}
+
+/* The layers that the CPU computes while a GPU has the others; 0: one device has the whole model. */
+static int layers_on_host(const nb_context *c, const nb_context_options *o, const backend *b) {
+    const int n_layers = (int)c->model->dims.n_layers;
+    if (o->gpu_layers < 1 || o->gpu_layers >= n_layers) return 0;
+    if (b != engine_host) return n_layers - o->gpu_layers;
+    log_msg(NB_LOG_WARN, "%d layers are meant for a GPU, but the whole model runs on the CPU", o->gpu_layers);
+    return 0;
+}
+
+/* The model on the context's device, which checks its kernels. */
+static nb_status load_whole(nb_context *c, const backend *b, const device_options *how, nb_verify mode,
+                            const executor_options *eo, nb_error *err) {
+    const nb_model *m = c->model;
+    const plan_on_device on = {.backend = b, .device = c->device, .plan = m->plan, .files = m->files, .options = *eo};
+    nb_status status = verification_at_load(c->model, &on, how, mode, err);
+    return status ? status : b->executor_new(c->device, m->plan, m->files, eo, &c->executor, err);
+}
+
+/* The first n_host layers on the CPU. Both devices check their kernels before the executors start a driver. */
+static nb_status load_split(nb_context *c, const backend *b, int n_host, const device_options *how, nb_verify mode,
+                            const executor_options *eo, nb_error *err) {
+    const nb_model *m = c->model;
+    nb_status status = plan_split(m->plan, n_host, &c->parts, err);
+    if (!status) status = open_one(engine_host, 0, how, &c->host, err);
+    const split_side sides[2] = {[PLAN_HEAD] = {engine_host, c->host}, [PLAN_TAIL] = {b, c->device}};
+    for (int i = 0; i < 2 && !status; i++) {
+        const plan_on_device on = {.backend = sides[i].backend,
+                                   .device = sides[i].device,
+                                   .plan = c->parts.at[i].plan,
+                                   .files = m->files,
+                                   .options = *eo};
+        status = verification_at_load(c->model, &on, how, mode, err);
+    }
+    return status ? status : split_executor_new(m->plan, &c->parts, sides, m->files, eo, &c->executor, err);
+}
+
+/* Of a model on two devices the steps of the second one are watched. */
+static nb_status begin_watch(nb_context *c, const executor_options *eo, nb_error *err) {
+    executor *watched = c->host ? split_executor_part(c->executor, PLAN_TAIL) : c->executor;
+    nb_status status = used_set(watched->plan, eo, &c->verified_set, err);
+    if (status) return status;
+    return watch_new(c->device, watched, watched->plan, (uint64_t)(clock_now() * 1e6), &c->watch, err);
+}
+
 /* The device, its kernels checked, and the model on it. */
 static nb_status open_device(nb_context *c, const backend *b, int index, const nb_context_options *o,
                              const executor_options *eo, nb_error *err) {
-    const nb_model *m = c->model;
-    const device_options d = {.cpu = o->cpu ? o->cpu : getenv("NIBBLE_CPU")};
+    const device_options how = {.cpu = o->cpu ? o->cpu : getenv("NIBBLE_CPU")};
     nb_verify mode = o->verify;
     nb_status status = verify_mode(&mode, err);
-    if (!status) status = b->open(index, &d, &c->device, err);
-    if (!status) status = device_read_environment(c->device, err);
-    if (!status) status = verification_at_load(c, b, &d, mode, eo, err);
+    if (!status) status = open_one(b, index, &how, &c->device, err);
     if (status) return status;
-    status = b->executor_new(c->device, m->plan, m->files, eo, &c->executor, err);
+    const int n_host = layers_on_host(c, o, b);
+    status = n_host ? load_split(c, b, n_host, &how, mode, eo, err) : load_whole(c, b, &how, mode, eo, err);
     if (status == NB_ERR_UNSUPPORTED && mode != NB_VERIFY_OFF)
         return err_prefix(err, status, "no kernel is left that this model could trust (`nibble verify --list`)");
-    if (status || mode != NB_VERIFY_WATCH) return status;
-    status = used_set(m->plan, eo, &c->verified_set, err);
-    return status ? status : watch_new(c->device, c->executor, m->plan, (uint64_t)(clock_now() * 1e6), &c->watch, err);
+    return status || mode != NB_VERIFY_WATCH ? status : begin_watch(c, eo, err);
 }
 
 nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_context **out, nb_error *err) {
@@ -116,6 +163,8 @@ void nb_context_free(nb_context *c) {
     watch_free(c->watch);
     if (c->executor) c->executor->free(c->executor);
     if (c->device) c->device->free(c->device);
+    if (c->host) c->host->free(c->host);
+    plan_parts_free(&c->parts);
     page_pool_free(&c->pages);
     state_pool_free(&c->states);
     free(c->tokens);

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "base/buf.h"
+#include "engine/split.h"
 #include "files/config.h"
 #include "files/safetensors.h"
 #include "models/models.h"
@@ -80,7 +81,9 @@ enum { CONTEXT_DEFAULT_BATCH = 512, CONTEXT_GPU_BATCH = 2048 };
 struct nb_context {
     nb_model *model;
     device *device;
-    executor *executor;    /* on the device */
+    device *host;          /* the CPU, where some layers are not on the device; NULL: all are */
+    plan_parts parts;      /* then: the model's, of the CPU and of the device */
+    executor *executor;    /* on the device, or on both (split.h) */
     watch *watch;          /* of the executor's steps; NULL: nobody watches */
     uint64_t verified_set; /* with a watch: of the plan's shapes and types, which a verdict holds for */
     int64_t context_length, n_batch, n_sequences, n_alive;

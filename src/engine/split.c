@@ -23,9 +23,10 @@ struct split {
     kweight *weights;
     nb_progress_fn progress;
     void *progress_user;
-    /* Of `calls`, while it runs. */
+    /* Of `calls`. */
     executor_call_fn visit;
     void *visit_user;
+    int n_head_calls; /* that it visited last */
 };
 
 /* ---- Running --------------------------------------------------------------------------------------------------- */
@@ -80,6 +81,7 @@ static void copy_state(executor *base, int32_t from, int32_t to) {
 
 static void visit_call(void *user, int step, const krow *row, const kcall *call) {
     const side *s = user;
+    s->whole->n_head_calls += s == &s->whole->at[PLAN_HEAD];
     s->whole->visit(s->whole->visit_user, s->part->steps[step], row, call);
 }
 
@@ -88,9 +90,19 @@ static nb_status calls(executor *base, int64_t n_tokens, int64_t n_outputs, exec
     split *s = (split *)base;
     s->visit = visit;
     s->visit_user = user;
+    s->n_head_calls = 0;
     executor *head = s->at[PLAN_HEAD].executor, *tail = s->at[PLAN_TAIL].executor;
     nb_status status = head->calls(head, n_tokens, 0, visit_call, &s->at[PLAN_HEAD], err);
     return status ? status : tail->calls(tail, n_tokens, n_outputs, visit_call, &s->at[PLAN_TAIL], err);
+}
+
+static nb_status profile(executor *base, double *seconds, int n, nb_error *err) {
+    split *s = (split *)base;
+    executor *head = s->at[PLAN_HEAD].executor, *tail = s->at[PLAN_TAIL].executor;
+    const int n_head = s->n_head_calls;
+    if (n < n_head) return err_set(err, NB_ERR_INTERNAL, "a profile of %d calls, there are more than %d", n, n_head);
+    nb_status status = head->profile(head, seconds, n_head, err);
+    return status ? status : tail->profile(tail, seconds + n_head, n - n_head, err);
 }
 
 executor *split_executor_part(executor *e, int part) {
@@ -169,6 +181,7 @@ nb_status split_executor_new(const plan *p, const plan_parts *parts, const split
     nb_status status = s->weights ? NB_OK : err_no_memory(err, "the table of weights", 0);
     if (!status) status = make_part(s, PLAN_TAIL, &sides[PLAN_TAIL], files, options, err);
     if (!status) status = make_part(s, PLAN_HEAD, &sides[PLAN_HEAD], files, options, err);
+    if (!status && s->at[PLAN_HEAD].executor->profile && s->at[PLAN_TAIL].executor->profile) s->base.profile = profile;
     if (status) {
         split_free(&s->base);
         return status;

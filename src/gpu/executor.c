@@ -217,6 +217,8 @@ nb_status gpu_executor_new(device *d, const plan *p, const weights *files, const
     snprintf(e->name, sizeof e->name, "%s (%s, %s)", device_text(&d->info, text), d->info.name, d->info.features);
     e->base.device = e->name;
     nb_status status = options->dry ? NB_OK : gpu_device_context(d, &e->context, err);
+    if (!status && !options->dry) status = gpu_check_memory(d, p, files, options, err);
+    const bool enough = !status; /* as far as one can know */
     if (!status) status = gpu_upload(e, files, options, err);
     if (!status) status = make_caches(e, options, err);
     if (!status) status = make_states(e, options, err);
@@ -225,7 +227,9 @@ nb_status gpu_executor_new(device *d, const plan *p, const weights *files, const
     if (!status && !options->dry) status = gpu_find_program(e, e->n_batch, min_i64(e->n_batch, 1), &largest, err);
     if (status) {
         executor_free(&e->base);
-        return status;
+        return status == NB_ERR_NO_MEMORY && enough && err && !options->dry
+                   ? gpu_explain_memory(d, p, files, options, err)
+                   : status;
     }
     *out = &e->base;
     return NB_OK;

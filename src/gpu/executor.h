@@ -84,8 +84,15 @@ nb_status gpu_lower(gpu_executor *e, int64_t n_tokens, int64_t n_outputs, progra
 nb_status gpu_enqueue(const gpu_executor *e, const program_call *c, gpu_launches *to, nb_error *err);
 /* The program for this batch size, made when it is new, with work memory and scratch for it. */
 nb_status gpu_find_program(gpu_executor *e, int64_t n_tokens, int64_t n_outputs, gpu_program **out, nb_error *err);
+/* Work memory that is taken for a program that needs so much. */
+int64_t gpu_work_size(int64_t bytes);
 nb_status gpu_run_program(gpu_executor *e, gpu_program *p, nb_error *err);
 void gpu_free_programs(gpu_executor *e);
+
+/* memory.c: NB_ERR_NO_MEMORY with what is needed, what is free and how many layers would fit. The first before anything
+ * is loaded; the second adds that to the error of an allocation that failed all the same. */
+nb_status gpu_check_memory(device *d, const plan *p, const weights *files, const executor_options *o, nb_error *err);
+nb_status gpu_explain_memory(device *d, const plan *p, const weights *files, const executor_options *o, nb_error *err);
 
 /* profile.c */
 nb_status gpu_profile(executor *e, double *seconds, int n, nb_error *err);

@@ -105,14 +105,18 @@ static nb_status make_room(gpu_executor *e, uint8_t **block, size_t *size, size_
     return NB_OK;
 }
 
+/* First fit is not monotonic in the sizes: some more covers what a smaller batch may place worse. */
+int64_t gpu_work_size(int64_t bytes) {
+    return bytes + bytes / 8;
+}
+
 static nb_status make_program(gpu_executor *e, int64_t n_tokens, int64_t n_outputs, gpu_program *out, nb_error *err) {
     *out = (gpu_program){0};
     nb_status status = gpu_lower(e, n_tokens, n_outputs, &out->p, err);
     if (status) return status;
     const size_t work = out->p->work_bytes, scratch = out->p->scratch_bytes;
     if (work > e->work_size || scratch > e->scratch_size) {
-        /* First fit is not monotonic in the sizes: some more covers what a smaller batch may place worse. */
-        status = make_room(e, &e->work, &e->work_size, work + work / 8, "activations", err);
+        status = make_room(e, &e->work, &e->work_size, (size_t)gpu_work_size((int64_t)work), "activations", err);
         if (!status) status = make_room(e, &e->scratch, &e->scratch_size, scratch, "scratch memory", err);
         program_free(out->p);
         out->p = NULL;

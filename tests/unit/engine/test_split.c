@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Models on two devices, here twice the CPU: every family cut at every layer says what it says whole, bit for bit where
+ * both run the same kernels, with sequences that are cut, forked and run side by side. */
+#include <dirent.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/engine.h"
+#include "plan/needs.h"
+
+enum { CONTEXT = 3 * KV_PAGE_SIZE, N_BATCH = 50, N_SEQUENCES = 3, MAX_VOCAB = 4096 };
+
+static void check_ok(nb_status status, const nb_error *err, const char *what) {
+    if (status) fail_msg("%s: %s", what, err->text);
+}
+
+/* ---- Contexts --------------------------------------------------------------------------------------------------- */
+
+static nb_context *new_context(nb_model *m, const char *cpu) {
+    nb_context_options o = {.n_threads = 1,
+                            .context_length = CONTEXT < m->dims.context_length ? CONTEXT : 0,
+                            .n_batch = N_BATCH,
+                            .n_sequences = N_SEQUENCES,
+                            .cpu = cpu,
+                            .device = "cpu"};
+    nb_context *c;
+    nb_error err;
+    check_ok(nb_context_new(m, &o, &c, &err), &err, m->dir);
+    return c;
+}
+
+/* The same with another executor: layers below `first` on a CPU of the kind cpu[0], the others on one of cpu[1]. */
+static nb_context *new_split(nb_model *m, int first, const char *const cpu[2]) {
+    nb_context *c = new_context(m, cpu[1]);
+    nb_error err;
+    const device_options how = {.cpu = cpu[0]};
+    const executor_options o = {.n_threads = 1,
+                                .n_batch = N_BATCH,
+                                .n_pages = c->pages.n_pages,
+                                .n_slots = state_pool_slots(&c->states, N_SEQUENCES),
+                                .kv_type = DT_F32};
+    c->executor->free(c->executor);
+    c->executor = NULL;
+    check_ok(plan_split(m->plan, first, &c->parts, &err), &err, m->dir);
+    check_ok(engine_host->open(0, &how, &c->host, &err), &err, m->dir);
+    const split_side sides[2] = {[PLAN_HEAD] = {engine_host, c->host}, [PLAN_TAIL] = {engine_host, c->device}};
+    check_ok(split_executor_new(m->plan, &c->parts, sides, m->files, &o, &c->executor, &err), &err, m->dir);
+    return c;
+}
+
+static nb_sequence *new_sequence(nb_context *c) {
+    nb_sequence *s;
+    nb_error err;
+    check_ok(nb_sequence_new(c, &s, &err), &err, "a sequence");
+    return s;
+}
+
+/* ---- A conversation that uses all that sequences can --------------------------------------------------------------
+ */
+
+typedef struct record {
+    float *rows;
+    int64_t n, vocab;
+} record;
+
+static int32_t token_at(const nb_context *c, int64_t position, int salt) {
+    return (int32_t)((position * 7 + position / 5 + 13 * salt) % c->model->dims.vocab_size);
+}
+
+static nb_batch_item item_of(nb_sequence *s, int32_t *tokens, int64_t n, int salt, record *r) {
+    const int64_t have = nb_sequence_length(s);
+    for (int64_t i = 0; i < n; i++) tokens[i] = token_at(s->context, have + i, salt);
+    return (nb_batch_item){
+        .sequence = s, .tokens = tokens, .n_tokens = n, .logits = r->rows + r->n++ * r->vocab, .n_logits = 1};
+}
+
+static void put(nb_sequence *s, int64_t n, int salt, record *r) {
+    int32_t tokens[CONTEXT];
+    nb_error err;
+    nb_batch_item item = item_of(s, tokens, n, salt, r);
+    check_ok(nb_forward(s->context, &item, 1, &err), &err, "forward");
+}
+
+static record converse(nb_context *c, int64_t long_one) {
+    record r = {.vocab = c->model->dims.vocab_size};
+    int32_t tokens[3][CONTEXT];
+    nb_error err;
+    r.rows = calloc((size_t)(16 * r.vocab), sizeof *r.rows);
+    assert_non_null(r.rows);
+    nb_sequence *a = new_sequence(c), *b, *other = new_sequence(c);
+    put(a, long_one, 0, &r);
+    put(a, 1, 0, &r);
+    check_ok(nb_sequence_fork(a, long_one - 3, &b, &err), &err, "fork"); /* into a page that both have */
+    put(b, 5, 1, &r);
+    put(a, 2, 2, &r);
+    nb_batch_item items[3] = {item_of(a, tokens[0], 3, 3, &r), item_of(other, tokens[1], 7, 4, &r),
+                              item_of(b, tokens[2], 1, 5, &r)};
+    check_ok(nb_forward(c, items, 3, &err), &err, "three at once");
+    check_ok(nb_sequence_truncate(a, long_one / 2, &err), &err, "truncation");
+    put(a, 4, 6, &r);
+    nb_batch_item silent = item_of(b, tokens[0], 2, 7, &r); /* a pass without outputs */
+    silent.logits = NULL;
+    silent.n_logits = 0;
+    r.n--;
+    check_ok(nb_forward(c, &silent, 1, &err), &err, "no outputs");
+    put(b, 1, 8, &r);
+    nb_sequence_free(a);
+    nb_sequence_free(b);
+    nb_sequence_free(other);
+    return r;
+}
+
+/* The largest difference, in units of the logits' spread. */
+static double distance(const record *a, const record *b) {
+    double worst = 0, square = 0, mean = 0;
+    const int64_t n = a->n * a->vocab;
+    for (int64_t i = 0; i < n; i++) mean += (double)a->rows[i] / (double)n;
+    for (int64_t i = 0; i < n; i++) {
+        square += ((double)a->rows[i] - mean) * ((double)a->rows[i] - mean) / (double)n;
+        worst = fmax(worst, fabs((double)a->rows[i] - (double)b->rows[i]));
+    }
+    return worst / sqrt(square);
+}
+
+/* ---- What the parts are ------------------------------------------------------------------------------------------ */
+
+static void check_part(const plan *whole, const plan_part *part, int8_t *seen) {
+    const plan *p = part->plan;
+    for (int i = 0; i < p->n_steps; i++) {
+        const plan_step *mine = &p->steps[i], *theirs = &whole->steps[part->steps[i]];
+        assert_ptr_equal(mine->name, theirs->name);
+        assert_true(i == 0 || part->steps[i] > part->steps[i - 1]);
+        assert_true(mine->weight < p->n_weights && mine->cache < p->n_caches && mine->state < p->n_states);
+        if (mine->weight != PLAN_NONE) {
+            assert_int_equal(part->weights[mine->weight], theirs->weight);
+            assert_string_equal(p->weights[mine->weight].name, whole->weights[theirs->weight].name);
+        }
+        seen[part->steps[i]]++;
+    }
+    for (int i = 0; i < p->n_weights; i++) assert_true(p->weights[i].is_table || p->weights[i].is_matrix);
+}
+
+/* Each step stands in one part, but for those that both need. */
+static void check_parts(const plan *p, int first) {
+    plan_parts parts;
+    nb_error err;
+    check_ok(plan_split(p, first, &parts, &err), &err, "split");
+    const plan *head = parts.at[PLAN_HEAD].plan, *tail = parts.at[PLAN_TAIL].plan;
+    int8_t *seen = calloc((size_t)p->n_steps + 1, 1);
+    assert_non_null(seen);
+    for (int i = 0; i < 2; i++) check_part(p, &parts.at[i], seen);
+    for (int i = 0; i < p->n_steps; i++) {
+        const kop op = p->steps[i].op;
+        assert_true(seen[i] == 1 || (seen[i] == 2 && (op == KOP_ROPE_TABLE || op == KOP_KV_STORE)));
+    }
+    assert_int_equal(head->logits, PLAN_NONE);
+    assert_int_equal(tail->logits, p->logits);
+    assert_true(head->n_results > 0 && head->n_results == tail->n_inputs);
+    assert_memory_equal(head->results, tail->inputs, (size_t)tail->n_inputs * sizeof(int));
+    int from, end;
+    plan_layers(tail, &from, &end);
+    if (tail->n_caches + tail->n_states > 0) assert_true(end > 0);
+    free(seen);
+    plan_parts_free(&parts);
+}
+
+/* Layers' needs add up to the plan's, but for what only the beginning and the end have. */
+static void check_needs(const plan *p, int n_layers) {
+    const executor_options o = {.n_pages = 3, .n_slots = 2, .kv_type = DT_F16};
+    plan_bytes all = plan_needs(p, PLAN_NONE, &o), behind = plan_needs(p, n_layers, &o), sum = behind;
+    for (int i = 0; i < n_layers; i++) {
+        const plan_bytes layer = plan_layer_needs(p, i, &o);
+        assert_true(layer.weights > 0 && layer.kv >= 0 && layer.states >= 0);
+        sum.weights += layer.weights;
+        sum.kv += layer.kv;
+        sum.states += layer.states;
+    }
+    assert_true(behind.weights > 0 && behind.kv == 0 && behind.states == 0);
+    assert_int_equal(sum.kv, all.kv);
+    assert_int_equal(sum.states, all.states);
+    assert_true(sum.weights > 0 && plan_bytes_sum(&all) > 0);
+    if (p->n_states == 0) assert_int_equal(all.states, 0);
+}
+
+/* ---- Observers ----------------------------------------------------------------------------------------------------
+ */
+
+typedef struct watcher {
+    const plan *p;
+    int n, last;
+    bool wrong;
+} watcher;
+
+static void look(void *user, int step, bool done, const krow *row, const kcall *call) {
+    watcher *w = user;
+    (void)row;
+    w->wrong |= step < 0 || step >= w->p->n_steps;
+    /* a QUANTIZE call belongs to the step that reads its result */
+    if (!w->wrong && call->op != KOP_QUANTIZE) w->wrong |= w->p->steps[step].op != call->op;
+    w->n += done;
+    w->last = step;
+}
+
+static void count_call(void *user, int step, const krow *row, const kcall *call) {
+    (void)step, (void)row, (void)call;
+    ++*(int *)user;
+}
+
+static void check_observer(nb_context *c) {
+    executor *e = c->executor;
+    watcher w = {.p = e->plan};
+    record r = {.rows = calloc((size_t)c->model->dims.vocab_size * 4, sizeof(float)),
+                .vocab = c->model->dims.vocab_size};
+    nb_sequence *s = new_sequence(c);
+    nb_error err;
+    int n_calls = 0;
+    e->observer = look;
+    e->observer_user = &w;
+    put(s, 1, 0, &r);
+    check_ok(e->calls(e, 1, 1, count_call, &n_calls, &err), &err, "calls");
+    assert_false(w.wrong);
+    assert_int_equal(w.n, n_calls);
+    const int last = e->plan->n_steps - 1;
+    w.n = 0;
+    e->observed_step = last;
+    put(s, 1, 0, &r);
+    assert_true(w.n > 0 && w.last == last);
+    e->observer = NULL;
+    e->observed_step = PLAN_NONE;
+    if (e->profile) {
+        double *seconds = calloc((size_t)n_calls, sizeof *seconds);
+        assert_non_null(seconds);
+        check_ok(e->profile(e, seconds, n_calls, &err), &err, "profile");
+        free(seconds);
+    }
+    nb_sequence_free(s);
+    free(r.rows);
+}
+
+/* The row of each step's own call. */
+static void note_row(void *user, int step, const krow *row, const kcall *call) {
+    if (call->op != KOP_QUANTIZE) ((const char **)user)[step] = row->name;
+}
+
+/* Whether both would run the same rows; a table that is a head as well may be packed in one part and not in the other.
+ */
+static bool same_rows(nb_context *a, nb_context *b) {
+    const int n = a->model->plan->n_steps;
+    bool same = true;
+    nb_error err;
+    for (int64_t n_tokens = 1; n_tokens <= N_BATCH; n_tokens += N_BATCH - 1) {
+        const char **x = calloc((size_t)n, sizeof *x), **y = calloc((size_t)n, sizeof *y);
+        assert_true(x && y);
+        check_ok(a->executor->calls(a->executor, n_tokens, 1, note_row, x, &err), &err, "calls");
+        check_ok(b->executor->calls(b->executor, n_tokens, 1, note_row, y, &err), &err, "calls");
+        for (int i = 0; i < n; i++) same &= (!x[i] && !y[i]) || (x[i] && y[i] && strcmp(x[i], y[i]) == 0);
+        free(x);
+        free(y);
+    }
+    return same;
+}
+
+/* ---- Models -------------------------------------------------------------------------------------------------------
+ */
+
+static void check_model(const char *dir, int64_t long_one) {
+    static const char *const same[2] = {NULL, NULL}, *const other[2] = {"scalar", NULL};
+    nb_model *m;
+    nb_error err;
+    check_ok(nb_model_open(dir, &m, &err), &err, dir);
+    const int n_layers = (int)m->dims.n_layers;
+    if (m->dims.context_length && m->dims.context_length < long_one + 20) long_one = m->dims.context_length - 20;
+    nb_context *whole = new_context(m, NULL), *c;
+    record want = converse(whole, long_one);
+    int n_same = 0;
+    check_needs(m->plan, n_layers);
+    for (int first = 0; first <= n_layers; first++) {
+        check_parts(m->plan, first);
+        c = new_split(m, first, same);
+        record got = converse(c, long_one);
+        assert_int_equal(got.n, want.n);
+        const double off = distance(&want, &got);
+        if (same_rows(whole, c) ? memcmp(got.rows, want.rows, (size_t)(got.n * got.vocab) * sizeof(float)) != 0
+                                : !(off < 1e-4))
+            fail_msg("%s, cut at layer %d: logits are off by %.1e of their spread", dir, first, off);
+        n_same += same_rows(whole, c);
+        /* a cache that both have counts twice */
+        assert_true(c->executor->kv_bytes_per_token >= whole->executor->kv_bytes_per_token);
+        assert_int_equal(c->executor->state_bytes, whole->executor->state_bytes);
+        if (first == n_layers / 2) check_observer(c);
+        free(got.rows);
+        nb_context_free(c);
+    }
+    c = new_split(m, n_layers / 2, other);
+    record got = converse(c, long_one);
+    if (!(distance(&want, &got) < 1e-3))
+        fail_msg("%s: scalar and %s: %.1e", dir, c->executor->device, distance(&want, &got));
+    free(got.rows);
+    nb_context_free(c);
+    if (!m->dims.tied) assert_true(n_same > 0);
+    nb_context_free(whole);
+    free(want.rows);
+    nb_model_free(m);
+}
+
+static int check_all(const char *below, int64_t long_one) {
+    char root[1024], dir[1400], file[1500];
+    struct dirent **entries;
+    int models = 0;
+    snprintf(root, sizeof root, "%s/%s", getenv("NB_TEST_DATA"), below);
+    const int n = scandir(root, &entries, NULL, alphasort);
+    if (n < 0) fail_msg("%s cannot be read", root);
+    for (int i = 0; i < n; i++) {
+        snprintf(dir, sizeof dir, "%s/%s", root, entries[i]->d_name);
+        snprintf(file, sizeof file, "%s/config.json", dir);
+        FILE *config = entries[i]->d_name[0] == '.' ? NULL : fopen(file, "rb");
+        if (config) {
+            fclose(config);
+            check_model(dir, long_one);
+            models++;
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    return models;
+}
+
+static void test_goldens(void **state) {
+    (void)state;
+    assert_true(check_all("models", 70) >= 17);
+}
+
+static void test_tiny(void **state) {
+    (void)state;
+    assert_int_equal(check_all("../../models/tiny", 150), 5);
+}
+
+/* Layers for a GPU that is not there: said, and the CPU has them all. */
+static void test_no_gpu(void **state) {
+    (void)state;
+    char dir[1024];
+    nb_model *m;
+    nb_error err;
+    nb_context *c;
+    snprintf(dir, sizeof dir, "%s/../../models/tiny/qwen3_moe", getenv("NB_TEST_DATA"));
+    check_ok(nb_model_open(dir, &m, &err), &err, dir);
+    nb_context_options o = {.n_threads = 1, .context_length = CONTEXT, .device = "cpu", .gpu_layers = 2};
+    check_ok(nb_context_new(m, &o, &c, &err), &err, dir);
+    assert_null(c->host);
+    nb_context_free(c);
+    o.gpu_layers = -2;
+    assert_int_equal(nb_context_new(m, &o, &c, &err), NB_ERR_ARGUMENT);
+    assert_null(c);
+    nb_model_free(m);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens), cmocka_unit_test(test_tiny),
+                                       cmocka_unit_test(test_no_gpu)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
