@@ -305,8 +305,14 @@ static void test_large_errors(void **state) {
     (void)state;
     if (getenv("NB_SANITIZED") || getenv("NB_EMULATOR")) skip();
     const dtype types[] = {DT_NONE, DT_F16, DT_BF16};
-    for (size_t i = FIRST_PRODUCT; i < N_ROWS; i++)
-        for (size_t type = 0; type < 3; type++) assert_true(walk(&rows[i], types[type], true, 4, CHECK_QUICK, 0) > 0);
+    for (size_t i = FIRST_PRODUCT; i < N_ROWS; i++) {
+        for (size_t type = 0; type < 3; type++) {
+            size_t found = 0;
+            for (uint64_t seed = 0; seed < 8 && found == 0; seed++)
+                found = walk(&rows[i], types[type], true, 4, CHECK_LEAN, seed);
+            if (found == 0) fail_msg("%s: errors of four times the real ones are not found", rows[i].name);
+        }
+    }
 }
 
 int main(void) {
