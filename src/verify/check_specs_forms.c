@@ -173,8 +173,10 @@ static bool other_form(chooser *c, check_spec *s) {
         s->strided = false;
     } else if (usual && s->op == KOP_DELTA) {
         s->key_dim = 128;
+        s->n_keys = 1;
+        s->parts = 1 + (int64_t)choose(c, 2);
         s->cols = s->parts * 128;
-        s->rows = min_i64(s->rows, 33);
+        s->rows = min_i64(s->rows, 9);
         s->n_seqs = min_i64(s->n_seqs, s->rows);
     }
     choose_output(c, s);
