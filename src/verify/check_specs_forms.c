@@ -274,14 +274,14 @@ static void emit_kind(visitor *v, chooser *c, check_spec s, size_t tokens) {
 /* With nothing fused, the scales of x's type, and everything as aligned as can be: what the most particular rows take.
  */
 static void emit_plain_kind(visitor *v, chooser *c, kop op, size_t kind, dtype x_type) {
-    static const int64_t rows[] = {10, 24, 48, 132};
+    static const int64_t rows[] = {24, 40};
     check_spec s = weight_kind(c, op, kind, x_type);
     s.x_type = x_type;
     s.y_type = DT_F32;
     s.no_biases = false;
     if (s.w_type != DT_U8) s.w_type = x_type;
     s.k = 256;
-    s.cols = 64;
+    s.cols = 32;
     if (op == KOP_MATMUL_EXPERTS) s.n_experts = 4, s.n_chosen = 2, s.cols *= 2;
     for (size_t i = 0; i < COUNT(rows) && !v->stopped; i++) {
         s.rows = rows[i];
