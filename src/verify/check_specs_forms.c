@@ -171,7 +171,8 @@ static bool other_form(chooser *c, check_spec *s) {
     if (usual && s->op != KOP_ROUTE && s->op != KOP_DELTA && s->op != KOP_DELTA_GATES) {
         s->cols = (s->cols / 8 + 1) * 8;
         s->strided = false;
-    } else if (usual && s->op == KOP_DELTA) {
+    } else if (s->op == KOP_DELTA) {
+        if (s->seed % 2) s->x_type = DT_F32, s->strided = false;
         s->key_dim = 128;
         s->n_keys = 1;
         s->parts = 1 + (int64_t)choose(c, 2);
