@@ -481,6 +481,11 @@ nb_status check_time(check *c, device *d, const krow *row, double min_seconds, d
     if (status == NB_OK && !prepare(c, &t, 0, c->spec.rows, SLOT_Y)) status = check_no_memory(err);
     if (status == NB_OK) status = make_runner(c, d, &t, &r, err);
     *seconds = INFINITY;
+    if (status == NB_OK && d->time) {
+        const kcall *calls[] = {r.call};
+        void *scratch = d->memory ? c->mirror.scratch : guard_input(&c->slots[SLOT_SCRATCH], r.scratch_bytes);
+        return d->time(d, row, calls, 1, scratch, seconds, err);
+    }
     double start = clock_now();
     for (int i = 0; status == NB_OK && i < MAX_RUNS && (i < MIN_RUNS || clock_now() - start < min_seconds); i++) {
         double from = clock_now();

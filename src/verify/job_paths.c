@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "quant/xform.h"
+#include "ref/ref.h"
 #include "verify/guard.h"
 #include "verify/steps.h"
 
@@ -28,9 +29,18 @@ typedef struct paths {
 static bool x_as_f32(const kmat *x, kmat *out) {
     *out = (kmat){.type = DT_F32, .rows = x->rows, .cols = x->cols, .stride = x->cols};
     float *data = malloc((size_t)(x->rows * x->cols) * sizeof *data);
-    for (int64_t i = 0; data && i < x->rows * x->cols; i++)
-        data[i] = x->type == DT_F32 ? ((const float *)x->data)[i / x->cols * x->stride + i % x->cols]
-                                    : (float)xform_get(x, i / x->cols, i % x->cols);
+    for (int64_t i = 0; data && i < x->rows * x->cols; i++) data[i] = (float)ref_at(x, i / x->cols, i % x->cols);
+    out->data = data;
+    return data != NULL;
+}
+
+static bool x_as_16_bits(guard *memory, const kmat *x, dtype type, kmat *out) {
+    *out = (kmat){.type = type, .rows = x->rows, .cols = x->cols, .stride = x->cols};
+    uint16_t *data = guard_input(memory, (size_t)(x->rows * x->cols) * sizeof *data);
+    for (int64_t i = 0; data && i < x->rows * x->cols; i++) {
+        const float value = ((const float *)x->data)[i];
+        data[i] = type == DT_F16 ? f32_to_f16(value) : f32_to_bf16(value);
+    }
     out->data = data;
     return data != NULL;
 }
@@ -186,16 +196,33 @@ static int64_t form_group(const kcall *c) {
     return c->w->mode != W_PLAIN && c->w->group_size >= XFORM_BLOCK ? c->w->group_size : 0;
 }
 
-static nb_status try_forms(steps *st, paths *p, int step, const kcall *c, nb_error *err) {
-    const double work = st->s->o->depth == CHECK_FULL ? FULL_WORK : WORK;
+/* Whether some row reads x in a type. */
+static bool has_rows_for(const session *s, kop op, dtype x_type) {
+    for (size_t i = 0; i < s->n_rows; i++) {
+        const krow *row = kreg_at(s->device->registry, i);
+        if (row->op == op && (row->x_type == x_type || row->x_type == DT_NONE)) return true;
+    }
+    return false;
+}
+
+/* x in a type, in which `p` holds it. False: there is no such form of it. */
+static bool x_as(paths *p, const kcall *c, dtype type, kmat *out) {
     const int64_t group = form_group(c);
+    *out = p->x;
+    if (type == DT_F32) return true;
+    if (type == DT_XI8X3) return group > 0 && x_as_form(&p->form, &p->x, group, out);
+    return x_as_16_bits(&p->form, &p->x, type, out);
+}
+
+static nb_status try_forms(steps *st, paths *p, int step, const kcall *c, nb_error *err) {
+    static const dtype types[] = {DT_F32, DT_XI8X3, DT_F16, DT_BF16};
+    const double work = st->s->o->depth == CHECK_FULL ? FULL_WORK : WORK;
     nb_status status = NB_OK;
     if (!x_as_f32(&c->x, &p->x)) return err_no_memory(err, "activations", 0);
-    for (int form = 0; form < 2 && !status; form++) {
+    for (size_t i = 0; i < sizeof types / sizeof types[0] && !status; i++) {
         kcall call = *c;
         sample right;
-        call.x = p->x;
-        if (form == 1 && (group == 0 || !x_as_form(&p->form, &p->x, group, &call.x))) break;
+        if (!has_rows_for(st->s, c->op, types[i]) || !x_as(p, c, types[i], &call.x)) continue;
         status = sample_make(&call, work, st->s->o->seed + (uint64_t)step, st->threads, &right, err);
         if (status) break;
         status = try_layouts(st, p, step, &right, err);

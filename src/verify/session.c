@@ -205,7 +205,7 @@ static void describe_end(const child *c, const worker_result *result, finding *f
     const session *s = c->session;
     if (c->failure.status) {
         f->kind = FOUND_CRASHED;
-        snprintf(f->what, sizeof f->what, "%s", c->failure.text);
+        snprintf(f->what, sizeof f->what, "%.300s", c->failure.text);
     } else if (result->end == WORKER_HUNG) {
         f->kind = FOUND_HUNG;
         snprintf(f->what, sizeof f->what, "did not come back within %g seconds", 2 * s->o->silence);
