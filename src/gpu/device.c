@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "gpu/executor.h"
 
 typedef struct gpu_device {
     device base;
@@ -138,6 +139,8 @@ static nb_status open_device(const gpu_driver *driver, int index, device **out, 
     g->base.memory = &memory;
     g->base.start = start;
     g->base.run = run;
+    g->base.time = gpu_device_time;
+    g->base.copy_rate = gpu_device_copy_rate;
     g->base.free = free_device;
     describe(&g->base.info, driver, index, info);
     status = kreg_new(&g->base.registry, err);
