@@ -89,6 +89,13 @@ static kmat take_form(bench_call *b, int64_t rows, int64_t cols, int64_t group) 
     return m;
 }
 
+/* x of a product in the type that a row reads; bf16, as most models are, where that is any. */
+static kmat take_x(bench_call *b, const krow *row, int64_t rows, int64_t cols, int64_t group) {
+    if (row->x_type == DT_XI8X3) return take_form(b, rows, cols, group);
+    const dtype type = row->x_type == DT_NONE ? DT_BF16 : row->x_type;
+    return (kmat){take_floats(b, type, rows * cols, 1), type, rows, cols, cols, 0};
+}
+
 static const int32_t *take_positions(bench_call *b, int64_t n, int64_t first) {
     int32_t *p = take(b, (size_t)n * sizeof *p);
     for (int64_t i = 0; i < n && p; i++) p[i] = (int32_t)(first + i);
@@ -191,7 +198,7 @@ static bool wants_weight(const krow *row, const kweight *w, int64_t n_tokens) {
     small.codes = small.scales = small.biases = data;
     if (row->layout && !row->layout->takes(&small)) return false;
     if (row->layout) small.layout = row->layout, small.packed = data;
-    dtype form = row->x_type == DT_NONE ? DT_F32 : row->x_type;
+    dtype form = row->x_type == DT_NONE ? DT_BF16 : row->x_type;
     kcall c = {.op = row->op, .w = &small, .tokens = data};
     c.x = (kmat){data, form, n_tokens, w->k, w->k, w->mode == W_PLAIN ? 64 : w->group_size};
     c.y = (kmat){data, DT_F32, n_tokens, 64, 64, 0};
@@ -226,8 +233,7 @@ static void init_matmul(bench_call *b, const krow *row, int variant, int64_t n_t
     fill_weight(b, row);
     kcall *c = &b->call;
     c->w = w;
-    c->x = row->x_type == DT_F32 ? take_matrix(b, n_tokens, w->k)
-                                 : take_form(b, n_tokens, w->k, w->mode == W_PLAIN ? 64 : w->group_size);
+    c->x = take_x(b, row, n_tokens, w->k, w->mode == W_PLAIN ? 64 : w->group_size);
     c->y = take_matrix(b, n_tokens, w->n);
     b->bytes = weight_bytes(w);
     b->flops = 2.0 * (double)n_tokens * (double)w->n * (double)w->k;
@@ -248,7 +254,7 @@ static void init_experts(bench_call *b, const krow *row, int variant, int64_t n_
     fill_experts(b, row, n);
     c->w = w;
     c->n_chosen = n_tokens > 1 ? CHOSEN : n;
-    c->x = row->x_type == DT_F32 ? take_matrix(b, n_tokens, w->k) : take_form(b, n_tokens, w->k, w->group_size);
+    c->x = take_x(b, row, n_tokens, w->k, w->group_size);
     c->y = take_matrix(b, n_tokens, c->n_chosen * w->n);
     c->z = take_matrix(b, n_tokens, 2 * c->n_chosen);
     for (int64_t i = 0; i < n_tokens * c->n_chosen && c->z.data; i++) /* 5 and 32 have no common factor */
@@ -318,8 +324,16 @@ static void init_attention(bench_call *b, int variant, int64_t n_tokens) {
 /* ---- The other operations -------------------------------------------------------------------------------------- */
 
 static void init_quantize(bench_call *b, int variant, int64_t n_tokens) {
-    int group = group_sizes[variant];
+    static const dtype narrow[] = {DT_F16, DT_BF16};
     b->call.x = take_matrix(b, n_tokens, HIDDEN);
+    if (variant >= 3) { /* rounded to 16 bits */
+        const dtype type = narrow[variant - 3];
+        b->call.y = (kmat){take_floats(b, type, n_tokens * HIDDEN, 1), type, n_tokens, HIDDEN, HIDDEN, 0};
+        b->bytes = (double)(n_tokens * HIDDEN) * 6;
+        snprintf(b->what, sizeof b->what, "%lldx%d %s", (long long)n_tokens, HIDDEN, dtype_name(type));
+        return;
+    }
+    int group = group_sizes[variant];
     b->call.y = take_form(b, n_tokens, HIDDEN, group);
     b->bytes = (double)(n_tokens * HIDDEN) * (4 + XFORM_PLANES);
     snprintf(b->what, sizeof b->what, "%lldx%d g%d", (long long)n_tokens, HIDDEN, group);
@@ -414,7 +428,7 @@ int bench_call_variants(const krow *row) {
     case KOP_KV_STORE:
         return 3;
     case KOP_QUANTIZE:
-        return 3;
+        return 5;
     default:
         return 1;
     }

@@ -18,6 +18,7 @@
 /* The most that rounding v to a type may be off. */
 static double off_by(dtype to, double v) {
     float x = (float)v, rounded = to == DT_F16 ? f16_to_f32(f32_to_f16(x)) : bf16_to_f32(f32_to_bf16(x));
+    if (to == DT_BF16 && fabs(v) < 0x1p-126) return fabs(v); /* units flush what is subnormal */
     if ((double)rounded == v) return 0;
     if (!isfinite(rounded)) return INFINITY;
     return to == DT_F16 ? fmax(0x1p-11 * fabs(v), 0x1p-25) : fmax(0x1p-8 * fabs(v), 0x1p-126);
@@ -79,6 +80,14 @@ static void move_row(const kcall *c, dtype to, int64_t e, int64_t i, ref_product
     }
 }
 
+/* Whether the pair is as good as straight where its halves may be: no further than activations bend, and not across the
+ * ends of swiglu_oai's ranges. */
+static bool is_straight(kact act, double x, double z, const moved *of_x, const moved *of_z) {
+    double x_off = sqrt(of_x->variance), z_off = sqrt(of_z->variance);
+    if (x_off > 0.05) return false;
+    return act != ACT_SWIGLU_OAI || (fabs(x - 7) > 6 * x_off && fabs(fabs(z) - 7) > 6 * z_off);
+}
+
 static void gate(const kcall *c, const double *p, const moved *m, double *most, double *variance) {
     int64_t half = c->w->n / 2;
     for (int64_t i = 0; i < c->y.rows * c->y.cols; i++) {
@@ -87,7 +96,8 @@ static void gate(const kcall *c, const double *p, const moved *m, double *most, 
         ref_act_slopes(c->act, p[at], p[up], &by_gate, &by_up);
         bool fits = isfinite(m[at].most) && isfinite(m[up].most);
         most[i] = fits ? ref_act_moved(c->act, p[at], p[up], m[at].most, m[up].most) : INFINITY;
-        variance[i] = fits ? square(by_gate) * m[at].variance + square(by_up) * m[up].variance : INFINITY;
+        bool straight = fits && is_straight(c->act, p[at], p[up], &m[at], &m[up]);
+        variance[i] = straight ? square(by_gate) * m[at].variance + square(by_up) * m[up].variance : INFINITY;
     }
 }
 

@@ -97,10 +97,17 @@ static double ends(const kcall *c, int64_t t, int64_t i, double y) {
 
 static double act_roundings(kact act, double x);
 
+/* Where a bend at `bend` may be passed by an error of that variance, the side on which something moves. */
+static double inside(double x, double bend, double variance) {
+    double reach = 6 * 0x1p-24 * sqrt(variance / 3);
+    if (x > bend && x - bend < reach) return bend;
+    return x < -bend && -bend - x < reach ? -bend : x;
+}
+
 /* A gated pair of halves: what moves them, by its slopes; then the activation's own. */
 static double of_pair(kact act, double gate, double up, double gate_variance, double up_variance) {
     double by_gate, by_up, magnitude;
-    ref_act_slopes(act, gate, up, &by_gate, &by_up);
+    ref_act_slopes(act, inside(gate, 7, gate_variance), inside(up, 7, up_variance), &by_gate, &by_up);
     double offset = act == ACT_SWIGLU_OAI ? 1 : 0; /* + 1 */
     return square(by_gate) * gate_variance + square(by_up) * up_variance +
            square(ref_act_pair(act, gate, up, &magnitude)) * (act_roundings(act, gate) + offset);

@@ -161,6 +161,7 @@ void product_specs(visitor *v, kop op) {
     s.rows = 1009;
     s.cols = 1000;
     if (v->level == CHECK_FULL) every_weight(v, s, a_million);
+    product_forms(v, op);
 }
 
 static void matmul_specs(visitor *v) {

@@ -40,6 +40,7 @@ void emit_random(visitor *v, check_spec s);
 
 /* check_specs_forms.c: forms of a case that some rows take beside it. */
 void visit_forms(visitor *v, const check_spec *ordinary);
+void product_forms(visitor *v, kop op);
 
 /* Calls of many tokens are made with few outputs, or not at all. */
 enum { MANY_TOKENS = 512 };

@@ -195,10 +195,74 @@ static bool make_form(chooser *c, check_level level, check_spec *s) {
 
 void visit_forms(visitor *v, const check_spec *ordinary) {
     const bool few = ordinary->op == KOP_ATTENTION || ordinary->op == KOP_KV_STORE; /* cases of a lean walk */
-    const int n = v->level == CHECK_LEAN && few ? 3 : 1;
+    const int n = v->level == CHECK_LEAN ? (kop_is_product(ordinary->op) ? 0 : few ? 3 : 1) : 1;
     for (int i = 0; i < n && !v->stopped; i++) {
         chooser c = {(ordinary->seed * 4 + (uint64_t)i) * 0x9e3779b97f4a7c15u};
         check_spec s = *ordinary;
         if (make_form(&c, v->level, &s)) v->stopped = !v->visit(v->user, &s);
+    }
+}
+
+/* ---- Every kind of product -------------------------------------------------------------------------------------- */
+
+enum { KINDS = 3 + 6 + FLOAT_MODES };
+
+static check_spec weight_kind(chooser *c, kop op, size_t kind, dtype x_type) {
+    static const int64_t tiles[] = {64, 128};
+    check_spec s = {.op = op};
+    if (kind >= 9) {
+        s = float_mode_spec(op, 1, kind - 9);
+        s.k = 64 * (int64_t)(1 + choose(c, 2));
+    } else if (kind >= 3) {
+        s.mode = W_AFFINE;
+        s.bits = check_widths[kind - 3];
+        s.group_size = (int)CHOOSE(c, check_groups);
+        s.w_type = x_type == DT_F32 || one_in(c, 4) ? CHOOSE(c, check_stored) : x_type;
+        s.no_biases = one_in(c, 8);
+        s.k = s.group_size * (int64_t)(s.group_size == 128 ? 1 : 2) * (int64_t)(1 + choose(c, 2));
+    } else {
+        s.w_type = check_stored[kind];
+        s.k = CHOOSE(c, tiles);
+    }
+    return s;
+}
+
+/* Each kind of weight with each type of x, for one token, a few, a tile of them and more, at places and of sizes that
+ * fast rows ask for. */
+static void emit_kind(visitor *v, chooser *c, check_spec s, size_t tokens) {
+    static const int64_t one[] = {1}, few[] = {2, 3, 4, 5, 6, 7, 8, 11, 13, 15, 16}, tile[] = {17, 20, 31, 32},
+                         more[] = {33, 48, 64, 65, 129}, cols[] = {32, 64, 64, 72, 33};
+    s.rows = tokens == 0 ? one[0] : tokens == 1 ? CHOOSE(c, few) : tokens == 2 ? CHOOSE(c, tile) : CHOOSE(c, more);
+    s.cols = CHOOSE(c, cols);
+    if (s.op == KOP_MATMUL_EXPERTS) {
+        s.n_experts = one_in(c, 2) ? 4 : 8;
+        s.n_chosen = 2;
+        s.cols *= s.n_chosen;
+        s.own_x = one_in(c, 3);
+        s.same_experts = one_in(c, 4);
+    } else {
+        s.residual = one_in(c, 3);
+        s.normed = one_in(c, tokens < 2 ? 2 : 6);
+        s.offset = s.normed && one_in(c, 3);
+    }
+    s.bias = one_in(c, 3);
+    if (one_in(c, 3)) s.act = some_act(c);
+    choose_output(c, &s);
+    s.in_place = s.residual && s.y_type == DT_F32 && one_in(c, 2);
+    s.seed = ++v->n;
+    s.pattern = (check_pattern)(v->n % CHECK_PATTERNS);
+    v->stopped = !v->visit(v->user, &s);
+}
+
+void product_forms(visitor *v, kop op) {
+    static const dtype types[] = {DT_F16, DT_BF16, DT_F32};
+    chooser c = {v->n};
+    for (size_t i = 0; i < KINDS * COUNT(types) * 4 && !v->stopped; i++) {
+        const dtype x_type = types[i / 4 % COUNT(types)];
+        if (x_type == DT_F32 && i % 2) continue; /* others see them as well */
+        check_spec s = weight_kind(&c, op, i / (4 * COUNT(types)), x_type);
+        s.x_type = x_type;
+        if (s.mode == W_PLAIN && x_type != DT_F32 && one_in(&c, 2)) s.w_type = x_type;
+        emit_kind(v, &c, s, i % 4);
     }
 }
