@@ -24,8 +24,9 @@ enum {
     QMV_WARPS = 8,
     QMV_ROWS = 16,        /* of the weight: of a tile */
     QMV_COLUMNS = 8,      /* tokens of a tile */
-    QMV_CHUNK_ONE = 6144, /* columns of x that are staged at once, for one token and for several */
-    QMV_CHUNK = 2048
+    QMV_CHUNK_ONE = 6144, /* columns of x that are staged at once, for one token */
+    QMV_CHUNK = 2048,     /* for up to four; for more, half of that */
+    QMV_CHUNK_STEP = 512  /* it is a multiple of */
 };
 
 /* y = x W^T + bias + residual; types are packed four bits each, see QMV_TYPE. Strides in elements. */
