@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Parameters of products with few tokens: qmv_any.c (everything), qmv_mma.c (matrix units of NVIDIA) and qmv_fma.c.
- * A part is one product; launches of qmv_mma.c and qmv_fma.c can hold several (gpu/launch.h). */
+ * Parameters of products with few tokens: qmv_any.c (everything), qmv_fma.c, and qmv_mma.h (NVIDIA).
+ * A part is one product; a launch of qmv_mma.h can hold several (gpu/launch.h). */
 #ifndef NB_GPU_KERNELS_QMV_PARAMS_H
 #define NB_GPU_KERNELS_QMV_PARAMS_H
 

@@ -22,7 +22,7 @@ INLINE void eight_from_16(eight *e, u32x4 words, u32 type) {
         e->v[2 * i + 1] = type == G_F16 ? f16_to_f32((u16)(w >> 16)) : as_f32(w & 0xffff0000);
     }
 }
-/* p at a multiple of 16 bytes. */
+/* From a multiple of 16 bytes on. */
 INLINE void eight_load(eight *e, const GLOBAL u8 *p, u32 type, u64 j) {
     if (type != G_F32) {
         eight_from_16(e, *(const GLOBAL u32x4 *)(p + 2 * j), type);
@@ -34,8 +34,9 @@ INLINE void eight_load(eight *e, const GLOBAL u8 *p, u32 type, u64 j) {
         e->v[4 + i] = b[i];
     }
 }
+/* At any address. */
 INLINE void eight_load_any(eight *e, const GLOBAL u8 *p, u32 type, u64 j) {
-    if ((u64)p % 16 == 0)
+    if (((u64)p + (type == G_F32 ? 4 : 2) * j) % 16 == 0)
         eight_load(e, p, type, j);
     else
         UNROLL for (u32 i = 0; i < 8; i++) e->v[i] = load_any(p, type, (i64)(j + i));
@@ -87,7 +88,7 @@ INLINE void qmv_stage(const qmv_part *p, const qmv_x *x, u32 bits, u32 group_siz
         const u32 m = i / (n / 8), column = i % (n / 8) * 8, k = from + column;
         eight e = {{0, 0, 0, 0, 0, 0, 0, 0}};
         if (k < p->k) {
-            eight_load(&e, p->x, QMV_TYPE(p->types, QMV_X), (u64)(token + m) * p->x_stride + k);
+            eight_load_any(&e, p->x, QMV_TYPE(p->types, QMV_X), (u64)(token + m) * p->x_stride + k);
             if (p->normed) {
                 eight w = {{1, 1, 1, 1, 1, 1, 1, 1}};
                 if (p->norm) eight_load_any(&w, p->norm, QMV_TYPE(p->types, QMV_NORM), k);
@@ -107,7 +108,7 @@ INLINE void qmv_squares(const qmv_part *p, SHARED float *to, u32 token, u32 toke
         float squares = 0;
         for (u32 k = tid() * 8; k < p->k; k += QMV_THREADS * 8) {
             eight e;
-            eight_load(&e, p->x, QMV_TYPE(p->types, QMV_X), (u64)(token + m) * p->x_stride + k);
+            eight_load_any(&e, p->x, QMV_TYPE(p->types, QMV_X), (u64)(token + m) * p->x_stride + k);
             UNROLL for (u32 j = 0; j < 8; j++) squares += e.v[j] * e.v[j];
         }
         squares = warp_sum(squares);
