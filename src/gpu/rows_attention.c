@@ -169,7 +169,7 @@ static size_t tile_shared(const gpu_traits *traits, int shape, int n_warps, int 
     const int dim = tile_shapes[shape].dim, keys = amd && dim == 512 ? 16 : tile_shapes[shape].keys;
     const int query = n_warps * 16 * (dim + ATTEND_PAD);
     const int stages = n_stages * keys * (dim + tile_shapes[shape].columns + 2 * ATTEND_PAD);
-    const int turn = traits->caps & GPU_NVIDIA ? 0 : n_warps * ATTEND_TURN;
+    const int turn = n_warps * ATTEND_TURN;
     return (size_t)((keeps_query ? max_i64(query, stages) : query + stages) + turn) * 2;
 }
 
@@ -186,9 +186,9 @@ static tile_plan tile_plan_of(const gpu_traits *traits, const kcall *c) {
 }
 
 static bool tiles_takes(const krow *row, const kcall *c) {
-    return is_float(c->x.type) && is_float(c->y.type) && c->keys.type == row->rounds_to && c->scale > 0 &&
-           c->keys.head_dim % 8 == 0 && c->keys.head_dim <= 512 && is_power_of_2(c->keys.page_size) &&
-           is_aligned(c->keys.data, 16) && is_aligned(c->values.data, 16);
+    return is_float(c->x.type) && is_float(c->y.type) && c->keys.type == row->rounds_to && c->keys.head_dim % 8 == 0 &&
+           c->keys.head_dim <= 512 && is_power_of_2(c->keys.page_size) && is_aligned(c->keys.data, 16) &&
+           is_aligned(c->values.data, 16);
 }
 
 static size_t tiles_scratch(const krow *row, const kcall *c) {

@@ -62,7 +62,7 @@ INLINE u32 stage_size(const tile_shape *k) {
     return k->keys * (stride_of(k->dim) + stride_of(k->columns));
 }
 
-/* Rows past the last and columns past the head are 0. */
+/* Times scale. Rows past the last and columns past the head are 0. */
 INLINE void load_query(const attention_call *c, const tile_shape *k, const tile_work *w) {
     const u32 pairs = k->dim / 2, height = bdim() / WARP * 16;
     for (u32 i = tid(); i < height * pairs; i += bdim()) {
@@ -71,7 +71,7 @@ INLINE void load_query(const attention_call *c, const tile_shape *k, const tile_
         f32x2 v = {0, 0};
         if (r < w->n_rows && column < c->head_dim)
             v = (f32x2){load_as_f32(c->x.data, c->x.type, at), load_as_f32(c->x.data, c->x.type, at + 1)};
-        *(SHARED u32 *)(w->query + r * stride_of(k->dim) + column) = mma_pack(v.x, v.y, k->bf16);
+        *(SHARED u32 *)(w->query + r * stride_of(k->dim) + column) = mma_pack(v.x * c->scale, v.y * c->scale, k->bf16);
     }
 }
 
@@ -124,8 +124,7 @@ INLINE void tile_mask(const attention_call *c, const tile_shape *k, const tile_w
 }
 
 /* Scores become weights; what is summed up so far is rescaled to the new largest score. */
-INLINE void tile_softmax(const attention_call *c, const tile_shape *k, tile_state *s,
-                         float scores[MOST_KEYS][MMA_SUMS]) {
+INLINE void tile_softmax(const tile_shape *k, tile_state *s, float scores[MOST_KEYS][MMA_SUMS]) {
     float top[MMA_OWN], base[MMA_OWN], rescale[MMA_OWN];
     UNROLL for (u32 o = 0; o < MMA_OWN; o++) top[o] = s->largest[o];
     UNROLL for (u32 n = 0; n < k->keys / 16; n++) {
@@ -133,14 +132,14 @@ INLINE void tile_softmax(const attention_call *c, const tile_shape *k, tile_stat
     }
     UNROLL for (u32 o = 0; o < MMA_OWN; o++) {
         top[o] = lanes_max(top[o], MMA_ACROSS);
-        base[o] = top[o] == -__builtin_inff() ? 0 : top[o] * c->scale; /* of a row that has seen nothing yet */
-        rescale[o] = exp2_fast(s->largest[o] * c->scale - base[o]);
+        base[o] = top[o] == -__builtin_inff() ? 0 : top[o]; /* of a row that has seen nothing yet */
+        rescale[o] = exp2_fast(s->largest[o] - base[o]);
         s->largest[o] = top[o];
         s->weights[o] *= rescale[o];
     }
     UNROLL for (u32 n = 0; n < k->keys / 16; n++) {
         UNROLL for (u32 i = 0; i < MMA_SUMS; i++) {
-            scores[n][i] = exp2_fast(scores[n][i] * c->scale - base[mma_own(i)]);
+            scores[n][i] = exp2_fast(scores[n][i] - base[mma_own(i)]);
             s->weights[mma_own(i)] += scores[n][i];
         }
     }
@@ -171,7 +170,7 @@ INLINE void tile_keys(const attention_call *c, const tile_shape *k, const tile_w
     float scores[MOST_KEYS][MMA_SUMS];
     tile_scores(k, w, s, keys, scores);
     if (key + k->keys - 1 > low || (c->window > 0 && high >= key + c->window)) tile_mask(c, k, w, key, scores);
-    tile_softmax(c, k, s, scores);
+    tile_softmax(k, s, scores);
     tile_values(k, w, s, keys + k->keys * stride_of(k->dim), scores);
 }
 
@@ -181,7 +180,7 @@ INLINE void tile_store(const attention_call *c, const tile_shape *k, const tile_
         float sum = lanes_sum(s->weights[o], MMA_ACROSS);
         factor[o] = 1;
         if (c->sinks.data) {
-            const float sink = sink_of(c, w->head), own = s->largest[o] * c->scale, top = larger(own, sink);
+            const float sink = sink_of(c, w->head), own = s->largest[o], top = larger(own, sink);
             factor[o] = exp2_fast(own - top);
             sum = sum * factor[o] + exp2_fast(sink - top);
         }
