@@ -30,6 +30,10 @@ endef
 
 $(OUT)/%_sm90a.ptx: $(KERNELS)/%_sm90a.c $(HERE)kernels.mk | $(OUT)
 	$(call compile,$(NVIDIA) -march=sm_90a)
+# Large tiles of products: registers for two blocks of 256 threads on a processor. C has no way to say so.
+$(OUT)/qmm_%.ptx: $(KERNELS)/qmm_%.c $(HERE)kernels.mk | $(OUT)
+	$(call compile,$(NVIDIA) -march=sm_80)
+	@sed '/\.entry qmm_.*_128($$/,/^{/s/^{/.maxntid 256, 1, 1\n.minnctapersm 2\n{/' $@ >$@.bounds && mv $@.bounds $@
 $(OUT)/%.ptx: $(KERNELS)/%.c $(HERE)kernels.mk | $(OUT)
 	$(call compile,$(NVIDIA) -march=sm_80)
 
