@@ -47,7 +47,7 @@ static void rmsnorm_run(const krow *row, const kcall *c, int64_t begin, int64_t 
 
 static bool quantize_takes(const krow *row, const kcall *c) {
     (void)row;
-    return c->x.type == DT_F32;
+    return c->x.type == DT_F32 && c->y.type == DT_XI8X3;
 }
 
 static void quantize_run(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {

@@ -31,6 +31,11 @@ const gpu_traits *gpu_device_traits(const device *d) {
     return &((const gpu_device *)d)->traits;
 }
 
+static nb_status start(device *d, nb_error *err) {
+    gpu_context *c;
+    return gpu_device_context(d, &c, err);
+}
+
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 static void *memory_alloc(device *d, size_t bytes) {
@@ -128,6 +133,7 @@ nb_status gpu_device_new(const gpu_driver *driver, int index, const gpu_info *in
     g->driver = driver;
     g->traits = info->traits;
     g->base.memory = &memory;
+    g->base.start = start;
     g->base.run = run;
     g->base.free = free_device;
     describe(&g->base.info, driver, index, info);

@@ -13,7 +13,7 @@
 #define QMM_AFFINE(F, bits)                                                                                            \
     F(affine##bits, affine##bits, W_AFFINE, bits, f16, DT_F16)                                                         \
     F(affine##bits, affine##bits, W_AFFINE, bits, bf16, DT_BF16)
-#define QMM_WEIGHTS(F)                                                                                                 \
+#define QMM_QUANTIZED(F)                                                                                               \
     QMM_AFFINE(F, 2)                                                                                                   \
     QMM_AFFINE(F, 3)                                                                                                   \
     QMM_AFFINE(F, 4)                                                                                                   \
@@ -22,7 +22,9 @@
     QMM_AFFINE(F, 8)                                                                                                   \
     F(mx, mxfp4, W_MXFP4, 4, bf16, DT_BF16)                                                                            \
     F(mx, mxfp8, W_MXFP8, 8, bf16, DT_BF16)                                                                            \
-    F(mx, nvfp4, W_NVFP4, 4, bf16, DT_BF16)                                                                            \
+    F(mx, nvfp4, W_NVFP4, 4, bf16, DT_BF16)
+#define QMM_WEIGHTS(F)                                                                                                 \
+    QMM_QUANTIZED(F)                                                                                                   \
     F(plain, plain, W_PLAIN, 16, f16, DT_F16)                                                                          \
     F(plain, plain, W_PLAIN, 16, bf16, DT_BF16)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Rows of kernels/attention*.c: one for any shape. */
+ * Rows of kernels/attention*.c: one for any shape, one for few rows, one for many. */
 #include "gpu/rows.h"
 
 #include "base/num.h"
@@ -55,6 +55,165 @@ static void plain_enqueue(const krow *row, const kcall *c, void *scratch, gpu_la
         gpu_add(to, &k_plain, p.c.n_heads, min_i64(c->x.rows, 65535), 1, PLAIN_BLOCK, plain_shared(c), &p, sizeof p);
 }
 
+/* ---- Few rows: contexts are split ------------------------------------------------------------------------------- */
+
+enum { DECODE_ROWS = 64 };
+
+#define DECODE_KERNELS(type, heads)                                                                                    \
+    {                                                                                                                  \
+        {.module = "attention_decode", .name = "decode_" type "_64_" heads},                                           \
+            {.module = "attention_decode", .name = "decode_" type "_128_" heads},                                      \
+            {.module = "attention_decode", .name = "decode_" type "_256_" heads},                                      \
+            {.module = "attention_decode", .name = "decode_" type "_512_" heads},                                      \
+    }
+/* By the largest head_dim that they take: 64 times a power of two. */
+static const gpu_kernel k_decode_f32[4] = DECODE_KERNELS("f32", "4");
+static const gpu_kernel k_decode_f16[3][4] = {DECODE_KERNELS("f16", "1"), DECODE_KERNELS("f16", "4"),
+                                              DECODE_KERNELS("f16", "8")};
+static const gpu_kernel k_decode_bf16[3][4] = {DECODE_KERNELS("bf16", "1"), DECODE_KERNELS("bf16", "4"),
+                                               DECODE_KERNELS("bf16", "8")};
+static const gpu_kernel k_decode_join = {.module = "attention_decode", .name = "decode_join"};
+
+typedef struct decode_plan {
+    const gpu_kernel *kernel;
+    int heads;    /* query heads that a block takes */
+    int n_groups; /* blocks for a KV head */
+    int n_splits;
+} decode_plan;
+
+/* By the shape of heads alone: results must not depend on the number of rows. */
+static decode_plan decode_plan_of(const kcall *c) {
+    const int64_t ratio = c->x.cols / c->keys.head_dim / c->keys.n_heads;
+    int size = 0, heads = ratio == 1 ? 0 : 1;
+    while (64 << size < c->keys.head_dim) size++;
+    if (ratio > 4 && size < 3) heads = 2;
+    if (c->keys.type == DT_F32) heads = 1;
+    decode_plan p = {.kernel = &(c->keys.type == DT_F16 ? k_decode_f16 : k_decode_bf16)[heads][size],
+                     .heads = heads == 0 ? 1 : 4 * heads};
+    if (c->keys.type == DT_F32) p.kernel = &k_decode_f32[size];
+    p.n_groups = (int)div_up(ratio, p.heads);
+    const int64_t blocks = c->keys.n_heads * p.n_groups;
+    p.n_splits = blocks <= 4 ? ATTEND_MOST_SPLITS : blocks <= 8 ? ATTEND_MOST_SPLITS / 2 : ATTEND_MOST_SPLITS / 4;
+    if (c->window > 0) p.n_splits = (int)min_i64(p.n_splits, (c->window - 1) / ATTEND_STRETCH + 2);
+    return p;
+}
+
+static bool is_aligned(const void *p, size_t bytes) {
+    return (uintptr_t)p % bytes == 0;
+}
+
+static bool decode_takes(const krow *row, const kcall *c) {
+    (void)row;
+    return is_float(c->x.type) && is_float(c->y.type) && c->x.rows <= DECODE_ROWS && c->keys.head_dim % 8 == 0 &&
+           c->keys.head_dim <= 512 && is_power_of_2(c->keys.page_size) && is_aligned(c->keys.data, 16) &&
+           is_aligned(c->values.data, 16);
+}
+
+static size_t decode_sums(const kcall *c) {
+    return (size_t)(c->x.rows * c->x.cols * decode_plan_of(c).n_splits) * sizeof(float);
+}
+
+static size_t decode_scratch(const krow *row, const kcall *c) {
+    (void)row;
+    const int64_t n_heads = c->x.cols / c->keys.head_dim;
+    return decode_sums(c) + (size_t)(c->x.rows * n_heads * decode_plan_of(c).n_splits) * 2 * sizeof(float);
+}
+
+static void decode_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    (void)row;
+    const decode_plan plan = decode_plan_of(c);
+    const struct attention_split_params p = {.c = call_of(c),
+                                             .sums = scratch,
+                                             .weights = (float *)((char *)scratch + decode_sums(c)),
+                                             .n_splits = (u32)plan.n_splits,
+                                             .n_groups = (u32)plan.n_groups};
+    const int n_warps = ATTEND_BLOCK / to->traits->warp;
+    const size_t shared = (size_t)(n_warps * plan.heads) * (size_t)(c->keys.head_dim + 2) * sizeof(float);
+    if (c->x.rows <= 0) return;
+    gpu_add(to, plan.kernel, c->keys.n_heads * plan.n_groups, c->x.rows, plan.n_splits, ATTEND_BLOCK, shared, &p,
+            sizeof p);
+    gpu_add(to, &k_decode_join, p.c.n_heads, c->x.rows, 1, ATTEND_BLOCK, ATTEND_MOST_SPLITS * sizeof(float), &p,
+            sizeof p);
+}
+
+/* ---- Many rows, on matrix units ------------------------------------------------------------------------------ */
+
+#define TILE_KERNELS(type)                                                                                             \
+    {                                                                                                                  \
+        {.module = "attention_tiles", .name = "tiles_" type "_64"},                                                    \
+            {.module = "attention_tiles", .name = "tiles_" type "_80"},                                                \
+            {.module = "attention_tiles", .name = "tiles_" type "_96"},                                                \
+            {.module = "attention_tiles", .name = "tiles_" type "_128"},                                               \
+            {.module = "attention_tiles", .name = "tiles_" type "_192"},                                               \
+            {.module = "attention_tiles", .name = "tiles_" type "_256"},                                               \
+            {.module = "attention_tiles", .name = "tiles_" type "_512"},                                               \
+    }
+enum { N_TILE_KERNELS = 7 };
+static const gpu_kernel k_tiles_f16[N_TILE_KERNELS] = TILE_KERNELS("f16");
+static const gpu_kernel k_tiles_bf16[N_TILE_KERNELS] = TILE_KERNELS("bf16");
+static const gpu_kernel k_list = {.module = "attention_tiles", .name = "attention_list"};
+static const struct {
+    int dim, columns, keys;
+} tile_shapes[N_TILE_KERNELS] = {{64, 64, 64},   {80, 80, 64},   {96, 96, 64},  {128, 128, 64},
+                                 {192, 192, 64}, {256, 256, 32}, {512, 256, 32}};
+
+typedef struct tile_plan {
+    const gpu_kernel *kernel;
+    int parts; /* blocks that share the columns of the values */
+    int n_warps, n_stages;
+    size_t shared;
+} tile_plan;
+
+static size_t tile_shared(const gpu_traits *traits, int shape, int n_warps, int n_stages) {
+    const bool amd = traits->caps & GPU_AMD, keeps_query = !amd && tile_shapes[shape].dim <= 192;
+    const int dim = tile_shapes[shape].dim, keys = amd && dim == 512 ? 16 : tile_shapes[shape].keys;
+    const int query = n_warps * 16 * (dim + ATTEND_PAD);
+    const int stages = n_stages * keys * (dim + tile_shapes[shape].columns + 2 * ATTEND_PAD);
+    const int turn = n_warps * ATTEND_TURN;
+    return (size_t)((keeps_query ? max_i64(query, stages) : query + stages) + turn) * 2;
+}
+
+/* As many warps as there is shared memory for, which is better than a second stage. */
+static tile_plan tile_plan_of(const gpu_traits *traits, const kcall *c) {
+    int shape = 0;
+    while (tile_shapes[shape].dim < c->keys.head_dim) shape++;
+    tile_plan p = {.kernel = &(c->keys.type == DT_F16 ? k_tiles_f16 : k_tiles_bf16)[shape],
+                   .parts = (int)div_up(tile_shapes[shape].dim, tile_shapes[shape].columns)};
+    for (p.n_warps = 8; p.n_warps > 2 && tile_shared(traits, shape, p.n_warps, 1) > traits->shared_max;) p.n_warps /= 2;
+    p.n_stages = tile_shared(traits, shape, p.n_warps, 2) <= traits->shared_max ? 2 : 1;
+    p.shared = tile_shared(traits, shape, p.n_warps, p.n_stages);
+    return p;
+}
+
+static bool tiles_takes(const krow *row, const kcall *c) {
+    return is_float(c->x.type) && is_float(c->y.type) && c->keys.type == row->rounds_to && c->keys.head_dim % 8 == 0 &&
+           c->keys.head_dim <= 512 && is_power_of_2(c->keys.page_size) && is_aligned(c->keys.data, 16) &&
+           is_aligned(c->values.data, 16);
+}
+
+static size_t tiles_scratch(const krow *row, const kcall *c) {
+    (void)row;
+    return (size_t)(c->x.rows + 2) * sizeof(u32);
+}
+
+static void tiles_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    (void)row;
+    enum { SEQUENCES = 64 }; /* more of them take turns */
+    const tile_plan plan = tile_plan_of(to->traits, c);
+    const int64_t height = plan.n_warps * 16;
+    const int64_t n_tiles = min_i64(div_up(c->x.rows, height) + min_i64(c->x.rows - 1, SEQUENCES), 65535);
+    const struct attention_tiles_params list = {.tables = (const GLOBAL u64 *)(const void *)c->tables,
+                                                .tiles = scratch,
+                                                .rows = (u32)c->x.rows,
+                                                .height = (u32)height};
+    const struct attention_tile_params p = {
+        .c = call_of(c), .tiles = scratch, .n_stages = (u32)plan.n_stages, .grid_tiles = (u32)n_tiles};
+    if (c->x.rows <= 0) return;
+    gpu_add(to, &k_list, 1, 1, 1, ATTEND_TILES_BLOCK, ATTEND_TILES_BLOCK * sizeof(u32), &list, sizeof list);
+    gpu_add(to, plan.kernel, (int64_t)p.c.n_heads * plan.parts, n_tiles, 1, plan.n_warps * to->traits->warp,
+            plan.shared, &p, sizeof p);
+}
+
 static const krow rows[] = {
     {.name = "attention.plain.gpu",
      .backend = "gpu",
@@ -62,6 +221,34 @@ static const krow rows[] = {
      .takes = plain_takes,
      .tasks = gpu_one_task,
      .enqueue = plain_enqueue},
+    {.name = "attention.decode.gpu",
+     .backend = "gpu",
+     .op = KOP_ATTENTION,
+     .rank = 20,
+     .takes = decode_takes,
+     .tasks = gpu_one_task,
+     .scratch = decode_scratch,
+     .enqueue = decode_enqueue},
+    {.name = "attention.f16.tiles.gpu",
+     .backend = "gpu",
+     .op = KOP_ATTENTION,
+     .rank = 10,
+     .needs = GPU_MATRIX,
+     .rounds_to = DT_F16,
+     .takes = tiles_takes,
+     .tasks = gpu_one_task,
+     .scratch = tiles_scratch,
+     .enqueue = tiles_enqueue},
+    {.name = "attention.bf16.tiles.gpu",
+     .backend = "gpu",
+     .op = KOP_ATTENTION,
+     .rank = 10,
+     .needs = GPU_MATRIX,
+     .rounds_to = DT_BF16,
+     .takes = tiles_takes,
+     .tasks = gpu_one_task,
+     .scratch = tiles_scratch,
+     .enqueue = tiles_enqueue},
 };
 
 const gpu_row_list gpu_rows_attention = {rows, sizeof rows / sizeof *rows};

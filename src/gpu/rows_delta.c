@@ -1,4 +1,149 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Rows of kernels/delta.c and kernels/delta_conv.c: CONV1D, DELTA_GATES, DELTA. The host does not know where sequences
+ * begin: a block looks at the slots itself, and has nothing to do at a token that is not a sequence's first. */
 #include "gpu/rows.h"
 
-const gpu_row_list gpu_rows_delta = {0};
+#include "base/num.h"
+#include "gpu/kernels/delta_params.h"
+
+enum {
+    CONV_BLOCK = 128,
+    GATES_BLOCK = 64,
+    DELTA_BLOCK = DELTA_LANES * DELTA_ROWS,
+    PLAIN_BLOCK = 64,
+    MAX_GRID_Y = 65535
+};
+
+static bool is_float(dtype t) {
+    return t == DT_F32 || t == DT_F16 || t == DT_BF16;
+}
+
+/* ---- CONV1D ------------------------------------------------------------------------------------------------------ */
+
+static const gpu_kernel conv1d = {"delta_conv", "conv1d", 0}, conv1d_state = {"delta_conv", "conv1d_state", 0},
+                        conv1d_run4 = {"delta_conv", "conv1d_run4", 0},
+                        conv1d_tile4 = {"delta_conv", "conv1d_tile4", 0};
+
+/* param[0]: the kernel that the row is for, 0: any */
+static bool conv_takes(const krow *row, const kcall *c) {
+    return is_float(c->x.type) && is_float(c->y.type) && (row->param[0] == 0 || c->w->k == row->param[0]);
+}
+
+static void conv_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    (void)scratch;
+    /* Up to here one launch that walks along the sequences takes less time than two. Both compute the same. */
+    enum { FEW_TOKENS = 32 };
+    const struct conv1d_params p = {.x = gpu_mat_of(&c->x),
+                                    .y = gpu_mat_of(&c->y),
+                                    .w = {.data = c->w->codes, .type = (u32)c->w->type},
+                                    .states = c->states.data,
+                                    .slots = c->slots,
+                                    .size = c->states.size,
+                                    .kernel = (u32)c->w->k,
+                                    .act = (u32)c->act};
+    const int64_t columns = div_up(c->x.cols, CONV_BLOCK), rows = min_i64(c->x.rows, MAX_GRID_Y);
+    if (c->x.rows == 0) return;
+    if (row->param[0] == 4 && c->x.rows <= FEW_TOKENS) {
+        gpu_add(to, &conv1d_run4, columns, rows, 1, CONV_BLOCK, 0, &p, sizeof p);
+        return;
+    }
+    const int64_t tiles = min_i64(div_up(c->x.rows, CONV_TOKENS), MAX_GRID_Y);
+    if (row->param[0] == 4)
+        gpu_add(to, &conv1d_tile4, columns, tiles, 1, CONV_BLOCK, 0, &p, sizeof p);
+    else
+        gpu_add(to, &conv1d, columns, rows, 1, CONV_BLOCK, 0, &p, sizeof p);
+    gpu_add(to, &conv1d_state, columns, rows, 1, CONV_BLOCK, 0, &p, sizeof p);
+}
+
+/* ---- DELTA_GATES ------------------------------------------------------------------------------------------------- */
+
+static const gpu_kernel delta_gates = {"delta_conv", "delta_gates", 0};
+
+static bool gates_takes(const krow *row, const kcall *c) {
+    (void)row;
+    return is_float(c->x.type) && is_float(c->z.type) && is_float(c->y.type);
+}
+
+static void gates_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    (void)row;
+    (void)scratch;
+    const struct delta_gates_params p = {.x = gpu_mat_of(&c->x),
+                                         .z = gpu_mat_of(&c->z),
+                                         .y = gpu_mat_of(&c->y),
+                                         .a_log = gpu_vec_of(&c->weight),
+                                         .dt_bias = gpu_vec_of(&c->weight2)};
+    if (c->x.rows > 0)
+        gpu_add(to, &delta_gates, div_up(c->x.rows * c->x.cols, GATES_BLOCK), 1, 1, GATES_BLOCK, 0, &p, sizeof p);
+}
+
+/* ---- DELTA ------------------------------------------------------------------------------------------------------- */
+
+static const gpu_kernel delta = {"delta", "delta", 0}, delta64 = {"delta", "delta64", 0},
+                        delta128 = {"delta", "delta128", 0};
+
+static struct delta_params delta_params_of(const kcall *c, int64_t grid_y) {
+    return (struct delta_params){.x = gpu_mat_of(&c->x),
+                                 .z = gpu_mat_of(&c->z),
+                                 .y = gpu_mat_of(&c->y),
+                                 .states = c->states.data,
+                                 .slots = c->slots,
+                                 .size = c->states.size,
+                                 .n_heads = (u32)c->n_parts,
+                                 .n_keys = (u32)c->n_keys,
+                                 .key_dim = (u32)c->key_dim,
+                                 .value_dim = (u32)(c->y.cols / c->n_parts),
+                                 .grid_y = (u32)grid_y,
+                                 .eps = c->eps};
+}
+
+static bool delta_takes(const krow *row, const kcall *c) {
+    (void)row;
+    return is_float(c->x.type) && is_float(c->z.type) && is_float(c->y.type);
+}
+
+static void delta_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    (void)row;
+    (void)scratch;
+    const int64_t grid_y = min_i64(c->x.rows, MAX_GRID_Y);
+    const struct delta_params p = delta_params_of(c, grid_y);
+    if (grid_y > 0) gpu_add(to, &delta, div_up(c->y.cols, PLAIN_BLOCK / 32), grid_y, 1, PLAIN_BLOCK, 0, &p, sizeof p);
+}
+
+/* param[0]: key_dim */
+static bool heads_takes(const krow *row, const kcall *c) {
+    return delta_takes(row, c) && c->key_dim == row->param[0] && c->y.cols / c->n_parts % DELTA_ROWS == 0 &&
+           c->x.type == DT_F32 && gpu_mat_aligned(&c->x, 16) && (uintptr_t)c->states.data % 16 == 0;
+}
+
+static void heads_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    (void)scratch;
+    /* Sequences side by side. A block of many looks for further ones, which takes less time than to start a block that
+     * finds none for each token of a prompt. */
+    enum { SEQUENCES = 64 };
+    const int64_t grid_y = min_i64(c->x.rows, SEQUENCES);
+    const struct delta_params p = delta_params_of(c, grid_y);
+    const size_t batch = DELTA_TOKENS * (size_t)(2 * row->param[0] + DELTA_ROWS + 2) * sizeof(float);
+    if (grid_y > 0)
+        gpu_add(to, row->param[0] == 64 ? &delta64 : &delta128, c->y.cols / DELTA_ROWS, grid_y, 1, DELTA_BLOCK,
+                2 * batch, &p, sizeof p);
+}
+
+/* ---- Rows -------------------------------------------------------------------------------------------------------- */
+
+#define ROW(ROW_NAME, OP, RANK, PARAM, TAKES, ENQUEUE)                                                                 \
+    {                                                                                                                  \
+        .name = ROW_NAME, .backend = "gpu", .op = OP, .rank = RANK, .param = {PARAM}, .takes = TAKES,                  \
+        .tasks = gpu_one_task, .enqueue = ENQUEUE                                                                      \
+    }
+
+static const krow rows[] = {
+    ROW("conv1d.gpu", KOP_CONV1D, 0, 0, conv_takes, conv_enqueue),
+    ROW("conv1d.k4.gpu", KOP_CONV1D, 10, 4, conv_takes, conv_enqueue),
+    ROW("delta_gates.gpu", KOP_DELTA_GATES, 0, 0, gates_takes, gates_enqueue),
+    ROW("delta.gpu", KOP_DELTA, 0, 0, delta_takes, delta_enqueue),
+    ROW("delta.d64.gpu", KOP_DELTA, 10, 64, heads_takes, heads_enqueue),
+    ROW("delta.d128.gpu", KOP_DELTA, 10, 128, heads_takes, heads_enqueue),
+};
+
+const gpu_row_list gpu_rows_delta = {rows, sizeof rows / sizeof *rows};

@@ -17,12 +17,13 @@ static int64_t max_tiles(const krow *row, const kcall *c) {
     return pairs / qmm_tile_rows[row->param[QMM_TILE]] + min_i64(pairs, c->w->n_experts);
 }
 
-/* Tiles about as high as an expert has tokens, where they spread evenly. */
+/* Tiles about as high as an expert has tokens, where they spread evenly: the first row that takes the call. */
 static bool takes(const krow *row, const kcall *c) {
     const int tile = row->param[QMM_TILE];
     const int64_t each = c->x.rows * c->n_chosen / c->w->n_experts;
-    return c->x.rows >= FEWEST && (tile == 0 || each >= qmm_tile_rows[tile] * 3 / 4) && max_tiles(row, c) <= 65535 &&
-           c->x.rows * c->n_chosen < INT32_MAX && gpu_weight_ok(c->w) && qmm_takes(row, c);
+    return c->x.rows >= FEWEST && (tile + 1 == QMM_N_TILES || each < qmm_tile_rows[tile] * 3 / 2) &&
+           max_tiles(row, c) <= 65535 && c->x.rows * c->n_chosen < INT32_MAX && gpu_weight_ok(c->w) &&
+           qmm_takes(row, c);
 }
 
 /* Where in scratch what lies: words. */
@@ -65,8 +66,8 @@ static void enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches
 #define ROW(which, mode, type_name, type, rows_, tile)                                                                 \
     {                                                                                                                  \
         .name = "matmul_experts." #mode "." #type_name ".qmm" #rows_ ".gpu", .backend = "gpu",                         \
-        .op = KOP_MATMUL_EXPERTS, .rank = 20 + (tile), .needs = GPU_MATRIX, .x_type = (type), .rounds_to = (type),     \
-        .chains = 4, .fused = KFUSED_ACT, .param = {[QMM_WHICH] = (which), [QMM_TILE] = (tile)}, .takes = takes,       \
+        .op = KOP_MATMUL_EXPERTS, .rank = 20, .needs = GPU_MATRIX, .x_type = (type), .rounds_to = (type), .chains = 4, \
+        .fused = KFUSED_ACT, .param = {[QMM_WHICH] = (which), [QMM_TILE] = (tile)}, .takes = takes,                    \
         .tasks = gpu_one_task, .scratch = scratch_bytes, .enqueue = enqueue                                            \
     }
 

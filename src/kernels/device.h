@@ -31,6 +31,9 @@ typedef struct device_memory {
 
 struct device {
     device_info info;
+    /* Starts the driver, which otherwise waits until it is needed: what is wrong with it is then told, and not blamed
+     * on a kernel. NULL: there is nothing to start. */
+    nb_status (*start)(device *d, nb_error *err);
     kregistry *registry;
     const device_memory *memory; /* NULL: kernels read and write the process's own memory */
     /* Computes tasks [begin, end) of a call, whose operands are in the device's memory, and waits for the end. scratch

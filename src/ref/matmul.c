@@ -13,7 +13,7 @@ ref_product ref_product_new(const kcall *c) {
     int64_t n = c->x.rows * c->x.cols;
     double *x = malloc((size_t)(n + 3 * c->w->k) * sizeof *x);
     ref_product p = {x, x + n, x + n + c->w->k, x + n + 2 * c->w->k};
-    for (int64_t i = 0; x && i < n; i++) x[i] = ref_at(&c->x, i / c->x.cols, i % c->x.cols);
+    if (x) ref_input(c, c->w->k, &c->weight2, x);
     return p;
 }
 
@@ -39,18 +39,39 @@ void ref_product_dot(const ref_product *p, const double *x, int64_t k, double *s
     *magnitude = magnitudes[0] + magnitudes[1] + magnitudes[2] + magnitudes[3];
 }
 
-void ref_matmul(const kcall *c, double *y, double *mag) {
-    ref_product p = ref_product_new(c);
-    for (int64_t at = 0; !p.x && at < c->y.rows * c->y.cols; at++) y[at] = NAN; /* out of memory: agrees with nothing */
-    for (int64_t i = 0; p.x && i < c->y.cols; i++) {
+int64_t ref_product_cols(const kcall *c) {
+    return c->act == ACT_NONE ? c->y.cols : 2 * c->y.cols;
+}
+
+static void multiply(const kcall *c, ref_product *p, double *y, double *mag) {
+    for (int64_t i = 0; i < c->w->n; i++) {
         double bias = c->weight.data ? float_at(c->weight.data, c->weight.type, i) : 0.0;
-        ref_product_row(&p, c->w, i);
+        ref_product_row(p, c->w, i);
         for (int64_t t = 0; t < c->y.rows; t++) {
-            double residual = c->residual.data ? ref_at(&c->residual, t, i) : 0.0, sum, magnitude;
-            ref_product_dot(&p, p.x + t * c->w->k, c->w->k, &sum, &magnitude);
-            y[t * c->y.cols + i] = sum + bias + residual;
-            if (mag) mag[t * c->y.cols + i] = magnitude + fabs(bias) + fabs(residual);
+            double sum, magnitude;
+            ref_product_dot(p, p->x + t * c->w->k, c->w->k, &sum, &magnitude);
+            y[t * c->w->n + i] = sum + bias;
+            if (mag) mag[t * c->w->n + i] = magnitude + fabs(bias);
         }
     }
+}
+
+void ref_matmul(const kcall *c, double *y, double *mag) {
+    ref_product p = ref_product_new(c);
+    double *halves = p.x && c->act != ACT_NONE ? malloc((size_t)(2 * c->y.rows * c->w->n) * sizeof *halves) : NULL;
+    bool failed = !p.x || (c->act != ACT_NONE && !halves);
+    if (!failed && halves) {
+        double *halves_mag = halves + c->y.rows * c->w->n;
+        multiply(c, &p, halves, halves_mag);
+        ref_gate(c, halves, halves_mag, y, mag);
+    } else if (!failed) {
+        multiply(c, &p, y, mag);
+    }
+    for (int64_t at = 0; at < c->y.rows * c->y.cols; at++) {
+        double residual = c->residual.data ? ref_at(&c->residual, at / c->y.cols, at % c->y.cols) : 0.0;
+        y[at] = failed ? NAN : y[at] + residual; /* out of memory: agrees with nothing */
+        if (mag && !failed) mag[at] += fabs(residual);
+    }
+    free(halves);
     free(p.x);
 }

@@ -20,16 +20,30 @@ static void add_output(const kcall *c, int64_t e, int64_t i, ref_product *p, dou
             const double *x = p->x + t * c->x.cols + (c->x.cols == w->k ? 0 : s * w->k);
             double sum, magnitude;
             ref_product_dot(p, x, w->k, &sum, &magnitude);
-            y[t * c->y.cols + s * w->n + i] = sum + bias;
-            if (mag) mag[t * c->y.cols + s * w->n + i] = magnitude + fabs(bias);
+            int64_t at = (t * c->n_chosen + s) * w->n + i;
+            y[at] = sum + bias;
+            if (mag) mag[at] = magnitude + fabs(bias);
         }
     }
 }
 
+static void multiply(const kcall *c, ref_product *p, double *y, double *mag) {
+    for (int64_t e = 0; e < c->w->n_experts; e++)
+        for (int64_t i = 0; i < c->w->n; i++) add_output(c, e, i, p, y, mag);
+}
+
 void ref_matmul_experts(const kcall *c, double *y, double *mag) {
+    int64_t n = c->y.rows * ref_product_cols(c);
     ref_product p = ref_product_new(c);
-    for (int64_t at = 0; !p.x && at < c->y.rows * c->y.cols; at++) y[at] = NAN; /* out of memory: agrees with nothing */
-    for (int64_t e = 0; p.x && e < c->w->n_experts; e++)
-        for (int64_t i = 0; i < c->w->n; i++) add_output(c, e, i, &p, y, mag);
+    double *halves = p.x && c->act != ACT_NONE ? malloc((size_t)(2 * n) * sizeof *halves) : NULL;
+    bool failed = !p.x || (c->act != ACT_NONE && !halves);
+    for (int64_t at = 0; failed && at < c->y.rows * c->y.cols; at++) y[at] = NAN; /* agrees with nothing */
+    if (!failed && halves) {
+        multiply(c, &p, halves, halves + n);
+        ref_gate(c, halves, halves + n, y, mag);
+    } else if (!failed) {
+        multiply(c, &p, y, mag);
+    }
+    free(halves);
     free(p.x);
 }

@@ -7,10 +7,11 @@
 #include "kernels/kernel.h"
 
 /* Computes a call. y receives the output as doubles, row-major without gaps: [y.rows, y.cols], for KV_STORE [x.rows,
- * x.cols] (what the pages must hold). CONV1D and DELTA leave the call's states as they are; the new ones follow y, one
- * after the other, in the order in which their sequences stand in the call. magnitude (same shape, may be NULL)
- * receives the sum of the absolute values of the terms that the element is a sum of: the scale of rounding errors in
- * the model |err| <= c (eps_out |y| + eps_acc magnitude). */
+ * x.cols] (what the pages must hold; of what is normed or rotated, before it is rounded to their type). CONV1D and
+ * DELTA leave the call's states as they are; the new ones follow y, one after the other, in the order in which their
+ * sequences stand in the call. magnitude (same shape, may be NULL) receives the sum of the absolute values of the terms
+ * that the element is a sum of: the scale of rounding errors in the model |err| <= c (eps_out |y| + eps_acc magnitude).
+ */
 void ref_run(const kcall *c, double *y, double *magnitude);
 /* How many numbers that are. */
 int64_t ref_count(const kcall *c);
@@ -19,6 +20,11 @@ int64_t ref_count(const kcall *c);
  * the square of fp32's unit roundoff; y is what ref_run made. False, and nothing is written, for operations without
  * such a model: copies, and DELTA (src/ref/variance.c). */
 bool ref_variance(const kcall *c, const double *y, int chains, double *variance);
+
+/* What rounding the operands of products to a 16-bit type `to` (krow.rounds_to) does to each element of y: how far it
+ * may be off by that at most, and the variance. Infinite where an operand does not fit into the type, and the variance
+ * also where nothing is known of it. False: out of memory. (src/ref/rounding.c) */
+bool ref_rounding(const kcall *c, dtype to, double *most, double *variance);
 
 /* Element (i, j) of a weight as it is stored (never from the packed copy). */
 double ref_weight(const kweight *w, int64_t i, int64_t j);

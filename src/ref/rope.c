@@ -19,25 +19,24 @@ void ref_rope_table(const kcall *c, double *y, double *mag) {
 }
 
 /* Pair i of a head is (i, i + half), as Hugging Face's rotate_half has it, or (2i, 2i + 1) as in the paper. */
-void ref_rope(const kcall *c, double *y, double *mag) {
-    int64_t head_dim = c->x.cols / c->n_parts, half = c->z.cols / 2;
-    for (int64_t t = 0; t < c->x.rows; t++) {
-        for (int64_t j = 0; j < c->x.cols; j++) {
-            y[t * c->y.cols + j] = ref_at(&c->x, t, j);
-            if (mag) mag[t * c->y.cols + j] = 0; /* columns past the rotated ones are copies */
-        }
-        for (int64_t head = 0; head < c->n_parts; head++) {
-            for (int64_t i = 0; i < half; i++) {
-                int64_t ja = head * head_dim + (c->interleaved ? 2 * i : i);
-                int64_t jb = head * head_dim + (c->interleaved ? 2 * i + 1 : i + half);
-                double a = ref_at(&c->x, t, ja), b = ref_at(&c->x, t, jb);
-                double cosine = ref_at(&c->z, t, i), sine = ref_at(&c->z, t, half + i);
-                y[t * c->y.cols + ja] = a * cosine - b * sine;
-                y[t * c->y.cols + jb] = b * cosine + a * sine;
-                if (!mag) continue;
-                mag[t * c->y.cols + ja] = fabs(a * cosine) + fabs(b * sine);
-                mag[t * c->y.cols + jb] = fabs(b * cosine) + fabs(a * sine);
-            }
-        }
+void ref_rotate(const kcall *c, int64_t t, double *head, double *mag) {
+    int64_t half = c->z.cols / 2;
+    for (int64_t i = 0; i < half; i++) {
+        int64_t ja = c->interleaved ? 2 * i : i, jb = c->interleaved ? 2 * i + 1 : i + half;
+        double a = head[ja], b = head[jb], cosine = ref_at(&c->z, t, i), sine = ref_at(&c->z, t, half + i);
+        head[ja] = a * cosine - b * sine;
+        head[jb] = b * cosine + a * sine;
+        if (!mag) continue;
+        mag[ja] = fabs(a * cosine) + fabs(b * sine);
+        mag[jb] = fabs(b * cosine) + fabs(a * sine);
     }
+}
+
+/* Columns past the rotated ones are copies, of what is normed or of x itself. */
+void ref_rope(const kcall *c, double *y, double *mag) {
+    int64_t head_dim = c->x.cols / c->n_parts;
+    ref_input(c, head_dim, &c->weight, y);
+    for (int64_t i = 0; mag && i < c->x.rows * c->x.cols; i++) mag[i] = c->normed ? fabs(y[i]) : 0;
+    for (int64_t i = 0; i < c->x.rows * c->x.cols; i += head_dim)
+        ref_rotate(c, i / c->x.cols, y + i, mag ? mag + i : NULL);
 }

@@ -66,8 +66,25 @@ static double form_product(const kcall *c, const ref_product *p, const double *x
     return variance;
 }
 
-static double product(const kcall *c, const ref_product *p, const double *x, int chains) {
-    return c->x.type == DT_XI8X3 ? form_product(c, p, x) : float_product(c, p, x, chains);
+/* A normed x: what all of a part share (the root halves the errors of the sum of squares, of the mean and of + eps;
+ * then it is taken, and inverted), and what each element has of its own: two products, the weight's offset. */
+typedef struct norm_roundings {
+    double shared, own;
+} norm_roundings;
+
+static norm_roundings roundings_of_norm(const kcall *c, int64_t n, int chains) {
+    double sum = 1 + even_sum_roundings((double)n, chains), mean_and_eps = 2, root_and_inverse = 2;
+    return (norm_roundings){(sum + mean_and_eps) / 4 + root_and_inverse, 2 + (c->offset != 0 ? 1 : 0)};
+}
+
+/* *sum: the product itself. */
+static double product(const kcall *c, const ref_product *p, const double *x, int chains, double *sum) {
+    double magnitude, variance = c->x.type == DT_XI8X3 ? form_product(c, p, x) : float_product(c, p, x, chains);
+    ref_product_dot(p, x, c->w->k, sum, &magnitude);
+    if (!c->normed) return variance;
+    norm_roundings norm = roundings_of_norm(c, c->w->k, chains);
+    for (int64_t j = 0; j < c->w->k; j++) variance += norm.own * square(x[j] * p->values[j]);
+    return variance + norm.shared * square(*sum);
 }
 
 /* The sum, with its bias and its residual, in either order. */
@@ -78,35 +95,79 @@ static double ends(const kcall *c, int64_t t, int64_t i, double y) {
     return square(y) + (c->weight.data ? fmax(square(y - residual), square(y - bias)) : 0);
 }
 
-static bool of_matmul(const kcall *c, const double *y, int chains, double *variance) {
-    ref_product p = ref_product_new(c);
-    for (int64_t i = 0; p.x && i < c->y.cols; i++) {
-        ref_product_row(&p, c->w, i);
+static double act_roundings(kact act, double x);
+
+/* A gated pair of halves: what moves them, by its slopes; then the activation's own. */
+static double of_pair(kact act, double gate, double up, double gate_variance, double up_variance) {
+    double by_gate, by_up, magnitude;
+    ref_act_slopes(act, gate, up, &by_gate, &by_up);
+    double offset = act == ACT_SWIGLU_OAI ? 1 : 0; /* + 1 */
+    return square(by_gate) * gate_variance + square(by_up) * up_variance +
+           square(ref_act_pair(act, gate, up, &magnitude)) * (act_roundings(act, gate) + offset);
+}
+
+/* From products and their variances, [rows * places, w->n] each. */
+static void gate_variances(const kcall *c, const double *p, const double *of_p, double *variance) {
+    int64_t half = c->w->n / 2, n = c->y.rows * c->y.cols;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t gate = i / half * c->w->n + i % half, up = gate + half;
+        variance[i] = of_pair(c->act, p[gate], p[up], of_p[gate], of_p[up]);
+    }
+}
+
+/* Of a single matrix: sums with their bias, and their variances, to p and of_p. */
+static void of_products(const kcall *c, const ref_product *product_of, int chains, double *p, double *of_p) {
+    ref_product r = *product_of;
+    for (int64_t i = 0; i < c->w->n; i++) {
+        double bias = c->weight.data ? float_at(c->weight.data, c->weight.type, i) : 0;
+        ref_product_row(&r, c->w, i);
         for (int64_t t = 0; t < c->y.rows; t++) {
-            int64_t at = t * c->y.cols + i;
-            variance[at] = product(c, &p, p.x + t * c->w->k, chains) + ends(c, t, i, y[at]);
+            int64_t at = t * c->w->n + i;
+            of_p[at] = product(c, &r, r.x + t * c->w->k, chains, &p[at]);
+            p[at] += bias;
+            if (c->act != ACT_NONE && c->weight.data) of_p[at] += square(p[at]);
         }
     }
-    free(p.x);
-    return p.x != NULL;
+}
+
+static bool of_matmul(const kcall *c, const double *y, int chains, double *variance) {
+    ref_product r = ref_product_new(c);
+    int64_t n = c->y.rows * c->w->n;
+    double *p = r.x ? malloc((size_t)(2 * n) * sizeof *p) : NULL;
+    bool gated = c->act != ACT_NONE;
+    if (p) of_products(c, &r, chains, p, gated ? p + n : variance);
+    if (p && gated) gate_variances(c, p, p + n, variance);
+    for (int64_t at = 0; p && at < c->y.rows * c->y.cols; at++)
+        variance[at] += gated ? (c->residual.data ? square(y[at]) : 0) : ends(c, at / c->y.cols, at % c->y.cols, y[at]);
+    free(p);
+    free(r.x);
+    return p != NULL;
 }
 
 static bool of_matmul_experts(const kcall *c, const double *y, int chains, double *variance) {
-    ref_product p = ref_product_new(c);
-    int64_t n = c->w->n, k = c->w->k;
-    for (int64_t e = 0; p.x && e < c->w->n_experts; e++) {
+    ref_product r = ref_product_new(c);
+    int64_t n = c->w->n, k = c->w->k, all = c->y.rows * ref_product_cols(c);
+    double *p = r.x ? malloc((size_t)(2 * all) * sizeof *p) : NULL;
+    bool gated = c->act != ACT_NONE;
+    double *of_p = p && gated ? p + all : variance;
+    for (int64_t e = 0; p && e < c->w->n_experts; e++) {
         for (int64_t i = 0; i < n; i++) {
-            ref_product_row(&p, &c->w->experts[e], i);
+            double bias = c->weight.data ? float_at(c->weight.data, c->weight.type, e * n + i) : 0;
+            ref_product_row(&r, &c->w->experts[e], i);
             for (int64_t pair = 0; pair < c->x.rows * c->n_chosen; pair++) {
-                int64_t t = pair / c->n_chosen, s = pair % c->n_chosen, at = t * c->y.cols + s * n + i;
+                int64_t t = pair / c->n_chosen, s = pair % c->n_chosen, at = pair * n + i;
                 if (ref_at(&c->z, t, s) != (double)e) continue;
-                const double *x = p.x + t * c->x.cols + (c->x.cols == k ? 0 : s * k);
-                variance[at] = product(c, &p, x, chains) + (c->weight.data ? square(y[at]) : 0);
+                const double *x = r.x + t * c->x.cols + (c->x.cols == k ? 0 : s * k);
+                of_p[at] = product(c, &r, x, chains, &p[at]);
+                p[at] += bias;
+                if (c->weight.data) of_p[at] += square(gated ? p[at] : y[at]);
             }
         }
     }
-    free(p.x);
-    return p.x != NULL;
+    if (p && gated) gate_variances(c, p, of_p, variance);
+    free(p);
+    free(r.x);
+    return p != NULL;
 }
 
 static bool of_embed(const kcall *c, const double *y, double *variance) {
@@ -196,37 +257,49 @@ static void of_route(const kcall *c, const double *y, int chains, double *varian
 
 /* ---- What is done to each token alone -------------------------------------------------------------------------- */
 
-/* The root halves the errors of the sum of squares, of the mean and of + eps. */
 static void of_rmsnorm(const kcall *c, const double *y, int chains, double *variance) {
-    double sum = 1 + even_sum_roundings((double)(c->x.cols / c->n_parts), chains), mean_and_eps = 2,
-           root_and_inverse = 2, products = 2;
-    double roundings = (sum + mean_and_eps) / 4 + root_and_inverse + products + (c->offset != 0 ? 1 : 0);
-    for (int64_t i = 0; i < c->y.rows * c->y.cols; i++) variance[i] = roundings * square(y[i]);
+    norm_roundings norm = roundings_of_norm(c, c->x.cols / c->n_parts, chains);
+    for (int64_t i = 0; i < c->y.rows * c->y.cols; i++) {
+        double residual = c->residual.data ? ref_at(&c->residual, i / c->y.cols, i % c->y.cols) : 0;
+        variance[i] = (norm.shared + norm.own) * square(y[i] - residual) + (c->residual.data ? square(y[i]) : 0);
+    }
 }
 
 /* The sigmoid: exp, 1 +, a division; where its argument is computed, four roundings on the way to it. Then the product
  * with the other factor. */
+static double act_roundings(kact act, double x) {
+    double argument = 0, sigmoid = act == ACT_NONE ? 0 : exp_roundings + 2;
+    if (act == ACT_GELU) argument = 1.5957691216057308 * (x + 0.044715 * x * x * x);
+    if (act == ACT_SWIGLU_OAI) argument = 1.702 * fmin(x, 7);
+    return sigmoid + 1 + 4 * square(argument * ref_sigmoid(-argument));
+}
+
 static void of_act_mul(const kcall *c, const double *y, double *variance) {
     for (int64_t i = 0; i < c->y.rows * c->y.cols; i++) {
-        double x = ref_at(&c->x, i / c->y.cols, c->x.cols == 1 ? 0 : i % c->y.cols), argument = 0;
-        if (c->act == ACT_GELU) argument = 1.5957691216057308 * (x + 0.044715 * x * x * x);
-        if (c->act == ACT_SWIGLU_OAI) argument = 1.702 * fmin(x, 7);
-        double sigmoid = c->act == ACT_NONE ? 0 : exp_roundings + 2;
-        variance[i] = square(y[i]) * (sigmoid + 1 + 4 * square(argument * ref_sigmoid(-argument)));
+        double x = ref_at(&c->x, i / c->y.cols, c->x.cols == 1 ? 0 : i % c->y.cols);
+        variance[i] = square(y[i]) * act_roundings(c->act, x);
     }
 }
 
-static void of_rope(const kcall *c, const double *y, double *variance) {
+static bool of_rope(const kcall *c, const double *y, int chains, double *variance) {
     int64_t head_dim = c->x.cols / c->n_parts, half = c->z.cols / 2;
-    for (int64_t i = 0; i < c->y.rows * c->y.cols; i++) {
-        int64_t t = i / c->y.cols, j = i % head_dim, head = i % c->y.cols - j;
-        variance[i] = 0;
-        if (j >= c->z.cols) continue; /* a copy */
+    double *x = malloc((size_t)(c->x.rows * c->x.cols) * sizeof *x);
+    norm_roundings norm = {0};
+    if (c->normed) norm = roundings_of_norm(c, head_dim, chains);
+    if (x) ref_input(c, head_dim, &c->weight, x);
+    for (int64_t i = 0; x && i < c->y.rows * c->y.cols; i++) {
+        int64_t t = i / c->y.cols, j = i % head_dim, head = i - j;
+        variance[i] = norm.shared * square(y[i]);
+        if (j >= c->z.cols) { /* a copy */
+            variance[i] += norm.own * square(y[i]);
+            continue;
+        }
         int64_t pair = c->interleaved ? j / 2 : j % half, other = c->interleaved ? j ^ 1 : (j + half) % c->z.cols;
         double cosine = ref_at(&c->z, t, pair), sine = ref_at(&c->z, t, half + pair);
-        variance[i] =
-            square(y[i]) + square(cosine * ref_at(&c->x, t, head + j)) + square(sine * ref_at(&c->x, t, head + other));
+        variance[i] += square(y[i]) + (1 + norm.own) * (square(cosine * x[head + j]) + square(sine * x[head + other]));
     }
+    free(x);
+    return x != NULL;
 }
 
 static void of_sum_experts(const kcall *c, double *variance) {
@@ -256,8 +329,7 @@ static bool count(const kcall *c, const double *y, int chains, double *variance)
     case KOP_MATMUL_EXPERTS:
         return of_matmul_experts(c, y, chains, variance);
     case KOP_ROPE:
-        of_rope(c, y, variance);
-        return true;
+        return of_rope(c, y, chains, variance);
     case KOP_ATTENTION:
         return of_attention(c, y, chains, variance);
     case KOP_ACT_MUL:

@@ -35,16 +35,17 @@ typedef struct check_spec {
     int64_t rows, cols; /* of y; KV_STORE: of x */
     int64_t k;          /* MATMUL, MATMUL_EXPERTS: inputs; CONV1D: kernel */
     int64_t parts;      /* RMSNORM, ROPE: heads; ATTENTION: query heads; DELTA: value heads */
-    int64_t rotated;    /* ROPE */
-    bool interleaved;   /* ROPE */
-    bool in_place;      /* y is x; MATMUL: the residual */
+    int64_t rotated;    /* ROPE; KV_STORE: 0 without a table */
+    bool interleaved;   /* ROPE, KV_STORE */
+    bool normed;        /* MATMUL, ROPE, KV_STORE */
+    bool in_place;      /* y is x; MATMUL, and every other RMSNORM: the residual */
     bool strided;       /* rows stand apart */
     bool misaligned;    /* what a file stores lies at an odd address */
     bool bias;          /* MATMUL, MATMUL_EXPERTS; also ATTENTION's sinks and ROUTE's weights */
-    bool residual;
-    bool offset;     /* RMSNORM: 1 */
-    kact act;        /* ACT_MUL, CONV1D */
-    bool one_factor; /* ACT_MUL: x has one column */
+    bool residual;      /* MATMUL, RMSNORM */
+    bool offset;        /* RMSNORM, what is normed: 1 */
+    kact act;           /* ACT_MUL, CONV1D; MATMUL, MATMUL_EXPERTS: of gated pairs */
+    bool one_factor;    /* ACT_MUL: x has one column */
     int64_t n_experts, n_chosen;
     bool normalize;          /* ROUTE */
     bool own_x;              /* MATMUL_EXPERTS: x has a part for each chosen expert */
@@ -79,6 +80,9 @@ typedef struct check check;
 nb_status check_new(check **out, nb_error *err);
 void check_free(check *c);
 nb_status check_load(check *c, const check_spec *spec, nb_error *err);
+/* The same, unless the case has a fused part or activations of 16 bits and no row of the registry takes it: what is of
+ * no use is not filled with numbers. *taken: whether it was loaded. */
+nb_status check_load_for(check *c, const check_spec *spec, const kregistry *r, bool *taken, nb_error *err);
 
 /* Whether a row takes the loaded case, its weight being in the row's layout. */
 bool check_takes(check *c, const krow *row);

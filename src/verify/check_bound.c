@@ -25,6 +25,11 @@ static double sum_depth(int chains, int64_t n) {
     return (double)n / chains + 8;
 }
 
+/* Of an RMSNORM: the root halves the sum's error; mean, + eps, root, 1 / root, twice a product, the weight's offset. */
+static double norm_depth(int chains, int64_t n) {
+    return (sum_depth(chains, n) + 3) / 2 + 5;
+}
+
 /* exp, + 1, division, product, and one to spare for a reciprocal; where the sigmoid's argument is computed, up to four
  * more on the way to it. */
 static double act_depth(kact act) {
@@ -37,17 +42,19 @@ static double depth_of(const kcall *c, int chains) {
     case KOP_EMBED:
         return 3; /* scale * code, + bias, * embedding scale */
     case KOP_RMSNORM:
-        /* The root halves the sum's error; mean, + eps, root, 1 / root, twice a product, the weight's offset. */
-        return (sum_depth(chains, c->x.cols / c->n_parts) + 3) / 2 + 5;
+        return norm_depth(chains, c->x.cols / c->n_parts); /* a residual is the result's own rounding */
     case KOP_MATMUL:
     case KOP_MATMUL_EXPERTS:
         /* Dequantizing 2, the product 1, + bias, + residual; in the activation form the integer sum's conversion in
          * two parts, scale * scale, the group's sum: 8 in all at most. */
-        return sum_depth(chains, c->w->k) + 8;
+        return sum_depth(chains, c->w->k) + 8 + (c->normed ? norm_depth(chains, c->w->k) : 0) +
+               (c->act != ACT_NONE ? act_depth(c->act) + 1 : 0);
     case KOP_ROPE_TABLE:
         return 2; /* the angle is a double's; cos or sin to fp32, * scale */
     case KOP_ROPE:
-        return 2; /* a product, a sum */
+        return 2 + (c->normed ? norm_depth(chains, c->x.cols / c->n_parts) : 0); /* a product, a sum */
+    case KOP_KV_STORE:
+        return (c->z.data ? 2 : 0) + (c->normed ? norm_depth(chains, c->keys.head_dim) : 0);
     case KOP_ATTENTION: {
         /* A score, its scale and difference to the largest; exp; then weights are summed one position after the other,
          * rescaled at most once a position; 1 / sum and its product. */
@@ -80,7 +87,7 @@ static double depth_of(const kcall *c, int chains) {
 }
 
 bound_model bound_model_of(const krow *row, const kcall *c) {
-    bool copies = c->op == KOP_KV_STORE || c->op == KOP_SELECT_ROWS || c->op == KOP_SELECT_COLS;
+    bool copies = c->op == KOP_SELECT_ROWS || c->op == KOP_SELECT_COLS || (c->op == KOP_KV_STORE && !kcall_fused(c));
     if (copies || c->op == KOP_QUANTIZE) return (bound_model){.exact = true}; /* a form's own half step is all */
     return (bound_model){.depth = depth_of(c, chains_of(row))};
 }

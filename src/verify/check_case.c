@@ -81,7 +81,8 @@ static void *stored(check *c, int slot, size_t size) {
 static void *numbers(check *c, int slot, dtype type, int64_t n, check_pattern pattern, float factor) {
     size_t size = (size_t)n * dtype_size(type);
     void *data = slot == SLOT_STATES ? guard_input(&c->slots[slot], size) : stored(c, slot, size);
-    for (int64_t i = 0; data && i < n; i++) store_number(data, type, i, number(c, pattern, i) * factor);
+    for (int64_t i = 0; data && !c->only_shape && i < n; i++)
+        store_number(data, type, i, number(c, pattern, i) * factor);
     return data;
 }
 
@@ -91,7 +92,7 @@ static bool matrix(check *c, int slot, kmat *m, int64_t rows, int64_t cols, chec
     size_t bytes = (size_t)((rows - 1) * stride + cols) * sizeof(float);
     *m = (kmat){
         .data = guard_input(&c->slots[slot], bytes), .type = DT_F32, .rows = rows, .cols = cols, .stride = stride};
-    if (!m->data) return false;
+    if (!m->data || c->only_shape) return m->data != NULL;
     memset(m->data, 0xff, bytes);
     for (int64_t i = 0; i < rows * cols; i++) ((float *)m->data)[i / cols * stride + i % cols] = number(c, pattern, i);
     return true;
@@ -107,11 +108,35 @@ static bool encode_x(check *c) {
     to.data = guard_input(&c->slots[SLOT_FORM], bytes);
     if (!to.data) return false;
     memset(to.data, 0xff, bytes);
-    for (int64_t t = 0; t < from.rows; t++)
+    for (int64_t t = 0; t < from.rows && !c->only_shape; t++)
         for (int64_t g = 0; g < to.cols / to.group; g++)
             xform_encode(&to, t, g, (const float *)from.data + t * from.stride + g * to.group);
     c->call.x = to;
     return true;
+}
+
+/* An fp32 matrix in 16 bits instead, with the same gaps. */
+static bool narrow(check *c, int slot, kmat *m, dtype type) {
+    kmat from = *m;
+    size_t bytes = (size_t)((m->rows - 1) * m->stride + m->cols) * dtype_size(type);
+    m->type = type;
+    m->data = guard_input(&c->slots[slot], bytes);
+    if (!m->data || c->only_shape) return m->data != NULL;
+    memset(m->data, 0xff, bytes);
+    for (int64_t i = 0; i < m->rows * m->cols; i++) {
+        int64_t at = i / m->cols * m->stride + i % m->cols;
+        store_number(m->data, type, at, ((const float *)from.data)[at]);
+    }
+    return true;
+}
+
+/* Activations in the type that the spec says. Tables of angles, residuals, and what ROUTE and DELTA_GATES make, are
+ * fp32 always. */
+static bool narrow_operands(check *c) {
+    const check_spec *s = &c->spec;
+    if (s->x_type != DT_F16 && s->x_type != DT_BF16) return true;
+    bool both = s->op == KOP_ADD || s->op == KOP_ACT_MUL || s->op == KOP_DELTA_GATES;
+    return narrow(c, SLOT_X_16, &c->call.x, s->x_type) && (!both || narrow(c, SLOT_Z_16, &c->call.z, s->x_type));
 }
 
 typedef enum codes_kind { CODES_ANY, CODES_LARGEST, CODES_ZERO } codes_kind;
@@ -145,7 +170,7 @@ bool check_is_random(const check_spec *s) {
 static uint8_t *codes(check *c, int slot, size_t bytes) {
     codes_kind kind = kind_of_codes(&c->spec);
     uint8_t *data = stored(c, slot, bytes);
-    for (size_t i = 0; data && i < bytes; i++) {
+    for (size_t i = 0; data && !c->only_shape && i < bytes; i++) {
         data[i] = kind == CODES_LARGEST ? 0xff : kind == CODES_ZERO ? 0 : (uint8_t)check_random(c);
         if (c->spec.mode == W_MXFP8 && (data[i] & 0x7f) == 0x7f) data[i]--;
     }
@@ -155,7 +180,7 @@ static uint8_t *codes(check *c, int slot, size_t bytes) {
 /* Scales of one byte: powers of two from 2^-20 to 2^10, or any number of E4M3. */
 static uint8_t *scale_bytes(check *c, int slot, int64_t n) {
     uint8_t *data = stored(c, slot, (size_t)n);
-    for (int64_t i = 0; data && i < n; i++) {
+    for (int64_t i = 0; data && !c->only_shape && i < n; i++) {
         data[i] = (uint8_t)(c->spec.mode == W_NVFP4 ? check_random(c) : 107 + (uint64_t)check_below(c, 31));
         if (c->spec.mode == W_NVFP4 && (data[i] & 0x7f) == 0x7f) data[i]--;
     }
@@ -308,7 +333,7 @@ static bool sequences(check *c) {
 static bool fill_pages(check *c, int slot, kpages *p, check_pattern pattern) {
     size_t bytes = kpages_bytes(p);
     p->data = guard_input(&c->slots[slot], bytes);
-    if (!p->data) return false;
+    if (!p->data || c->only_shape) return p->data != NULL;
     memset(p->data, 0xff, bytes);
     for (int64_t i = 0, token = 0; i < c->spec.n_seqs; i++) {
         sequence q = sequence_at(c, i);
@@ -356,22 +381,65 @@ static bool vector(check *c, int slot, kvec *v, int64_t n) {
     return v->data != NULL;
 }
 
+/* What RMSNORM needs, for calls that have it as a part: a weight of n, or none. */
+static bool load_norm(check *c, int slot, kvec *norm_weight, int64_t n) {
+    if (!c->spec.normed) return true;
+    c->call.normed = true;
+    c->call.eps = c->spec.seed % 2 ? 1e-5f : 1e-6f;
+    c->call.offset = c->spec.offset ? 1.0f : 0.0f;
+    return c->spec.seed % 8 == 0 || vector(c, slot, norm_weight, n);
+}
+
 static bool load_matmul(check *c) {
     const check_spec *s = &c->spec;
     kcall *call = &c->call;
-    if (!matrix(c, SLOT_X, &call->x, s->rows, s->k, s->pattern) || !weight(c, s->cols, s->k)) return false;
-    if (s->x_type != DT_F32 && !encode_x(c)) return false;
-    if (s->bias && !vector(c, SLOT_WEIGHT, &call->weight, s->cols)) return false;
+    int64_t n = s->act == ACT_NONE ? s->cols : 2 * s->cols;
+    call->act = s->act;
+    if (!matrix(c, SLOT_X, &call->x, s->rows, s->k, s->pattern) || !weight(c, n, s->k)) return false;
+    if (s->x_type == DT_XI8X3 && !encode_x(c)) return false;
+    if (s->bias && !vector(c, SLOT_WEIGHT, &call->weight, n)) return false;
+    if (!load_norm(c, SLOT_WEIGHT2, &call->weight2, s->k)) return false;
     return !s->residual || matrix(c, SLOT_RESIDUAL, &call->residual, s->rows, s->cols, CHECK_NORMAL);
 }
 
 static bool load_experts(check *c) {
     const check_spec *s = &c->spec;
-    int64_t n = s->cols / s->n_chosen;
+    int64_t n = s->cols / s->n_chosen * (s->act == ACT_NONE ? 1 : 2);
     c->call.n_chosen = s->n_chosen;
+    c->call.act = s->act;
     return matrix(c, SLOT_X, &c->call.x, s->rows, s->own_x ? s->n_chosen * s->k : s->k, s->pattern) &&
-           expert_weights(c, s->n_experts, n, s->k) && routing(c) && (s->x_type == DT_F32 || encode_x(c)) &&
+           expert_weights(c, s->n_experts, n, s->k) && routing(c) && (s->x_type != DT_XI8X3 || encode_x(c)) &&
            (!s->bias || vector(c, SLOT_WEIGHT, &c->call.weight, s->n_experts * n));
+}
+
+static bool load_rmsnorm(check *c) {
+    const check_spec *s = &c->spec;
+    kcall *call = &c->call;
+    call->n_parts = s->parts;
+    call->eps = s->seed % 2 ? 1e-5f : 1e-6f;
+    call->offset = s->offset ? 1.0f : 0.0f;
+    call->weight.type = s->w_type;
+    if (s->w_type != DT_NONE)
+        call->weight.data = numbers(c, SLOT_WEIGHT, s->w_type, s->cols / s->parts, CHECK_NORMAL, 1.0f);
+    return matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern) && (s->w_type == DT_NONE || call->weight.data) &&
+           (!s->residual || matrix(c, SLOT_RESIDUAL, &call->residual, s->rows, s->cols, CHECK_NORMAL));
+}
+
+static bool load_rope(check *c) {
+    const check_spec *s = &c->spec;
+    c->call.n_parts = s->parts;
+    c->call.interleaved = s->interleaved;
+    return matrix(c, SLOT_X, &c->call.x, s->rows, s->cols, s->pattern) &&
+           matrix(c, SLOT_Z, &c->call.z, s->rows, s->rotated, CHECK_NORMAL) &&
+           load_norm(c, SLOT_WEIGHT, &c->call.weight, s->cols / s->parts);
+}
+
+static bool load_kv_store(check *c) {
+    const check_spec *s = &c->spec;
+    c->call.interleaved = s->interleaved;
+    return matrix(c, SLOT_X, &c->call.x, s->rows, s->cols, s->pattern) && sequences(c) &&
+           (!s->rotated || matrix(c, SLOT_Z, &c->call.z, s->rows, s->rotated, CHECK_NORMAL)) &&
+           load_norm(c, SLOT_WEIGHT, &c->call.weight, s->head_dim);
 }
 
 static bool load_route(check *c) {
@@ -379,7 +447,7 @@ static bool load_route(check *c) {
     c->call.n_chosen = s->n_chosen;
     c->call.normalize = s->normalize;
     if (!matrix(c, SLOT_X, &c->call.x, s->rows, s->n_experts, s->pattern)) return false;
-    for (int64_t i = 0; has_ties(s) && i < s->rows * s->n_experts; i++) {
+    for (int64_t i = 0; has_ties(s) && !c->only_shape && i < s->rows * s->n_experts; i++) {
         float *x = (float *)c->call.x.data + i / s->n_experts * c->call.x.stride + i % s->n_experts;
         *x = rintf(*x);
     }
@@ -451,25 +519,16 @@ static bool load_operands(check *c) {
         call->scale = s->seed % 2 ? 1.0f : 3.25f;
         return (call->tokens = integers(c, s->rows, 37)) && weight(c, 37, s->cols);
     case KOP_RMSNORM:
-        call->n_parts = s->parts;
-        call->eps = s->seed % 2 ? 1e-5f : 1e-6f;
-        call->offset = s->offset ? 1.0f : 0.0f;
-        call->weight.type = s->w_type;
-        if (s->w_type != DT_NONE)
-            call->weight.data = numbers(c, SLOT_WEIGHT, s->w_type, s->cols / s->parts, CHECK_NORMAL, 1.0f);
-        return matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern) && (s->w_type == DT_NONE || call->weight.data);
+        return load_rmsnorm(c);
     case KOP_MATMUL:
         return load_matmul(c);
     case KOP_ROPE_TABLE:
         call->scale = s->seed % 2 ? 1.0f : 1.1875f;
         return load_rope_table(c);
     case KOP_ROPE:
-        call->n_parts = s->parts;
-        call->interleaved = s->interleaved;
-        return matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern) &&
-               matrix(c, SLOT_Z, &call->z, s->rows, s->rotated, CHECK_NORMAL);
+        return load_rope(c);
     case KOP_KV_STORE:
-        return matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern) && sequences(c);
+        return load_kv_store(c);
     case KOP_ATTENTION:
         return load_attention(c);
     case KOP_ACT_MUL:
@@ -511,6 +570,7 @@ static void free_ref(check *c) {
     free(c->ref);
     free(c->mag);
     free(c->variance);
+    free(c->rounding);
 }
 
 static bool reserve_ref(check *c, size_t n) {
@@ -519,18 +579,20 @@ static bool reserve_ref(check *c, size_t n) {
     c->ref = malloc(n * sizeof *c->ref);
     c->mag = malloc(n * sizeof *c->mag);
     c->variance = malloc(n * sizeof *c->variance);
-    c->ref_cap = c->ref && c->mag && c->variance ? n : 0;
+    c->rounding = malloc(2 * n * sizeof *c->rounding);
+    c->ref_cap = c->ref && c->mag && c->variance && c->rounding ? n : 0;
     return c->ref_cap > 0;
 }
 
-nb_status check_load(check *c, const check_spec *spec, nb_error *err) {
+static nb_status load(check *c, const check_spec *spec, nb_error *err) {
     c->spec = *spec;
     c->random = spec->seed * 2654435761u + (uint64_t)spec->op;
     c->call = (kcall){.op = spec->op};
     c->w = (kweight){0};
     c->has_ref = false;
     c->variance_chains = 0;
-    if (!load_operands(c)) return check_no_memory(err);
+    c->rounding_type = DT_NONE;
+    if (!load_operands(c) || !narrow_operands(c)) return check_no_memory(err);
     if (spec->op != KOP_KV_STORE) {
         dtype y_type = spec->y_type == DT_NONE ? DT_F32 : spec->y_type;
         bool form = y_type == DT_XI8X3;
@@ -541,6 +603,31 @@ nb_status check_load(check *c, const check_spec *spec, nb_error *err) {
     return NB_OK;
 }
 
+nb_status check_load(check *c, const check_spec *spec, nb_error *err) {
+    c->only_shape = false;
+    return load(c, spec, err);
+}
+
+static bool is_ordinary(const check_spec *s) {
+    bool narrow_x = s->x_type == DT_F16 || s->x_type == DT_BF16;
+    bool fused = s->normed || (s->op == KOP_RMSNORM && s->residual) || (s->op == KOP_KV_STORE && s->rotated) ||
+                 (kop_is_product(s->op) && s->act != ACT_NONE);
+    bool rounds = s->op == KOP_QUANTIZE && s->y_type != DT_XI8X3;
+    return !narrow_x && !fused && !rounds;
+}
+
+nb_status check_load_for(check *c, const check_spec *spec, const kregistry *r, bool *taken, nb_error *err) {
+    *taken = is_ordinary(spec);
+    if (!*taken) {
+        c->only_shape = true;
+        nb_status status = load(c, spec, err);
+        if (status != NB_OK) return status;
+        for (size_t i = 0; i < kreg_count(r) && !*taken; i++)
+            *taken = kreg_at(r, i)->op == spec->op && check_takes(c, kreg_at(r, i));
+    }
+    return *taken ? check_load(c, spec, err) : NB_OK;
+}
+
 nb_status check_reference(check *c, nb_error *err) {
     if (c->has_ref) return NB_OK;
     if (!reserve_ref(c, (size_t)ref_count(&c->call))) return check_no_memory(err);
@@ -549,13 +636,35 @@ nb_status check_reference(check *c, nb_error *err) {
     return NB_OK;
 }
 
+nb_status check_rounding(check *c, const krow *row, const double **rounding, nb_error *err) {
+    *rounding = NULL;
+    if (row->rounds_to == DT_NONE || c->spec.op == KOP_KV_STORE) return NB_OK;
+    if (c->rounding_type != row->rounds_to) {
+        double *variance = c->rounding + c->spec.rows * c->spec.cols;
+        if (!ref_rounding(&c->call, row->rounds_to, c->rounding, variance)) return check_no_memory(err);
+        c->rounding_type = row->rounds_to;
+    }
+    *rounding = c->rounding;
+    return NB_OK;
+}
+
+/* In units of u^2, to the variance of fp32's roundings. */
+static void add_rounding(check *c) {
+    const int64_t n = c->spec.rows * c->spec.cols;
+    for (int64_t i = 0; i < n; i++) c->variance[i] += c->rounding[n + i] * 0x1p48;
+}
+
 /* A few thousand elements say as much as millions. */
 const double *check_variance(check *c, const krow *row) {
     int chains = chains_of(row);
     bool large = c->spec.rows * c->spec.cols > 1 << 18;
     if (large || !check_is_random(&c->spec) || c->variance_chains < 0) return NULL;
-    if (c->variance_chains != chains)
+    if (c->variance_chains != chains || c->variance_rounds_to != row->rounds_to) {
         c->variance_chains = ref_variance(&c->call, c->ref, chains, c->variance) ? chains : -1;
+        c->variance_rounds_to = row->rounds_to;
+        if (c->variance_chains > 0 && c->rounding_type != DT_NONE && c->rounding_type == row->rounds_to)
+            add_rounding(c);
+    }
     return c->variance_chains < 0 ? NULL : c->variance;
 }
 

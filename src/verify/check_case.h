@@ -23,7 +23,9 @@ enum check_slot {
     SLOT_TABLE_STARTS,
     SLOT_KEYS,
     SLOT_VALUES,
-    SLOT_FORM,    /* x in an activation form */
+    SLOT_FORM, /* x in an activation form */
+    SLOT_X_16, /* x and z in 16 bits */
+    SLOT_Z_16,
     SLOT_X_SLICE, /* some of its rows */
     SLOT_PACKED,
     SLOT_PACKED_ONE, /* a matrix, packed over two kinds of poison */
@@ -44,11 +46,15 @@ struct check {
     kweight experts[CHECK_MAX_EXPERTS];
     uint64_t random;
     guard slots[SLOT_COUNT];
-    double *ref, *mag;   /* of y, without gaps; then of new states (ref_run) */
-    double *variance;    /* of y, for rows that sum in... */
-    int variance_chains; /* ...so many chains; 0: not worked out yet, -1: there is none */
-    size_t ref_cap;      /* elements */
-    bool has_ref;        /* worked out when a row first asks */
+    double *ref, *mag;        /* of y, without gaps; then of new states (ref_run) */
+    double *variance;         /* of y, for rows that sum in... */
+    int variance_chains;      /* ...so many chains; 0: not worked out yet, -1: there is none */
+    dtype variance_rounds_to; /* and round operands to this type */
+    double *rounding;         /* of y: ref_rounding's two results, for... */
+    dtype rounding_type;      /* ...this type; DT_NONE: not worked out yet */
+    size_t ref_cap;           /* elements */
+    bool has_ref;             /* worked out when a row first asks */
+    bool only_shape;          /* operands are placed, but not filled */
     mirror mirror;
 };
 
@@ -59,7 +65,9 @@ uint64_t check_random(check *c);          /* 64 random bits */
 int64_t check_below(check *c, int64_t n); /* 0 to n - 1 */
 /* Works out the reference's results, unless that was done. */
 nb_status check_reference(check *c, nb_error *err);
-/* The variance of errors for a row's chains; NULL where there is no model of it. */
+/* What rounding operands does for a row that does so, of the call's y; *rounding NULL for other rows. */
+nb_status check_rounding(check *c, const krow *row, const double **rounding, nb_error *err);
+/* The variance of errors for a row's chains and roundings; NULL where there is no model of it. */
 const double *check_variance(check *c, const krow *row);
 /* Puts the weight into the row's layout; a finding when the packing is wrong. */
 nb_status check_pack(check *c, const krow *row, finding *found, nb_error *err);

@@ -59,7 +59,7 @@ static bool slice_form(check *c, kmat *x, int64_t from, int64_t n) {
 
 static void slice_mat(kmat *m, int64_t from, int64_t n) {
     if (!m->data) return;
-    m->data = (float *)m->data + from * m->stride;
+    m->data = (uint8_t *)m->data + (size_t)(from * m->stride) * dtype_size(m->type);
     m->rows = n;
 }
 
@@ -82,9 +82,10 @@ static bool slice(check *c, kcall *call, int64_t from, int64_t n) {
 
 /* The operand that y replaces is copied into y first. */
 static void put_in_place(kmat *replaced, const kmat *y) {
+    size_t size = dtype_size(y->type);
     for (int64_t t = 0; t < y->rows; t++)
-        memcpy((float *)y->data + t * y->stride, (const float *)replaced->data + t * replaced->stride,
-               (size_t)y->cols * sizeof(float));
+        memcpy((uint8_t *)y->data + (size_t)(t * y->stride) * size,
+               (const uint8_t *)replaced->data + (size_t)(t * replaced->stride) * size, (size_t)y->cols * size);
     *replaced = *y;
 }
 
@@ -99,6 +100,12 @@ static bool prepare_states(check *c, trial *t, int slot) {
         memcpy(t->states + at, before->data + at, size);
     }
     return t->states != NULL;
+}
+
+/* Which operand y takes the place of. */
+static kmat *replaced_by_y(const check *c, kcall *call) {
+    bool residual = call->op == KOP_MATMUL || (call->op == KOP_RMSNORM && call->residual.data && c->spec.seed % 2);
+    return residual ? &call->residual : &call->x;
 }
 
 static bool prepare(check *c, trial *t, int64_t from, int64_t n, int slot) {
@@ -119,7 +126,7 @@ static bool prepare(check *c, trial *t, int64_t from, int64_t n, int slot) {
         t->call.keys.data = t->out;
     else
         y->data = t->out;
-    if (c->spec.in_place) put_in_place(t->call.op == KOP_MATMUL ? &t->call.residual : &t->call.x, y);
+    if (c->spec.in_place) put_in_place(replaced_by_y(c, &t->call), y);
     return true;
 }
 
@@ -274,8 +281,12 @@ static nb_status compare(check *c, const trial *t, finding *found, double *worst
     comparison cmp;
     bool whole = t->call.y.rows == c->call.y.rows;
     int64_t at = t->from * c->call.y.cols;
+    const double *rounding;
+    nb_status status = check_rounding(c, t->row, &rounding, err);
+    if (status != NB_OK) return status;
     comparison_begin(&cmp, t->row, &t->call);
-    comparison_add(&cmp, &t->call, 0, c->ref + at, c->mag + at, c->spec.in_place ? 0 : t->poison);
+    comparison_add(&cmp, &t->call, 0, c->ref + at, c->mag + at, rounding ? rounding + at : NULL,
+                   c->spec.in_place ? 0 : t->poison);
     const double *variance = whole ? check_variance(c, t->row) : NULL;
     if (variance) comparison_add_variance(&cmp, &t->call, c->ref, variance);
     if (cmp.worst > *worst) *worst = cmp.worst;
@@ -445,7 +456,7 @@ static nb_status check_all(check *c, device *d, const krow *row, finding *found,
     if (status == NB_OK && found->kind == FOUND_NOTHING)
         status = whole.states ? check_in_turn(c, d, &whole, found, worst, err)
                               : check_fewer(c, d, &whole, found, worst, err);
-    if (status == NB_OK && found->kind == FOUND_NOTHING && c->spec.op == KOP_ROUTE)
+    if (status == NB_OK && found->kind == FOUND_NOTHING && c->spec.op == KOP_ROUTE && c->call.x.type == DT_F32)
         status = check_route_not_finite(c, d, row, found, err);
     return status;
 }
@@ -470,6 +481,11 @@ nb_status check_time(check *c, device *d, const krow *row, double min_seconds, d
     if (status == NB_OK && !prepare(c, &t, 0, c->spec.rows, SLOT_Y)) status = check_no_memory(err);
     if (status == NB_OK) status = make_runner(c, d, &t, &r, err);
     *seconds = INFINITY;
+    if (status == NB_OK && d->time) {
+        const kcall *calls[] = {r.call};
+        void *scratch = d->memory ? c->mirror.scratch : guard_input(&c->slots[SLOT_SCRATCH], r.scratch_bytes);
+        return d->time(d, row, calls, 1, scratch, seconds, err);
+    }
     double start = clock_now();
     for (int i = 0; status == NB_OK && i < MAX_RUNS && (i < MIN_RUNS || clock_now() - start < min_seconds); i++) {
         double from = clock_now();

@@ -22,6 +22,7 @@ static void visit_case(visitor *v, check_spec s) {
     if (v->stopped) return;
     s.misaligned = s.seed % 7 < 2;
     v->stopped = !v->visit(v->user, &s);
+    if (!v->stopped) visit_forms(v, &s);
     uint64_t choice = s.seed * 0x9e3779b97f4a7c15u >> 56; /* not in step with any list */
     if (v->stopped || v->level == CHECK_LEAN || choice % 3 != 0 || !has_float_output(&s)) return;
     s.y_type = choice / 3 % 2 ? DT_F16 : DT_BF16;

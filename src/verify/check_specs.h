@@ -38,6 +38,9 @@ void emit(visitor *v, check_spec s);
 /* The same, with numbers whose roundings are random. */
 void emit_random(visitor *v, check_spec s);
 
+/* check_specs_forms.c: forms of a case that some rows take beside it. */
+void visit_forms(visitor *v, const check_spec *ordinary);
+
 /* Calls of many tokens are made with few outputs, or not at all. */
 enum { MANY_TOKENS = 512 };
 

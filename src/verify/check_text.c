@@ -54,6 +54,7 @@ void check_spec_text(const check_spec *s, char *text, size_t size) {
     put_number(text, size, &at, "sequences", s->n_seqs);
     put_number(text, size, &at, "start", s->start);
     put_number(text, size, &at, "interleaved", s->interleaved);
+    put_number(text, size, &at, "normed", s->normed);
     put_number(text, size, &at, "in_place", s->in_place);
     put_number(text, size, &at, "strided", s->strided);
     put_number(text, size, &at, "misaligned", s->misaligned);
@@ -91,6 +92,8 @@ static const char *const slot_names[SLOT_COUNT] = {
     [SLOT_KEYS] = "keys",
     [SLOT_VALUES] = "values",
     [SLOT_FORM] = "x in its activation form",
+    [SLOT_X_16] = "x",
+    [SLOT_Z_16] = "z",
     [SLOT_X_SLICE] = "x in its activation form",
     [SLOT_PACKED] = "the packed weight",
     [SLOT_PACKED_ONE] = "the packed weight",

@@ -27,8 +27,9 @@ static void judge(walk *w, check_tally *tally, double worst) {
 
 static bool visit(void *user, const check_spec *spec) {
     walk *w = user;
-    w->fatal = check_load(w->check, spec, w->err);
-    for (size_t i = 0; w->fatal == NB_OK && i < kreg_count(w->device->registry); i++) {
+    bool taken;
+    w->fatal = check_load_for(w->check, spec, w->device->registry, &taken, w->err);
+    for (size_t i = 0; w->fatal == NB_OK && taken && i < kreg_count(w->device->registry); i++) {
         const krow *row = kreg_at(w->device->registry, i);
         check_tally *tally = &w->tallies[i];
         if (tally->findings >= MOST_FINDINGS || !check_takes(w->check, row)) continue;

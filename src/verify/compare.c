@@ -165,6 +165,11 @@ static bool is_exact(const kcall *c, int64_t j) {
     return c->op == KOP_ROUTE && j < c->n_chosen;
 }
 
+/* What x is when it is rounded to 16 bits has one right value too, which may be infinite. */
+static bool is_rounding(const kcall *c) {
+    return c->op == KOP_QUANTIZE && !is_form(&c->y);
+}
+
 /* NaN, if one of them is. */
 static double largest_of(const double *values, int64_t n) {
     double largest = 0;
@@ -192,16 +197,20 @@ static double half_step_of(const bound_model *model, const double *ref, const do
 
 /* A row of the output. The map's columns start at `first`. */
 static void add_row(comparison *cmp, const kcall *c, const bound_model *model, int64_t first, int64_t i,
-                    const double *ref, const double *mag, uint8_t poison) {
+                    const double *ref, const double *mag, const double *rounding, uint8_t poison) {
     const kmat *y = &c->y;
     double half_step = 0;
     for (int64_t j = 0; j < y->cols; j++) {
+        double moved = rounding ? rounding[j] : 0;
         if (is_form(y) && j % y->group == 0) half_step = half_step_of(model, ref + j, mag + j, y->group);
-        if (is_beyond(ref[j], mag[j]) || isnan(half_step)) continue;
+        if ((is_beyond(ref[j], mag[j]) && !is_rounding(c)) || !(moved <= too_large) || isnan(half_step)) continue;
         seen e = {
             .row = i, .col = first + j, .place = i * cmp->cols + first + j, .got = ref_at(y, i, j), .ref = ref[j]};
-        e.bound = is_exact(c, j) ? 0 : bound_of(model, ref[j], mag[j]) + half_step;
-        e.right = is_right(y->type, e.got, ref[j], &e.bound);
+        e.bound = is_exact(c, j) ? 0 : bound_of(model, ref[j], mag[j]) + moved + half_step;
+        if (is_rounding(c))
+            e.right = e.got == e.ref || (isnan(e.got) && isnan(e.ref));
+        else
+            e.right = is_right(y->type, e.got, ref[j], &e.bound);
         e.unwritten = !e.right && is_unwritten(y, i, j, poison);
         see(cmp, &e);
     }
@@ -239,23 +248,43 @@ static void add_states(comparison *cmp, const kcall *c, const bound_model *model
     }
 }
 
-/* What the pages hold at the tokens' places has one right pattern of bits. */
-static void add_pages(comparison *cmp, const kcall *c, const double *ref, uint8_t poison) {
+static float round_to(dtype type, double value) {
+    const float x = (float)value;
+    return type == DT_F16 ? f16_to_f32(f32_to_f16(x)) : type == DT_BF16 ? bf16_to_f32(f32_to_bf16(x)) : x;
+}
+
+/* What the pages hold at the tokens' places has one right pattern of bits. Where it is normed or rotated, an fp32
+ * result within the bound was rounded to it, so that it lies between the bound's ends rounded. */
+static bool is_right_page(const kpages *p, const bound_model *model, int64_t at, seen *e, double mag) {
+    e->got = float_at(p->data, p->type, at);
+    if (isnan(e->ref)) return isnan(e->got);
+    if (!model->exact) {
+        e->bound = bound_of(model, e->ref, mag);
+        const double low = (double)round_to(p->type, e->ref - e->bound);
+        const double high = (double)round_to(p->type, e->ref + e->bound);
+        e->bound = fmax(high - e->ref, e->ref - low);
+        return low <= e->got && e->got <= high;
+    }
+    const float value = (float)e->ref;
+    const uint16_t half = p->type == DT_F16 ? f32_to_f16(value) : f32_to_bf16(value);
+    const size_t size = dtype_size(p->type);
+    const uint8_t *got = (const uint8_t *)p->data + (size_t)at * size;
+    return memcmp(got, size == 4 ? (const void *)&value : (const void *)&half, size) == 0;
+}
+
+static void add_pages(comparison *cmp, const kcall *c, const bound_model *model, const double *ref, const double *mag,
+                      uint8_t poison) {
     const kpages *p = &c->keys;
-    size_t size = dtype_size(p->type);
+    const size_t size = dtype_size(p->type);
     for (int64_t i = 0; i < c->x.rows; i++) {
         int64_t page = c->tables[i][c->positions[i] / p->page_size], slot = c->positions[i] % p->page_size;
         for (int64_t j = 0; j < c->x.cols; j++) {
-            int64_t head = j / p->head_dim;
+            int64_t head = j / p->head_dim, k = i * c->x.cols + j;
             int64_t at = ((page * p->n_heads + head) * p->page_size + slot) * p->head_dim + j % p->head_dim;
-            float value = (float)ref[i * c->x.cols + j];
-            uint16_t half = p->type == DT_F16 ? f32_to_f16(value) : f32_to_bf16(value);
-            const uint8_t *got = (const uint8_t *)p->data + (size_t)at * size;
-            seen e = {.row = i, .col = j, .place = i * cmp->cols + j, .ref = (double)value};
-            e.got = float_at(p->data, p->type, at);
-            e.right = memcmp(got, size == 4 ? (const void *)&value : (const void *)&half, size) == 0 ||
-                      (isnan(value) && isnan(e.got));
-            e.unwritten = !e.right && is_poison(got, size, poison);
+            if (!model->exact && is_beyond(ref[k], mag[k])) continue;
+            seen e = {.row = i, .col = j, .place = i * cmp->cols + j, .ref = ref[k]};
+            e.right = is_right_page(p, model, at, &e, mag[k]);
+            e.unwritten = !e.right && is_poison((const uint8_t *)p->data + (size_t)at * size, size, poison);
             see(cmp, &e);
         }
     }
@@ -273,16 +302,17 @@ static void catch_up(comparison *cmp, const kmat *y, int64_t first, int64_t last
 }
 
 void comparison_add(comparison *cmp, const kcall *part, int64_t first, const double *ref, const double *mag,
-                    uint8_t poison) {
+                    const double *rounding, uint8_t poison) {
     const kmat *y = &part->y;
     bound_model model = bound_model_of(cmp->row, part);
     if (part->op == KOP_KV_STORE) {
-        add_pages(cmp, part, ref, poison);
+        add_pages(cmp, part, &model, ref, mag, poison);
         return;
     }
     for (int64_t i = 0; i < y->rows; i++) {
         bool had_maps = cmp->wrong != NULL;
-        add_row(cmp, part, &model, first, i, ref + i * y->cols, mag + i * y->cols, poison);
+        const int64_t at = i * y->cols;
+        add_row(cmp, part, &model, first, i, ref + at, mag + at, rounding ? rounding + at : NULL, poison);
         if (!had_maps && cmp->wrong) catch_up(cmp, y, first, i, ref, mag);
     }
     if (is_form(y) && cmp->n_wrong == 0) add_sums(cmp, y, first, poison);
@@ -309,7 +339,7 @@ void comparison_add_variance(comparison *cmp, const kcall *c, const double *ref,
             if (fabs(ref[at]) < 1e-25 || (y->type == DT_F16 && fabs(ref[at]) > 65000))
                 continue; /* near what may be flushed */
             double expected = 0x1p-48 * variance[at] + type_variance(y, ref[at], step);
-            if (expected == 0) continue;
+            if (expected == 0 || !isfinite(expected)) continue;
             double off = ref_at(y, i, j) - ref[at];
             cmp->squares += off * off / expected;
             cmp->n_squares++;

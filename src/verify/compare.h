@@ -34,11 +34,12 @@ typedef struct comparison {
 /* Everything starts at zero. c: the call as the row ran it, in host memory. */
 void comparison_begin(comparison *cmp, const krow *row, const kcall *c);
 /* Adds columns [first, first + part->y.cols) of the output (all of it where part is the whole call): part is a call of
- * its own, with y in host memory, ref and mag what ref_run says of it. States, where the call has such, follow y in ref
+ * its own, with y in host memory, ref and mag what ref_run says of it, rounding what ref_rounding says where the row
+ * rounds operands (else NULL). States, where the call has such, follow y in ref
  * and are compared in part->states. KV_STORE: what the pages hold at the places of its tokens. poison: the byte that
  * the output was filled with before (an element that still has it is unwritten), or 0: not known. */
 void comparison_add(comparison *cmp, const kcall *part, int64_t first, const double *ref, const double *mag,
-                    uint8_t poison);
+                    const double *rounding, uint8_t poison);
 /* Adds the errors of the whole output (of a call on random numbers) to a test of their size as a whole: variance is
  * what ref_variance said, in units of u^2. Roundings of the output's own type are added here. */
 void comparison_add_variance(comparison *cmp, const kcall *c, const double *ref, const double *variance);

@@ -18,6 +18,9 @@ enum { QUICK_TOKENS = 8, FULL_TOKENS = 32, LONGEST = FORWARD_TOKENS - FULL_TOKEN
 /* The contract of docs/architecture.md: on a device whose activations are finer than 16 bits, logits are within this
  * part of their spread of a float64 run. */
 static const double TOLERANCE = 1e-4;
+/* On a device whose products round their operands to 16 bits: so many times what that alone does to the logits of the
+ * reference (docs/verification.md). */
+static const double TIMES_ROUNDING = 2;
 
 typedef struct answer {
     int32_t tokens[FORWARD_TOKENS]; /* prompt and answer */
@@ -49,8 +52,10 @@ static nb_status run_device(session *s, int prompt, answer *a, nb_error *err) {
     return status;
 }
 
-/* With keys and values cached in a type. *logits: [a->n, vocab_size], to be freed. */
-static nb_status run_reference(session *s, const answer *a, dtype kv_type, float **logits, nb_error *err) {
+/* With keys and values cached in a type, operands of products rounded to one (DT_NONE: not). *logits: [a->n,
+ * vocab_size], to be freed. */
+static nb_status run_reference(session *s, const answer *a, dtype kv_type, dtype rounds_to, float **logits,
+                               nb_error *err) {
     const verify_model *m = s->o->model;
     const size_t bytes = (size_t)(a->n * m->vocab_size) * sizeof **logits;
     executor_options options = m->executor;
@@ -58,7 +63,7 @@ static nb_status run_reference(session *s, const answer *a, dtype kv_type, float
     forward f = {0};
     const float *made;
     options.kv_type = kv_type;
-    nb_status status = reference_device_new(&d, err);
+    nb_status status = reference_device_new(rounds_to, &d, err);
     if (!status) status = forward_new(s->o->host, d, m->plan, m->files, &options, &f, err);
     if (!status) status = forward_run(&f, 1, a->tokens, a->n_prompt + a->n - 1, a->n, &made, err);
     if (!status && !(*logits = malloc(bytes))) status = err_no_memory(err, "logits", bytes);
@@ -115,11 +120,27 @@ static void put_texts(const session *s, const answer *a, int64_t n_same, int32_t
     m->text(m->user, tokens, n_same < a->n ? n_same + 1 : n_same, out->reference, sizeof out->reference);
 }
 
-/* exact: of the reference with keys and values in fp32. A cached number that lies near the middle of two of its type
- * may be rounded to either, so that all that the type itself changes is right as well. */
-static void compare(const session *s, int prompt, const answer *a, const float *reference, const float *exact,
+/* Logits that the reference has in other circumstances, for what these change. */
+typedef struct variants {
+    float *exact;   /* keys and values in fp32 */
+    float *rounded; /* operands rounded as the device's products do; NULL: they do not */
+} variants;
+
+/* What rounding operands does at most: of all positions, since which one it hits is chance. */
+static double rounding_of(const answer *a, const float *reference, const float *rounded, int64_t vocab) {
+    double worst = 0;
+    for (int64_t i = 0; rounded && i < a->n; i++)
+        worst = fmax(worst, worst_difference(reference + i * vocab, rounded + i * vocab, vocab));
+    return worst;
+}
+
+/* A cached number that lies near the middle of two of its type may be rounded to either, so that all that the type
+ * itself changes is right as well. */
+static void compare(const session *s, int prompt, const answer *a, const float *reference, const variants *of,
                     report_answer *out) {
     const int64_t vocab = s->o->model->vocab_size;
+    const double rounding = TIMES_ROUNDING * rounding_of(a, reference, of->rounded, vocab);
+    const float *exact = of->exact ? of->exact : reference;
     int32_t next = 0;
     *out = (report_answer){.n_tokens = a->n, .ok = true};
     snprintf(out->prompt, sizeof out->prompt, "%s", s->o->model->prompt_texts[prompt]);
@@ -135,28 +156,54 @@ static void compare(const session *s, int prompt, const answer *a, const float *
         out->max_kl = fmax(out->max_kl, isfinite(kl) ? kl : INFINITY);
         /* Where logits are this close, another most likely token is a tie. */
         const double off = worst_difference(want, got, vocab);
-        out->ok &= off <= TOLERANCE + worst_difference(exact + i * vocab, want, vocab);
+        out->ok &= isfinite(off) && off <= TOLERANCE + rounding + worst_difference(exact + i * vocab, want, vocab);
         out->worst_logit = fmax(out->worst_logit, off);
     }
     put_texts(s, a, out->n_same, next, out);
 }
 
+/* The type to which products of the device's rows round their operands, or in which they get them: the coarser of all.
+ * DT_NONE: they have finer ones. */
+static nb_status rounding_type(session *s, int prompt, dtype *type, nb_error *err) {
+    const plan_on_device p = session_plan(s);
+    const int64_t sizes[] = {1, s->o->model->prompt_lengths[prompt]};
+    used_calls calls = {0};
+    nb_status status = NB_OK;
+    *type = DT_NONE;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] && !status; i++)
+        status = used_collect(&p, sizes[i], true, &calls, err);
+    for (size_t i = 0; i < calls.n && !status; i++) {
+        const used_call *c = &calls.items[i];
+        const bool product = kop_is_product(c->row->op) || c->row->op == KOP_ATTENTION;
+        const dtype types[] = {c->row->rounds_to, c->spec.x_type};
+        for (int k = 0; k < 2 && product; k++)
+            if (types[k] == DT_BF16 || (types[k] == DT_F16 && *type == DT_NONE)) *type = types[k];
+    }
+    used_free(&calls);
+    return status;
+}
+
 static nb_status one_prompt(session *s, int prompt, nb_error *err) {
     const dtype kv_type = s->o->model->executor.kv_type;
     answer a = {0};
-    float *reference = NULL, *exact = NULL;
+    float *reference = NULL;
+    variants of = {0};
+    dtype rounds_to = DT_NONE;
     report_answer out;
-    nb_status status = run_device(s, prompt, &a, err);
+    nb_status status = rounding_type(s, prompt, &rounds_to, err);
+    if (!status) status = run_device(s, prompt, &a, err);
     session_progress(s, 2 * prompt + 1, 2 * s->o->model->n_prompts);
-    if (!status) status = run_reference(s, &a, kv_type, &reference, err);
-    if (!status && kv_type != DT_F32) status = run_reference(s, &a, DT_F32, &exact, err);
+    if (!status) status = run_reference(s, &a, kv_type, DT_NONE, &reference, err);
+    if (!status && kv_type != DT_F32) status = run_reference(s, &a, DT_F32, DT_NONE, &of.exact, err);
+    if (!status && rounds_to != DT_NONE) status = run_reference(s, &a, kv_type, rounds_to, &of.rounded, err);
     if (!status) {
-        compare(s, prompt, &a, reference, exact ? exact : reference, &out);
+        compare(s, prompt, &a, reference, &of, &out);
         worker_send(s->worker, REC_ANSWER, &out, sizeof out);
     }
     session_progress(s, 2 * prompt + 2, 2 * s->o->model->n_prompts);
     free(reference);
-    free(exact);
+    free(of.exact);
+    free(of.rounded);
     free(a.logits);
     return status;
 }

@@ -67,11 +67,12 @@ static bool visit(void *user, const check_spec *spec) {
     for (size_t i = 0; i < s->n_rows && !any; i++) any = is_wanted(w, i, spec->op);
     if (!any) return true;
     nb_error err;
-    if (check_load(s->check, spec, &err)) {
+    bool wrong, taken;
+    if (check_load_for(s->check, spec, s->device->registry, &taken, &err)) {
         session_fail(s, &err);
         return !(w->failed = true);
     }
-    bool wrong;
+    if (!taken) return true;
     for (size_t i = 0; i < s->n_rows; i++)
         if (is_wanted(w, i, spec->op) && check_takes(s->check, row_at(s, i)))
             if (!run_row(s, (int)i, spec, w->n - 1, &wrong)) return !(w->failed = true);

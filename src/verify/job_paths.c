@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "quant/xform.h"
+#include "ref/ref.h"
 #include "verify/guard.h"
 #include "verify/steps.h"
 
@@ -28,9 +29,18 @@ typedef struct paths {
 static bool x_as_f32(const kmat *x, kmat *out) {
     *out = (kmat){.type = DT_F32, .rows = x->rows, .cols = x->cols, .stride = x->cols};
     float *data = malloc((size_t)(x->rows * x->cols) * sizeof *data);
-    for (int64_t i = 0; data && i < x->rows * x->cols; i++)
-        data[i] = x->type == DT_F32 ? ((const float *)x->data)[i / x->cols * x->stride + i % x->cols]
-                                    : (float)xform_get(x, i / x->cols, i % x->cols);
+    for (int64_t i = 0; data && i < x->rows * x->cols; i++) data[i] = (float)ref_at(x, i / x->cols, i % x->cols);
+    out->data = data;
+    return data != NULL;
+}
+
+static bool x_as_16_bits(guard *memory, const kmat *x, dtype type, kmat *out) {
+    *out = (kmat){.type = type, .rows = x->rows, .cols = x->cols, .stride = x->cols};
+    uint16_t *data = guard_input(memory, (size_t)(x->rows * x->cols) * sizeof *data);
+    for (int64_t i = 0; data && i < x->rows * x->cols; i++) {
+        const float value = ((const float *)x->data)[i];
+        data[i] = type == DT_F16 ? f32_to_f16(value) : f32_to_bf16(value);
+    }
     out->data = data;
     return data != NULL;
 }
@@ -98,7 +108,7 @@ static nb_status run_call(steps *st, paths *p, const krow *row, const kcall *c, 
 }
 
 /* The first n tokens of the sample's call by this row; *taken: whether it is one for that. */
-static nb_status try_row(steps *st, paths *p, int step, const krow *row, const sample *right, int64_t n, bool *taken,
+static nb_status try_row(steps *st, paths *p, int step, const krow *row, sample *right, int64_t n, bool *taken,
                          nb_error *err) {
     kcall c = right->call;
     c.w = &p->w;
@@ -142,7 +152,7 @@ static nb_status try_row(steps *st, paths *p, int step, const krow *row, const s
 }
 
 /* Rows of one layout, on x as the sample has it. */
-static nb_status try_layout(steps *st, paths *p, int step, const klayout *layout, const sample *right, nb_error *err) {
+static nb_status try_layout(steps *st, paths *p, int step, const klayout *layout, sample *right, nb_error *err) {
     session *s = st->s;
     const kcall *c = &right->call;
     const double one = (double)c->w->k * (double)c->y.cols;
@@ -162,7 +172,7 @@ static nb_status try_layout(steps *st, paths *p, int step, const klayout *layout
 /* ---- One matrix ------------------------------------------------------------------------------------------------- */
 
 /* Every layout that some row reads, NULL (as stored) included. */
-static nb_status try_layouts(steps *st, paths *p, int step, const sample *right, nb_error *err) {
+static nb_status try_layouts(steps *st, paths *p, int step, sample *right, nb_error *err) {
     session *s = st->s;
     const kweight *w = right->call.w, *one = w->experts ? w->experts : w;
     const klayout *seen[64];
@@ -186,16 +196,33 @@ static int64_t form_group(const kcall *c) {
     return c->w->mode != W_PLAIN && c->w->group_size >= XFORM_BLOCK ? c->w->group_size : 0;
 }
 
-static nb_status try_forms(steps *st, paths *p, int step, const kcall *c, nb_error *err) {
-    const double work = st->s->o->depth == CHECK_FULL ? FULL_WORK : WORK;
+/* Whether some row reads x in a type. */
+static bool has_rows_for(const session *s, kop op, dtype x_type) {
+    for (size_t i = 0; i < s->n_rows; i++) {
+        const krow *row = kreg_at(s->device->registry, i);
+        if (row->op == op && (row->x_type == x_type || row->x_type == DT_NONE)) return true;
+    }
+    return false;
+}
+
+/* x in a type, in which `p` holds it. False: there is no such form of it. */
+static bool x_as(paths *p, const kcall *c, dtype type, kmat *out) {
     const int64_t group = form_group(c);
+    *out = p->x;
+    if (type == DT_F32) return true;
+    if (type == DT_XI8X3) return group > 0 && x_as_form(&p->form, &p->x, group, out);
+    return x_as_16_bits(&p->form, &p->x, type, out);
+}
+
+static nb_status try_forms(steps *st, paths *p, int step, const kcall *c, nb_error *err) {
+    static const dtype types[] = {DT_F32, DT_XI8X3, DT_F16, DT_BF16};
+    const double work = st->s->o->depth == CHECK_FULL ? FULL_WORK : WORK;
     nb_status status = NB_OK;
     if (!x_as_f32(&c->x, &p->x)) return err_no_memory(err, "activations", 0);
-    for (int form = 0; form < 2 && !status; form++) {
+    for (size_t i = 0; i < sizeof types / sizeof types[0] && !status; i++) {
         kcall call = *c;
         sample right;
-        call.x = p->x;
-        if (form == 1 && (group == 0 || !x_as_form(&p->form, &p->x, group, &call.x))) break;
+        if (!has_rows_for(st->s, c->op, types[i]) || !x_as(p, c, types[i], &call.x)) continue;
         status = sample_make(&call, work, st->s->o->seed + (uint64_t)step, st->threads, &right, err);
         if (status) break;
         status = try_layouts(st, p, step, &right, err);

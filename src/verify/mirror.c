@@ -8,7 +8,7 @@
 
 #include "base/num.h"
 
-enum { UNIT = 256 };
+enum { UNIT = 256, STAGE = 1 << 20 };
 
 /* ---- To the device ------------------------------------------------------------------------------------------- */
 
@@ -25,15 +25,41 @@ static void *measure(void *user, const operand *o) {
     return (void *)o->data;
 }
 
-static nb_status fill(mirror *m, uint8_t *to, size_t bytes, nb_error *err) {
-    uint8_t nan[4096];
-    memset(nan, 0xff, sizeof nan);
+/* A copy to a device costs microseconds whatever its size, so what is small goes there together. */
+static nb_status flush(mirror *m, nb_error *err) {
     nb_status status = NB_OK;
-    for (size_t at = 0; at < bytes && status == NB_OK; at += sizeof nan) {
-        size_t n = bytes - at < sizeof nan ? bytes - at : sizeof nan;
-        status = m->device->memory->write(m->device, to + at, nan, n, err);
+    if (m->stage_n > 0) status = m->device->memory->write(m->device, m->block + m->stage_at, m->stage, m->stage_n, err);
+    m->stage_at += m->stage_n;
+    m->stage_n = 0;
+    return status;
+}
+
+/* The block's next bytes; from NULL: NaN. */
+static nb_status stage(mirror *m, const uint8_t *from, size_t bytes, nb_error *err) {
+    if (from && bytes >= STAGE / 2) {
+        nb_status status = flush(m, err);
+        if (status == NB_OK) status = m->device->memory->write(m->device, m->block + m->stage_at, from, bytes, err);
+        m->stage_at += bytes;
+        return status;
+    }
+    nb_status status = NB_OK;
+    while (bytes > 0 && status == NB_OK) {
+        const size_t room = STAGE - m->stage_n, n = bytes < room ? bytes : room;
+        if (from)
+            memcpy(m->stage + m->stage_n, from, n);
+        else
+            memset(m->stage + m->stage_n, 0xff, n);
+        m->stage_n += n;
+        bytes -= n;
+        if (from) from += n;
+        if (m->stage_n == STAGE) status = flush(m, err);
     }
     return status;
+}
+
+/* NaN up to a place in the block. */
+static nb_status stage_gap(mirror *m, const uint8_t *place, nb_error *err) {
+    return stage(m, NULL, (size_t)(place - m->block) - m->stage_at - m->stage_n, err);
 }
 
 static bool remember(mirror *m, const struct mirrored *part) {
@@ -53,18 +79,12 @@ static bool remember(mirror *m, const struct mirrored *part) {
 
 static void *put(void *user, const operand *o) {
     mirror *m = user;
-    device *d = m->device;
     uint8_t *place = m->block + reserve(m, o->data, o->bytes);
     struct mirrored part = {.host = o->data, .place = place, .bytes = o->bytes, .written = o->written};
     if (!remember(m, &part)) return NULL;
-    if (o->written) {
-        m->status =
-            d->memory->write(d, place - MIRROR_BAND, part.host - MIRROR_BAND, o->bytes + 2 * MIRROR_BAND, m->err);
-    } else {
-        m->status = fill(m, place - MIRROR_BAND, MIRROR_BAND, m->err);
-        if (m->status == NB_OK) m->status = d->memory->write(d, place, part.host, o->bytes, m->err);
-        if (m->status == NB_OK) m->status = fill(m, place + o->bytes, MIRROR_BAND, m->err);
-    }
+    const size_t band = o->written ? MIRROR_BAND : 0;
+    m->status = stage_gap(m, place - band, m->err);
+    if (m->status == NB_OK) m->status = stage(m, part.host - band, o->bytes + 2 * band, m->err);
     return m->status == NB_OK ? place : NULL;
 }
 
@@ -86,19 +106,27 @@ nb_status mirror_put(mirror *m, const kcall *c, size_t scratch_bytes, nb_error *
     if (!listed) return err_no_memory(err, "a kernel check", 0);
     nb_status status = grow(m, m->used + UNIT, err); /* the list of page tables may lie elsewhere next time */
     if (status != NB_OK) return status;
+    if (!m->stage && !(m->stage = malloc(STAGE))) return err_no_memory(err, "a kernel check", STAGE);
     m->used = first;
     m->n_parts = 0;
     m->status = NB_OK;
     m->err = err;
     m->scratch = scratch_bytes > 0 ? m->block : NULL;
-    status = mirror_clear_scratch(m, scratch_bytes, err);
-    if (status != NB_OK) return status;
-    if (call_move(c, &m->copy, false, put, m)) return NB_OK;
-    return m->status != NB_OK ? m->status : err_no_memory(err, "a kernel check", 0);
+    m->scratch_is_clear = true;
+    m->stage_at = m->stage_n = 0;
+    if (!call_move(c, &m->copy, false, put, m))
+        return m->status != NB_OK ? m->status : err_no_memory(err, "a kernel check", 0);
+    status = stage_gap(m, m->block + m->used, err);
+    return status == NB_OK ? flush(m, err) : status;
 }
 
 nb_status mirror_clear_scratch(mirror *m, size_t scratch_bytes, nb_error *err) {
-    return scratch_bytes > 0 ? fill(m, m->block, scratch_bytes, err) : NB_OK;
+    const bool is_clear = m->scratch_is_clear;
+    m->scratch_is_clear = false;
+    if (scratch_bytes == 0 || is_clear) return NB_OK;
+    m->stage_at = m->stage_n = 0;
+    nb_status status = stage(m, NULL, scratch_bytes, err);
+    return status == NB_OK ? flush(m, err) : status;
 }
 
 nb_status mirror_get(mirror *m, nb_error *err) {
@@ -118,6 +146,7 @@ void mirror_free(mirror *m) {
     if (m->block) m->device->memory->release(m->device, m->block);
     call_copy_free(&m->copy);
     free(m->parts);
+    free(m->stage);
     *m = (mirror){.device = m->device};
 }
 

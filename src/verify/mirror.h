@@ -22,6 +22,9 @@ typedef struct mirror {
     } * parts;
     size_t n_parts, cap_parts;
     void *scratch;
+    bool scratch_is_clear;    /* since mirror_put */
+    uint8_t *stage;           /* what goes to the device next, on the host, ... */
+    size_t stage_at, stage_n; /* ...to this place of the block; so many bytes */
     nb_status status;
     nb_error *err;
 } mirror;
@@ -33,7 +36,7 @@ enum { MIRROR_BAND = 256 };
  * between bands of MIRROR_BAND readable bytes. scratch_bytes of NaN come with it (m->scratch; 0: NULL). Zero a mirror
  * before its first use, and set its device. */
 nb_status mirror_put(mirror *m, const kcall *c, size_t scratch_bytes, nb_error *err);
-/* Fills the scratch with NaN again. */
+/* Fills the scratch with NaN again, unless that has just been done. */
 nb_status mirror_clear_scratch(mirror *m, size_t scratch_bytes, nb_error *err);
 /* Brings back what is written, with its bands. */
 nb_status mirror_get(mirror *m, nb_error *err);

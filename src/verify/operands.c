@@ -81,7 +81,10 @@ static void move_matrix(mover *m, const char *name, kmat *mat, const kmat *y, vo
 static int64_t vector_length(const kcall *c) {
     switch (c->op) {
     case KOP_RMSNORM:
+    case KOP_ROPE:
         return c->x.cols / c->n_parts;
+    case KOP_KV_STORE:
+        return c->keys.head_dim;
     case KOP_MATMUL:
         return c->w->n;
     case KOP_MATMUL_EXPERTS:
@@ -93,8 +96,12 @@ static int64_t vector_length(const kcall *c) {
     }
 }
 
-static void move_vector(mover *m, const char *name, const kcall *c, kvec *v) {
-    if (v->data) v->data = moved(m, name, v->data, (size_t)vector_length(c) * dtype_size(v->type), false);
+static int64_t vector2_length(const kcall *c) {
+    return c->x.cols; /* a normed MATMUL: k; DELTA_GATES: heads */
+}
+
+static void move_vector(mover *m, const char *name, int64_t length, kvec *v) {
+    if (v->data) v->data = moved(m, name, v->data, (size_t)length * dtype_size(v->type), false);
 }
 
 static void move_integers(mover *m, const kcall *c, kcall *to) {
@@ -143,8 +150,8 @@ bool call_move(const kcall *c, call_copy *copy, bool to_host, operand_move *move
     move_integers(&m, c, to);
     move_tables(&m, c, copy, to_host);
     move_weights(&m, c, copy);
-    move_vector(&m, "weight", c, &to->weight);
-    move_vector(&m, "weight2", c, &to->weight2);
+    if (to->weight.data) move_vector(&m, "weight", vector_length(c), &to->weight);
+    if (to->weight2.data) move_vector(&m, "weight2", vector2_length(c), &to->weight2);
     move_matrix(&m, "y", &to->y, &c->y, NULL, true);
     move_matrix(&m, "x", &to->x, &c->y, to->y.data, false);
     move_matrix(&m, "z", &to->z, &c->y, to->y.data, false);

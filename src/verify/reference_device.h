@@ -7,6 +7,8 @@
 
 #include "kernels/device.h"
 
-nb_status reference_device_new(device **out, nb_error *err);
+/* rounds_to: DT_F16 or DT_BF16: operands of products (x, the weights; the queries of attention) are rounded to that
+ * type before they are multiplied, as a 16-bit run has them. DT_NONE: they are not. */
+nb_status reference_device_new(dtype rounds_to, device **out, nb_error *err);
 
 #endif

@@ -30,7 +30,9 @@ bool session_open_device(session *s, worker *w) {
     nb_error err = {0};
     s->worker = w;
     nb_log_set(NULL, NULL, NB_LOG_ERROR); /* the parent has said it all */
-    if (s->o->backend->open(s->o->index, &s->o->device, &s->device, &err)) {
+    nb_status status = s->o->backend->open(s->o->index, &s->o->device, &s->device, &err);
+    if (!status && s->device->start) status = s->device->start(s->device, &err);
+    if (status) {
         session_fail(s, &err);
         return false;
     }
@@ -177,12 +179,16 @@ static bool take_record(child *c, int kind, const void *data, size_t size) {
         take_instead(s, &u.instead);
         break;
     case REC_ERROR:
-        s->error = u.error;
+        /* A device whose kernels run elsewhere tells of what would have ended the process here. */
+        if (u.error.status == NB_ERR_INTERNAL && c->has_running)
+            c->failure = u.error;
+        else
+            s->error = u.error;
         break;
     default:
         break;
     }
-    return !s->no_memory && !s->error.status;
+    return !s->no_memory && !s->error.status && !c->failure.status;
 }
 
 static bool receive(void *user, int kind, const void *data, size_t size) {
@@ -195,8 +201,12 @@ static bool receive(void *user, int kind, const void *data, size_t size) {
 
 /* ---- A child that ended badly ----------------------------------------------------------------------------------- */
 
-static void describe_end(const session *s, const worker_result *result, finding *f) {
-    if (result->end == WORKER_HUNG) {
+static void describe_end(const child *c, const worker_result *result, finding *f) {
+    const session *s = c->session;
+    if (c->failure.status) {
+        f->kind = FOUND_CRASHED;
+        snprintf(f->what, sizeof f->what, "%.300s", c->failure.text);
+    } else if (result->end == WORKER_HUNG) {
         f->kind = FOUND_HUNG;
         snprintf(f->what, sizeof f->what, "did not come back within %g seconds", 2 * s->o->silence);
     } else if (result->address[0]) {
@@ -216,7 +226,7 @@ static bool blame(child *c, const worker_result *result) {
     const rec_begin *b = &c->running;
     const report_row *row = &s->report->rows[b->row];
     finding f = {.level = s->level, .op = row->op, .layer = b->layer};
-    describe_end(s, result, &f);
+    describe_end(c, result, &f);
     memcpy(f.kernel, row->name, sizeof f.kernel);
     memcpy(f.step, b->step, sizeof f.step);
     if (b->has_spec) {
@@ -275,6 +285,7 @@ static void follow_child(void *user, int index) {
     for (bool again = true; again;) {
         worker_result result = {0};
         c->has_running = false;
+        c->failure = (nb_error){0};
         c->status = worker_run(&w, &result, &c->error);
         pthread_mutex_lock(&s->lock);
         if (!c->status && result.end == WORKER_HUNG && c->has_running && c->suspect != c->running.row + 1) {
@@ -282,7 +293,8 @@ static void follow_child(void *user, int index) {
             pthread_mutex_unlock(&s->lock);
             continue;
         }
-        again = !c->status && (result.end == WORKER_CRASHED || result.end == WORKER_HUNG) && blame(c, &result);
+        const bool badly = result.end == WORKER_CRASHED || result.end == WORKER_HUNG || c->failure.status;
+        again = !c->status && badly && blame(c, &result);
         if (!c->status && !again) c->status = what_ended(c, &result, &c->error);
         if (c->status) s->cancelled = true; /* the others need not go on */
         pthread_mutex_unlock(&s->lock);

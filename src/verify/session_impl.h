@@ -79,6 +79,7 @@ typedef struct child {
     rec_begin running; /* ...row that it began */
     bool has_running;  /* and has not ended */
     int suspect;       /* a row that has hung once, + 1: the machine may have been busy; 0: none */
+    nb_error failure;  /* with which the row that it began has broken the device's driver; status 0: none */
     nb_status status;
     nb_error error;
 } child;

@@ -38,9 +38,21 @@ static void set_weight(check_spec *s, const kweight *w) {
     s->no_biases = w->mode == W_AFFINE && !one->biases;
 }
 
+static void set_norm(check_spec *s, const kcall *c) {
+    s->normed = c->normed;
+    s->offset = c->normed && c->offset != 0;
+}
+
+/* Columns that each matrix gives y. */
+static int64_t product_cols(const kcall *c) {
+    return c->act == ACT_NONE ? c->w->n : c->w->n / 2;
+}
+
 static void set_product(check_spec *s, const kcall *c) {
     set_weight(s, c->w);
-    s->cols = shrink(c->w->n, MAX_OUTPUTS, TILE);
+    s->act = c->act;
+    set_norm(s, c);
+    s->cols = shrink(product_cols(c), MAX_OUTPUTS, TILE);
     s->k = shrink(c->w->k, MAX_COLUMNS, 1024);
     s->group = c->x.group;
     s->bias = c->weight.data != NULL;
@@ -51,7 +63,7 @@ static void set_experts(check_spec *s, const kcall *c) {
     s->n_chosen = c->n_chosen;
     s->n_experts = min_i64(c->w->n_experts, CHECK_MAX_EXPERTS);
     s->own_x = c->x.cols != c->w->k;
-    s->cols = c->n_chosen * shrink(c->w->n, MAX_EXPERT, TILE);
+    s->cols = c->n_chosen * shrink(product_cols(c), MAX_EXPERT, TILE);
 }
 
 static void set_pages(check_spec *s, const kpages *p, int64_t window) {
@@ -103,6 +115,7 @@ check_spec used_spec(const kcall *c) {
         if (c->n_parts > 1) s.cols = c->y.cols / c->n_parts * s.parts;
         s.offset = c->offset != 0;
         s.w_type = c->weight.data ? c->weight.type : DT_NONE;
+        s.residual = c->residual.data != NULL;
         break;
     case KOP_ROPE:
         s.parts = min_i64(c->n_parts, MAX_PARTS);
@@ -110,10 +123,14 @@ check_spec used_spec(const kcall *c) {
         s.head_dim = c->x.cols / c->n_parts;
         s.rotated = c->z.cols;
         s.interleaved = c->interleaved;
+        set_norm(&s, c);
         break;
     case KOP_KV_STORE:
         set_pages(&s, &c->keys, 0);
         s.cols = s.kv_heads * s.head_dim;
+        s.rotated = c->z.data ? c->z.cols : 0;
+        s.interleaved = c->interleaved;
+        set_norm(&s, c);
         break;
     case KOP_ATTENTION:
         set_attention(&s, c);

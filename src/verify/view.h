@@ -8,18 +8,18 @@
 #include "kernels/kernel.h"
 
 typedef struct call_view {
-    kcall call; /* MATMUL(_EXPERTS) with outputs [begin, end) of its weight; y has no data */
+    kcall call; /* MATMUL(_EXPERTS) with columns [begin, end) of what each matrix gives y; y has no data */
     kweight w;
     kweight *experts;
-    void *bias; /* of experts: gathered */
+    void *bias, *rows; /* of experts, and of both halves of what is gated: gathered */
 } call_view;
 
-/* Outputs [begin, end) of a product whose operands are in host memory, with the weight as it is stored. False: out of
- * memory. */
+/* Columns [begin, end) of a product whose operands are in host memory, with the weight as it is stored: its outputs
+ * [begin, end), and where they are gated by pairs those of the other half too. False: out of memory. */
 bool call_view_make(const kcall *c, int64_t begin, int64_t end, call_view *out);
 void call_view_free(call_view *v);
 
-/* Tokens [from, from + n) of a call without states and without forms, operands in fp32. */
+/* Tokens [from, from + n) of a call without states and without forms. */
 kcall call_tokens(const kcall *c, int64_t from, int64_t n);
 
 #endif

@@ -81,7 +81,23 @@ with hip "" logits --device hip 2>"$work/err" || complain "a model on the fake H
 
 # broken WHAT PATTERN: a run on a GPU that breaks so says it in one line, and the CPU can be used.
 broken() {
-    with cuda "$1" fails 1 "$2" logits "$tiny" --tokens 1 --out "$work/l" --verify off --device cuda
+    NIBBLE_LOG=error with cuda "$1" fails 1 "$2" logits "$tiny" --tokens 1 --out "$work/l" --verify off --device cuda
     with cuda "$1" logits --device cpu 2>"$work/err" || complain "$1: no answer on the CPU: $(cat "$work/err")"
 }
+broken cuMemAlloc_v2:2 'cuMemAlloc_v2: out of memory.* wanted, 0.268 of 1.074 GB are free'
+broken cuMemHostAlloc:2 'pinned memory: cuda:0'
+broken cuDevicePrimaryCtxRetain:46 'another program uses the device exclusively'
+broken cuModuleLoadDataEx:222 'kernels .* for ptx: cuda:0 .*update it'
+broken cuLaunchKernel:701 'kernel [a-z_]*, .* blocks of .*more registers or shared memory'
+broken cuStreamSynchronize:719 'a kernel faulted, or the device was reset'
+
+# A driver that does not start is no kernel's fault, a kernel that breaks it is its own: that one is set aside.
+with cuda cuDevicePrimaryCtxRetain:46 fails 2 'another program uses the device exclusively' verify --device cuda --quick
+with cuda cuDevicePrimaryCtxRetain:46 fails 1 'another program' logits "$tiny" --tokens 1 --out "$work/l" --device cuda
+prints "No kernel is set aside." verify --list
+NIBBLE_LOG=error with cuda cuLaunchKernel:719 fails 1 'no kernel is left that this model could trust' logits "$tiny" \
+    --tokens 1 --out "$work/l" --device cuda
+with cuda "" nibble verify --list >"$work/out"
+grep -q 'found  *crashed: .*cuLaunchKernel: .*a kernel faulted' "$work/out" || complain "who broke it: $(cat "$work/out")"
+NIBBLE_DEVICE=cpu logits --verify quick || complain "the CPU's kernels are not as trusted as ever"
 exit $status

@@ -24,14 +24,33 @@ struct attention_params {
 };
 
 /* Positions fall into stretches of ATTEND_STRETCH; those that a query sees are dealt out to n_splits blocks in turn.
- * Each block leaves the largest score, the sum of weights and the weighted sum of values: partial [row][head][split]
- * [2 + head_dim]. */
-enum { ATTEND_STRETCH = 64 };
+ * Each leaves the weighted sum of values, [row][head][split][head_dim], and the largest score and the sum of weights,
+ * [row][head][split][2]. */
+enum { ATTEND_STRETCH = 64, ATTEND_BLOCK = 128, ATTEND_MOST_SPLITS = 64 };
 struct attention_split_params {
     attention_call c;
-    GLOBAL float *partial;
+    GLOBAL float *sums, *weights;
     u32 n_splits;
     u32 n_groups; /* blocks that share the query heads of a KV head */
+};
+
+/* Many rows: tiles of consecutive rows of one sequence, at most 16 for each warp of a block. Tiles begin where a
+ * sequence does and at rows that are multiples of their height. */
+enum { ATTEND_TILES_BLOCK = 256 };
+struct attention_tiles_params {
+    const GLOBAL u64 *tables;
+    GLOBAL u32 *tiles; /* their number; the first row of each; the number of rows */
+    u32 rows, height;
+};
+
+/* Shared memory holds the queries, unless threads keep them, and n_stages times keys and values of a tile; rows are
+ * ATTEND_PAD elements longer than they need be, so that their beginnings fall into different banks. Where matrix units
+ * cannot take sums as an operand, weights go through ATTEND_TURN elements for each warp. */
+enum { ATTEND_PAD = 8, ATTEND_TURN = 16 * 24 };
+struct attention_tile_params {
+    attention_call c;
+    const GLOBAL u32 *tiles;
+    u32 n_stages, grid_tiles;
 };
 
 #endif

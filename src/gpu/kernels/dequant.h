@@ -79,7 +79,7 @@ INLINE u32 dq_codes(const u32 *w, u32 bits, u32 j) {
     const u32 at = 2 * j * bits, shift = at % 32, mask = (1u << bits) - 1;
     u32 two = w[at / 32] >> shift;
     if (shift + 2 * bits > 32) two |= w[at / 32 + 1] << (32 - shift);
-    return (two | two << (16 - bits)) & (mask | mask << 16);
+    return (two & mask) | (two << (16 - bits) & mask << 16);
 }
 
 /* Integers up to 255 as floats: exact. */

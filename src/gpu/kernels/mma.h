@@ -35,22 +35,25 @@ INLINE void mma_load_w(mma_w *f, const SHARED u16 *tile, u32 stride) {
     const u32 lane = lane_id();
     ldmatrix(f->r, tile + (lane % 8 + lane / 16 * 8) * stride + lane / 8 % 2 * 8);
 }
-/* 16 x 8: the columns that w0 and w1 hold. */
-INLINE void mma_half(float *s, const mma_x *x, u32 w0, u32 w1, bool bf16) {
+/* The unit's own product: of 16 rows and 8 columns. Lane l holds in x terms 2 (l % 4) and the next of row l / 4 and of
+ * the row 8 below, then terms 8 further of both; in w0 the first two terms of column l / 4, in w1 the others; and sums
+ * (l / 4, 2 (l % 4)), the next column's, and both of the row 8 below. */
+#    define MMA_16X8 1
+INLINE void mma_16x8(float *s, const u32 x[4], u32 w0, u32 w1, bool bf16) {
     if (bf16)
         __asm__("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
                 "{%0, %1, %2, %3};"
                 : "+f"(s[0]), "+f"(s[1]), "+f"(s[2]), "+f"(s[3])
-                : "r"(x->r[0]), "r"(x->r[1]), "r"(x->r[2]), "r"(x->r[3]), "r"(w0), "r"(w1));
+                : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(w0), "r"(w1));
     else
         __asm__("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
                 "{%0, %1, %2, %3};"
                 : "+f"(s[0]), "+f"(s[1]), "+f"(s[2]), "+f"(s[3])
-                : "r"(x->r[0]), "r"(x->r[1]), "r"(x->r[2]), "r"(x->r[3]), "r"(w0), "r"(w1));
+                : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(w0), "r"(w1));
 }
 INLINE void mma(float s[MMA_SUMS], const mma_x *x, const mma_w *w, bool bf16) {
-    mma_half(s, x, w->r[0], w->r[1], bf16);
-    mma_half(s + 4, x, w->r[2], w->r[3], bf16);
+    mma_16x8(s, x->r, w->r[0], w->r[1], bf16);
+    mma_16x8(s + 4, x->r, w->r[2], w->r[3], bf16);
 }
 INLINE u32 mma_row(u32 i) {
     return lane_id() / 4 + i / 2 % 2 * 8;
@@ -185,6 +188,24 @@ INLINE void mma(float s[MMA_SUMS], const mma_x *x, const mma_w *w, bool bf16) {
             s[i] += bf16 ? bf16_to_f32(a) * bf16_to_f32(b) : f16_to_f32(a) * f16_to_f32(b);
         }
 }
+#    if WARP == 32
+#        define MMA_16X8 1
+INLINE void mma_16x8(float *s, const u32 x[4], u32 w0, u32 w1, bool bf16) {
+    u32 mine[6] = {x[0], x[1], x[2], x[3], w0, w1}, all[WARP][6];
+    warp_exchange(mine, all, sizeof mine);
+    for (u32 i = 0; i < 4; i++)
+        for (u32 k = 0; k < 16; k++) {
+            const u32 row = lane_id() / 4, col = lane_id() % 4 * 2 + i % 2, at = k % 8 / 2, shift = k % 2 * 16;
+            const u16 a = (u16)(all[row * 4 + at][i / 2 + k / 8 * 2] >> shift);
+            const u16 b = (u16)(all[col * 4 + at][4 + k / 8] >> shift);
+            s[i] += bf16 ? bf16_to_f32(a) * bf16_to_f32(b) : f16_to_f32(a) * f16_to_f32(b);
+        }
+}
+#    endif
+#endif
+
+#ifndef MMA_16X8
+#    define MMA_16X8 0
 #endif
 
 #endif

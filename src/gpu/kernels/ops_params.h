@@ -6,8 +6,24 @@
 
 #include "params.h"
 
-struct add_params {
+struct each_params {
     gpu_mat x, z, y;
+    u32 act;
+    float scale;
+};
+
+struct select_params {
+    gpu_mat x, y;
+    const GLOBAL i32 *which; /* rows or columns of x */
+};
+
+/* scale W[tokens[t]]; mode as kernels/kernel.h numbers it. */
+struct embed_params {
+    gpu_mat y;
+    gpu_weight w;
+    const GLOBAL i32 *tokens;
+    u32 mode, bits;
+    float scale;
 };
 
 #endif

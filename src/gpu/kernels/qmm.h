@@ -153,18 +153,23 @@ INLINE void qmm_multiply(const SHARED u16 *x, const SHARED u16 *w, u32 mt, u32 f
     }
 }
 
-/* Element i of the sums: from column `r` of the tile on. */
-INLINE void qmm_store(const struct qmm_params *p, const qmm_place *at, u32 token, u32 part, u32 r, float v, float up) {
-    const u32 column = qmm_column(p, at, r), n = p->act ? p->w.n / 2 : p->w.n;
-    if (column >= n) return;
+/* An element of y: with an act v and up are its two factors. */
+INLINE void qmm_write(const struct qmm_params *p, u32 expert, u32 token, u32 part, u32 column, float v, float up) {
+    const u32 n = p->act ? p->w.n / 2 : p->w.n;
     if (p->bias.data) {
-        const i64 bias = at->expert * (i64)p->w.n + column;
+        const i64 bias = expert * (i64)p->w.n + column;
         v += load_any(p->bias.data, p->bias.type, bias);
         if (p->act) up += load_any(p->bias.data, p->bias.type, bias + n);
     }
     if (p->act) v = act_gated(p->act, v, up);
     if (p->residual.data) v += load_as_f32(p->residual.data, p->residual.type, token * p->residual.stride + column);
     store_from_f32(p->y.data, p->y.type, token * p->y.stride + part * (i64)n + column, v);
+}
+
+/* The same by the output of the tile. */
+INLINE void qmm_store(const struct qmm_params *p, const qmm_place *at, u32 token, u32 part, u32 r, float v, float up) {
+    const u32 column = qmm_column(p, at, r);
+    if (column < (p->act ? p->w.n / 2 : p->w.n)) qmm_write(p, at->expert, token, part, column, v, up);
 }
 
 INLINE void qmm_finish(const struct qmm_params *p, const qmm_place *at, u32 mt, qmm_sums sums) {
@@ -221,14 +226,8 @@ INLINE void qmm(const struct qmm_params *p, dq_form f, u32 mt) {
     qmm_finish(p, &at, mt, sums);
 }
 
-/* So few threads may have more registers each. */
-#    if defined(__AMDGCN__)
-#        define QMM_BOUNDS __attribute__((amdgpu_flat_work_group_size(QMM_THREADS, QMM_THREADS)))
-#    else
-#        define QMM_BOUNDS
-#    endif
 #    define QMM_KERNEL(kernel, mode, bits, bf16, mt)                                                                   \
-        KERNEL QMM_BOUNDS void kernel(struct qmm_params p) {                                                           \
+        KERNEL void kernel(struct qmm_params p) {                                                                      \
             qmm(&p, (dq_form){mode, bits, bf16}, mt);                                                                  \
         }
 /* A kernel for each size of tiles: 128, 64 and 32 rows. */

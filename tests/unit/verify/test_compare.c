@@ -44,7 +44,7 @@ static void fill(output *o, dtype type) {
 static bool compare(const output *o, uint8_t poison, finding *f) {
     comparison cmp;
     comparison_begin(&cmp, &scale_row, &o->call);
-    comparison_add(&cmp, &o->call, 0, o->ref, o->mag, poison);
+    comparison_add(&cmp, &o->call, 0, o->ref, o->mag, NULL, poison);
     return comparison_end(&cmp, f);
 }
 
@@ -153,7 +153,7 @@ static void test_parts(void **state) {
         part.y.cols = 16;
         part.y.data = &o.y.f32[first[p]];
         for (int i = 0; i < ROWS * 16; i++) ref[i] = o.ref[i / 16 * COLS + first[p] + i % 16];
-        comparison_add(&cmp, &part, first[p], ref, ref, 0xff);
+        comparison_add(&cmp, &part, first[p], ref, ref, NULL, 0xff);
     }
     assert_int_equal(cmp.n_checked, 2 * ROWS * 16);
     for (int j = 0; j < COLS; j++) {
@@ -185,7 +185,7 @@ static void test_form(void **state) {
         if (wrong == 1) xform_sums(&c.y)[1] += 1;
         if (wrong == 2) xform_codes(&c.y, 0)[3] ^= 64;
         comparison_begin(&cmp, &scale_row, &c);
-        comparison_add(&cmp, &c, 0, ref, mag, 0xff);
+        comparison_add(&cmp, &c, 0, ref, mag, NULL, 0xff);
         assert_int_equal(comparison_end(&cmp, &f), wrong > 0);
         if (wrong == 0) continue;
         assert_int_equal(f.kind, FOUND_WRONG_VALUE);
@@ -211,7 +211,7 @@ static void test_variance(void **state) {
         }
         o.call.op = KOP_SOFTCAP;
         comparison_begin(&cmp, &scale_row, &o.call);
-        comparison_add(&cmp, &o.call, 0, o.ref, o.mag, 0xff);
+        comparison_add(&cmp, &o.call, 0, o.ref, o.mag, NULL, 0xff);
         comparison_add_variance(&cmp, &o.call, o.ref, variance);
         assert_int_equal(comparison_end(&cmp, &f), times == 4);
     }

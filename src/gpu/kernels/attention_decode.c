@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ATTENTION of few rows over long contexts: the positions of a row are split among blocks, each of which reads keys and
+ * values once for all query heads that share them; a second launch puts the splits together. Which positions go to
+ * which split depends on the row alone, so its result does not depend on the other rows. */
+#define NB_GPU_DEVICE_CODE
+#include "attention.h"
+
+enum {
+    AHEAD = 4, /* positions that a worker loads at once */
+    MOST_HEADS = 8,
+    MOST_VECTORS = 2 /* of 8 columns */
+};
+
+/* What kernels differ by, known when they are compiled. A worker is `lanes` threads that share a position, each with
+ * `vectors` times 8 columns of it, for `heads` query heads. */
+typedef struct decode_shape {
+    u32 lanes, vectors, heads, type;
+} decode_shape;
+
+typedef struct raw8 {
+    u32x4 low, high; /* high: of f32 only */
+} raw8;
+
+INLINE raw8 raw_load(const GLOBAL u8 *p, u32 type, i64 at) {
+    raw8 r = {*(const GLOBAL u32x4 *)(p + at * (type == G_F32 ? 4 : 2)), {0, 0, 0, 0}};
+    if (type == G_F32) r.high = *(const GLOBAL u32x4 *)(p + at * 4 + 16);
+    return r;
+}
+
+INLINE float raw_at(const raw8 *r, u32 type, u32 i) {
+    if (type == G_F32) return as_f32(i < 4 ? r->low[i % 4] : r->high[i % 4]);
+    const u32 word = r->low[i / 2];
+    if (type == G_BF16) return as_f32(i % 2 ? word & 0xffff0000u : word << 16);
+    return f16_to_f32((u16)(word >> i % 2 * 16));
+}
+
+/* What a thread knows: its columns of the queries and of the weighted sums; of each head the largest score and the sum
+ * of weights. */
+typedef struct decode_state {
+    float query[MOST_HEADS][MOST_VECTORS * 8], sums[MOST_HEADS][MOST_VECTORS * 8];
+    float largest[MOST_HEADS], weights[MOST_HEADS];
+} decode_state;
+
+INLINE u32 column_of(const decode_shape *k, u32 vector) {
+    return (vector * k->lanes + tid() % k->lanes) * 8;
+}
+
+INLINE void decode_begin(const attention_call *c, const decode_shape *k, decode_state *s, u32 row, u32 head, u32 n) {
+    UNROLL for (u32 h = 0; h < k->heads; h++) {
+        s->largest[h] = LOWEST;
+        s->weights[h] = 0;
+        UNROLL for (u32 v = 0; v < k->vectors; v++) {
+            const u32 column = column_of(k, v);
+            const i64 at = row * c->x.stride + (head + h) * c->head_dim + column;
+            const int present = h < n && column < c->head_dim;
+            UNROLL for (u32 i = 0; i < 8; i++) {
+                s->query[h][v * 8 + i] = present ? load_as_f32(c->x.data, c->x.type, at + i) * c->scale : 0;
+                s->sums[h][v * 8 + i] = 0;
+            }
+        }
+    }
+}
+
+/* AHEAD positions: at, at + step, ... */
+INLINE void decode_positions(const attention_call *c, const decode_shape *k, decode_state *s, const GLOBAL i32 *pages,
+                             u32 kv_head, sight seen, u32 at, u32 step) {
+    raw8 keys[AHEAD][MOST_VECTORS], values[AHEAD][MOST_VECTORS];
+    int sees[AHEAD];
+    UNROLL for (u32 u = 0; u < AHEAD; u++) {
+        const u32 position = at + u * step;
+        sees[u] = position >= seen.first && position <= seen.last;
+        const i64 from = sees[u] ? page_offset_shift(c, pages, position, kv_head) : 0;
+        UNROLL for (u32 v = 0; v < k->vectors; v++) {
+            const u32 column = column_of(k, v);
+            keys[u][v] = values[u][v] = (raw8){{0, 0, 0, 0}, {0, 0, 0, 0}};
+            if (sees[u] && column < c->head_dim) {
+                keys[u][v] = raw_load(c->keys, k->type, from + column);
+                values[u][v] = raw_load(c->values, k->type, from + column);
+            }
+        }
+    }
+    float scores[AHEAD][MOST_HEADS];
+    UNROLL for (u32 u = 0; u < AHEAD; u++) {
+        UNROLL for (u32 h = 0; h < k->heads; h++) scores[u][h] = 0;
+        UNROLL for (u32 i = 0; i < k->vectors * 8; i++) {
+            const float key = raw_at(&keys[u][i / 8], k->type, i % 8);
+            UNROLL for (u32 h = 0; h < k->heads; h++) scores[u][h] += s->query[h][i] * key;
+        }
+        UNROLL for (u32 h = 0; h < k->heads; h++) scores[u][h] = lanes_sum(scores[u][h], k->lanes);
+    }
+    UNROLL for (u32 h = 0; h < k->heads; h++) {
+        float top = s->largest[h];
+        UNROLL for (u32 u = 0; u < AHEAD; u++) top = sees[u] ? larger(top, scores[u][h]) : top;
+        const float rescale = exp2_fast(s->largest[h] - top);
+        float sum = 0;
+        UNROLL for (u32 u = 0; u < AHEAD; u++) {
+            scores[u][h] = sees[u] ? exp2_fast(scores[u][h] - top) : 0;
+            sum += scores[u][h];
+        }
+        s->weights[h] = s->weights[h] * rescale + sum;
+        s->largest[h] = top;
+        UNROLL for (u32 i = 0; i < k->vectors * 8; i++) s->sums[h][i] *= rescale;
+    }
+    UNROLL for (u32 u = 0; u < AHEAD; u++) {
+        UNROLL for (u32 i = 0; i < k->vectors * 8; i++) {
+            const float value = raw_at(&values[u][i / 8], k->type, i % 8);
+            UNROLL for (u32 h = 0; h < k->heads; h++) s->sums[h][i] += scores[u][h] * value;
+        }
+    }
+}
+
+/* Adds up the workers of a warp. */
+INLINE void decode_join_lanes(const decode_shape *k, decode_state *s) {
+    UNROLL for (u32 other = k->lanes; other < WARP; other *= 2) {
+        UNROLL for (u32 h = 0; h < k->heads; h++) {
+            const float top = larger(s->largest[h], shfl_xor(s->largest[h], other));
+            const float rescale = exp2_fast(s->largest[h] - top);
+            s->largest[h] = top;
+            s->weights[h] *= rescale;
+            s->weights[h] += shfl_xor(s->weights[h], other);
+            UNROLL for (u32 i = 0; i < k->vectors * 8; i++) {
+                s->sums[h][i] *= rescale;
+                s->sums[h][i] += shfl_xor(s->sums[h][i], other);
+            }
+        }
+    }
+}
+
+/* Adds up the warps, in shared memory: [warp][head][largest, weights], [warp][head][column]. */
+INLINE void decode_join_warps(const struct attention_split_params *p, const decode_shape *k, decode_state *s, u32 row,
+                              u32 head, u32 n, u32 split) {
+    const u32 n_warps = ATTEND_BLOCK / WARP, dim = p->c.head_dim;
+    SHARED float *stats = (SHARED float *)shared_memory(), *sums = stats + n_warps * k->heads * 2;
+    if (lane_id() < k->lanes) {
+        UNROLL for (u32 h = 0; h < k->heads; h++) {
+            const u32 at = warp_id() * k->heads + h;
+            if (lane_id() == 0) {
+                stats[2 * at] = s->largest[h];
+                stats[2 * at + 1] = s->weights[h];
+            }
+            UNROLL for (u32 v = 0; v < k->vectors; v++) {
+                const u32 column = column_of(k, v);
+                UNROLL for (u32 i = 0; i < 8; i++) if (column < dim) sums[at * dim + column + i] =
+                    s->sums[h][v * 8 + i];
+            }
+        }
+    }
+    barrier();
+    for (u32 i = tid(); i < n * dim; i += ATTEND_BLOCK) {
+        const u32 h = i / dim, column = i % dim;
+        float top = LOWEST, weights = 0, sum = 0;
+        UNROLL for (u32 w = 0; w < n_warps; w++) top = larger(top, stats[2 * (w * k->heads + h)]);
+        UNROLL for (u32 w = 0; w < n_warps; w++) {
+            const u32 at = w * k->heads + h;
+            const float rescale = exp2_fast(stats[2 * at] - top);
+            weights += stats[2 * at + 1] * rescale;
+            sum += sums[at * dim + column] * rescale;
+        }
+        const i64 to = ((i64)row * p->c.n_heads + head + h) * p->n_splits + split;
+        p->sums[to * dim + column] = sum;
+        if (column == 0) {
+            p->weights[2 * to] = top;
+            p->weights[2 * to + 1] = weights;
+        }
+    }
+}
+
+/* Grid (KV heads * groups of query heads, rows, splits). */
+INLINE void decode(const struct attention_split_params *p, u32 lanes, u32 vectors, u32 heads, u32 type) {
+    const decode_shape k = {lanes, vectors, heads, type};
+    const attention_call *c = &p->c;
+    const u32 row = bid_y(), split = bid_z(), kv_head = bid_x() / p->n_groups;
+    const u32 ratio = c->n_heads / c->n_kv_heads, before = bid_x() % p->n_groups * heads;
+    const u32 head = kv_head * ratio + before, n = ratio - before < heads ? ratio - before : heads;
+    const sight seen = sight_of(c, row);
+    const u32 begin = seen.first / ATTEND_STRETCH + split, end = seen.last / ATTEND_STRETCH + 1;
+    if (begin >= end) return;
+    const GLOBAL i32 *pages = (const GLOBAL i32 *)c->tables[row];
+    const u32 n_workers = ATTEND_BLOCK / lanes;
+    decode_state s;
+    decode_begin(c, &k, &s, row, head, n);
+    for (u32 stretch = begin; stretch < end; stretch += p->n_splits)
+        _Pragma("nounroll") for (u32 at = 0; at < ATTEND_STRETCH; at += AHEAD * n_workers)
+            decode_positions(c, &k, &s, pages, kv_head, seen, stretch * ATTEND_STRETCH + at + tid() / lanes, n_workers);
+    decode_join_lanes(&k, &s);
+    decode_join_warps(p, &k, &s, row, head, n, split);
+}
+
+#define DECODE(name, lanes, vectors, heads, type)                                                                      \
+    KERNEL void name(struct attention_split_params p) {                                                                \
+        decode(&p, lanes, vectors, heads, type);                                                                       \
+    }
+#define DECODE_DIM(dim, lanes, vectors)                                                                                \
+    DECODE(decode_f16_##dim##_1, lanes, vectors, 1, G_F16)                                                             \
+    DECODE(decode_f16_##dim##_4, lanes, vectors, 4, G_F16)                                                             \
+    DECODE(decode_bf16_##dim##_1, lanes, vectors, 1, G_BF16)                                                           \
+    DECODE(decode_bf16_##dim##_4, lanes, vectors, 4, G_BF16)                                                           \
+    DECODE(decode_f32_##dim##_4, lanes, vectors, 4, G_F32)
+#define DECODE_DIM_8(dim, lanes, vectors)                                                                              \
+    DECODE(decode_f16_##dim##_8, lanes, vectors, 8, G_F16)                                                             \
+    DECODE(decode_bf16_##dim##_8, lanes, vectors, 8, G_BF16)
+DECODE_DIM(64, 8, 1)
+DECODE_DIM(128, 16, 1)
+DECODE_DIM(256, 32, 1)
+DECODE_DIM(512, 32, 2)
+DECODE_DIM_8(64, 8, 1)
+DECODE_DIM_8(128, 16, 1)
+DECODE_DIM_8(256, 32, 1)
+
+/* Puts the splits of a row's head together: grid (heads, rows). */
+KERNEL void decode_join(struct attention_split_params p) {
+    const attention_call *c = &p.c;
+    const u32 head = bid_x(), row = bid_y(), dim = c->head_dim;
+    const sight seen = sight_of(c, row);
+    const u32 n_stretches = seen.last / ATTEND_STRETCH - seen.first / ATTEND_STRETCH + 1;
+    const u32 n = n_stretches < p.n_splits ? n_stretches : p.n_splits;
+    const i64 from = ((i64)row * c->n_heads + head) * p.n_splits;
+    SHARED float *factors = (SHARED float *)shared_memory();
+    float top = c->sinks.data ? sink_of(c, head) : LOWEST, weights = 0;
+    for (u32 i = lane_id(); i < n; i += WARP) top = larger(top, p.weights[2 * (from + i)]);
+    top = warp_max(top);
+    for (u32 i = lane_id(); i < n; i += WARP) {
+        const float factor = exp2_fast(p.weights[2 * (from + i)] - top);
+        weights += p.weights[2 * (from + i) + 1] * factor;
+        if (warp_id() == 0) factors[i] = factor;
+    }
+    weights = warp_sum(weights);
+    if (c->sinks.data) weights += exp2_fast(sink_of(c, head) - top);
+    barrier();
+    for (u32 d = tid(); d < dim; d += ATTEND_BLOCK) {
+        float sum = 0;
+        _Pragma("unroll 8") for (u32 i = 0; i < n; i++) sum += factors[i] * p.sums[(from + i) * dim + d];
+        store_from_f32(c->y.data, c->y.type, row * c->y.stride + head * dim + d, sum / weights);
+    }
+}

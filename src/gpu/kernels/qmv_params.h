@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Parameters of products with few tokens: qmv_any.c (everything), qmv_mma.c (matrix units of NVIDIA) and qmv_fma.c.
+ * A part is one product; launches of qmv_mma.c and qmv_fma.c can hold several (gpu/launch.h). */
+#ifndef NB_GPU_KERNELS_QMV_PARAMS_H
+#define NB_GPU_KERNELS_QMV_PARAMS_H
+
+#include "params.h"
+
+enum { QMV_ANY_THREADS = 256 };
+
+/* mode as wmode has it. Of experts: z is there, x has a part for each chosen one (own_x) or one for all. */
+struct qmv_any_params {
+    gpu_mat x, y, z, residual;
+    gpu_vec bias, norm;
+    gpu_weight w;
+    u32 mode, bits, act, n_chosen;
+    u32 own_x, normed;
+    float eps, offset;
+};
+
+enum {
+    QMV_THREADS = 256,
+    QMV_WARPS = 8,
+    QMV_ROWS = 16,        /* of the weight: of a tile */
+    QMV_COLUMNS = 8,      /* tokens of a tile */
+    QMV_CHUNK_ONE = 6144, /* columns of x that are staged at once, for one token and for several */
+    QMV_CHUNK = 2048
+};
+
+/* y = x W^T + bias + residual; types are packed four bits each, see QMV_TYPE. Strides in elements. */
+typedef struct qmv_part {
+    const GLOBAL u8 *codes, *scales, *biases, *x, *bias, *norm, *residual;
+    GLOBAL u8 *y;
+    u32 x_stride, y_stride, residual_stride, types;
+    u32 n, k, rows, act;
+    u32 row_tiles; /* of a block; its other warps share the columns of the weight */
+    u32 chunk;
+    u32 normed;
+    float eps, offset;
+    u32 unused;
+} qmv_part;
+
+enum { QMV_X, QMV_Y, QMV_RESIDUAL, QMV_BIAS, QMV_NORM, QMV_SCALE }; /* places in types */
+#define QMV_TYPE(types, which) ((types) >> 4 * (which)&15)
+
+struct qmv_params {
+    gpu_parts parts;
+    qmv_part part[GPU_KERNEL_PARTS];
+};
+
+/* A product with experts: part has their first matrix, a row of y n_chosen times y_each columns. */
+struct qmv_experts_params {
+    qmv_part part;
+    const GLOBAL u8 *z;
+    i64 z_stride, codes_step, scales_step;
+    const GLOBAL u64 *table;
+    u32 z_type, n_chosen, own_x, y_each;
+};
+
+#endif
