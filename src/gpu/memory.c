@@ -92,7 +92,7 @@ static void put_advice(buf *to, const budget *b) {
 static nb_status say(const device *d, const budget *b, const char *why, nb_error *err) {
     char name[32];
     buf text = {.limit = sizeof err->text};
-    const plan_bytes layer = plan_layer_needs(b->plan, b->end - 1, b->options);
+    const plan_bytes with = plan_needs(b->plan, b->first, b->options), behind = plan_needs(b->plan, b->end, b->options);
     const int n = b->end - b->first;
     buf_printf(&text, "%s (%s): %s%s%d layer%s need%s ", device_text(&d->info, name), d->info.name, why ? why : "",
                why ? "; " : "", n, n == 1 ? "" : "s", n == 1 ? "s" : "");
@@ -103,7 +103,7 @@ static nb_status say(const device *d, const budget *b, const char *why, nb_error
     put_part(&text, "recurrent states", b->needs.states);
     put_part(&text, "activations", b->work);
     buf_puts(&text, "a layer ");
-    put_amount(&text, plan_bytes_sum(&layer));
+    put_amount(&text, (plan_bytes_sum(&with) - plan_bytes_sum(&behind)) / (n > 0 ? n : 1));
     buf_puts(&text, "), ");
     put_amount(&text, b->free);
     buf_puts(&text, " are free");

@@ -456,7 +456,6 @@ static void test_no_memory(void **state) {
         const int now = status ? offered(&err) : n_layers;
         if (status) assert_int_equal(status, NB_ERR_NO_MEMORY);
         if (now < last && now > 0) { /* as many do fit, and one more does not */
-            printf("  %s\n", err.text);
             check_ok(load(m, d, now, memory, &err), &err, "as many as were offered");
             if (now < n_layers - 1) {
                 assert_int_equal(load(m, d, now + 1, memory, &err), NB_ERR_NO_MEMORY);
