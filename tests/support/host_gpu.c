@@ -245,23 +245,33 @@ static const gpu_driver driver = {.name = "host",
 /* ---- Rows and the backend -----------------------------------------------------------------------------------------
  */
 
+static const krow_table *const tables[] = {&scalar_ops_rows, &scalar_attention_rows, &scalar_matmul_rows,
+                                           &scalar_experts_rows, &scalar_delta_rows};
+
+/* The row of the CPU that a row of ours is, with its tasks. */
+static const krow *own_row(const krow *row) {
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (size_t i = 0; i < tables[t]->n; i++)
+            if (strcmp(tables[t]->rows[i].name, row->name) == 0) return &tables[t]->rows[i];
+    return NULL;
+}
+
 static void enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
     static const gpu_kernel kernel = {.module = "host", .name = "call"};
     host_call *call = calloc(1, sizeof *call);
     if (!call) abort();
-    *call = (host_call){row, *c, scratch, host.calls};
+    *call = (host_call){own_row(row), *c, scratch, host.calls};
     host.calls = call;
     gpu_add(to, &kernel, 1, 1, 1, 64, 0, &call, sizeof call);
 }
 
 static nb_status add_rows(kregistry *r, nb_error *err) {
-    static const krow_table *const tables[] = {&scalar_ops_rows, &scalar_attention_rows, &scalar_matmul_rows,
-                                               &scalar_experts_rows, &scalar_delta_rows};
     static krow rows[MAX_ROWS];
     size_t n = 0;
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (size_t i = 0; i < tables[t]->n && n < MAX_ROWS; i++) {
             rows[n] = tables[t]->rows[i];
+            rows[n].tasks = gpu_one_task;
             rows[n++].enqueue = enqueue;
         }
     return kreg_add(r, rows, n, err);
