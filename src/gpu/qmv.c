@@ -58,7 +58,7 @@ bool qmv_fma_takes(const krow *row, const kcall *c) {
     const kweight *w = c->w;
     if (w->mode != (wmode)row->param[QMV_PARAM_MODE] || !qmv_any_takes(c)) return false;
     if (w->mode == W_PLAIN) return w->k % 8 == 0 && gpu_weight_aligned(w, 16, 1);
-    return w->bits == row->param[QMV_PARAM_BITS] && w->k % 32 == 0 &&
+    return w->bits == row->param[QMV_PARAM_BITS] && w->k % w->group_size == 0 &&
            gpu_weight_aligned(w, 16, w->mode == W_AFFINE ? dtype_size(w->type) : 1);
 }
 

@@ -27,6 +27,7 @@ INLINE float quad_from(float v, u32 i) {
 #    define MMA_NV 0
 #else
 #    define MMA_NV 1
+INLINE void in_order(void) {}
 INLINE float mma_nv_half(u32 pair, u32 i) {
     return bf16_to_f32((u16)(pair >> 16 * i));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Products with weights of all modes, 16 bytes at a time, on any device: a warp computes two rows of the weight for a
- * token (of a gated pair, a row of each half), each lane 32 columns of them at a time. */
+ * token (of a gated pair, a row of each half), each lane up to 32 columns of them at a time. */
 #define NB_GPU_DEVICE_CODE
 #include "qmv_stage.h"
 
@@ -10,25 +10,28 @@ typedef struct fma_form {
     u32 bits;
 } fma_form;
 
-/* A lane's columns of one row, with what scales them; of nvfp4 each half has its own scale. */
-enum { UNIT = 32, PLAIN_UNIT = 8 };
+/* A lane's columns of one row, with what scales them: one group's, or a part of one. */
+enum { PLAIN_UNIT = 8 };
 typedef struct fma_unit {
     u32 codes[8];
-    float scale[2], bias;
+    float scale, bias;
 } fma_unit;
+INLINE u32 unit_columns(fma_form f) {
+    return f.mode == DQ_NVFP4 ? 16 : 32;
+}
 
 INLINE void load_unit(fma_unit *u, const one_matrix *m, const gpu_weight *w, fma_form f, u64 row, u32 unit) {
-    dq_load_words(u->codes, m->codes + (row * (w->k / UNIT) + unit) * f.bits * 4, f.bits, true);
-    const u64 group = row * (w->k / w->group_size) + unit * UNIT / w->group_size;
+    const u32 columns = unit_columns(f), words = columns * f.bits / 32;
+    dq_load_words(u->codes, m->codes + (row * (w->k / columns) + unit) * words * 4, words, true);
+    const u64 group = row * (w->k / w->group_size) + unit * columns / w->group_size;
     u->bias = 0;
     if (f.mode == DQ_AFFINE) {
-        u->scale[0] = load_as_f32(m->scales, w->type, (i64)group);
+        u->scale = load_as_f32(m->scales, w->type, (i64)group);
         if (m->biases) u->bias = load_as_f32(m->biases, w->type, (i64)group);
     } else if (f.mode == DQ_NVFP4) {
-        u->scale[0] = dq_e4m3_one(m->scales[group]);
-        u->scale[1] = dq_e4m3_one(m->scales[group + 1]);
+        u->scale = dq_e4m3_one(m->scales[group]);
     } else {
-        u->scale[0] = dq_e8m0(m->scales[group]);
+        u->scale = dq_e8m0(m->scales[group]);
     }
 }
 
@@ -62,23 +65,20 @@ INLINE void dot_plain(float sums[2], const struct qmv_any_params *p, const one_m
 
 INLINE void dot_units(float sums[2], const struct qmv_any_params *p, fma_form f, const one_matrix *m, const u32 rows[2],
                       i64 x_at) {
-    for (u32 unit = lane_id(); unit < p->w.k / UNIT; unit += WARP) {
+    for (u32 unit = lane_id(); unit < p->w.k / unit_columns(f); unit += WARP) {
         fma_unit u[2];
         UNROLL for (u32 r = 0; r < 2; r++) load_unit(&u[r], m, &p->w, f, rows[r], unit);
-        float parts[2][2] = {{0, 0}, {0, 0}}, x_sum = 0;
-        UNROLL for (u32 i = 0; i < UNIT; i += 8) {
+        float parts[2] = {0, 0}, x_sum = 0;
+        UNROLL for (u32 i = 0; i < unit_columns(f); i += 8) {
             eight x;
-            load_x(&x, p, x_at, unit * UNIT + i);
+            load_x(&x, p, x_at, unit * unit_columns(f) + i);
             UNROLL for (u32 j = 0; j < 8; j++) {
-                UNROLL for (u32 r = 0; r < 2; r++) parts[r][i / 16] += x.v[j] * unit_number(&u[r], f, i + j);
+                UNROLL for (u32 r = 0; r < 2; r++) parts[r] += x.v[j] * unit_number(&u[r], f, i + j);
                 x_sum += x.v[j];
             }
         }
         UNROLL for (u32 r = 0; r < 2; r++) {
-            if (f.mode == DQ_NVFP4)
-                sums[r] += u[r].scale[0] * parts[r][0] + u[r].scale[1] * parts[r][1];
-            else
-                sums[r] += u[r].scale[0] * (parts[r][0] + parts[r][1]);
+            sums[r] += u[r].scale * parts[r];
             if (f.mode == DQ_AFFINE) sums[r] += u[r].bias * x_sum;
         }
     }

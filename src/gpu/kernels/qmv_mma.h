@@ -170,13 +170,13 @@ INLINE void qmv_product(const qmv_part *p, mma_form f, u32 block, u32 token, u32
     if (step < n_steps) load_step(&s, &rows, f, step);
     if (p->normed) qmv_squares(p, at.squares, token, tokens);
     float total[4] = {0, 0, 0, 0};
-    for (u32 from = 0; from < p->k; from += p->chunk) {
+    ROLLED for (u32 from = 0; from < p->k; from += p->chunk) {
         const u32 rest = (p->k - from + QMV_CHUNK_STEP - 1) / QMV_CHUNK_STEP * QMV_CHUNK_STEP,
                   n = rest < p->chunk ? rest : p->chunk;
         if (from > 0) barrier();
         qmv_stage(p, &at.x, f.bits, f.group_size, token, from, n);
         barrier();
-        for (; step < n_steps && step * columns < from + n; step += splits) {
+        ROLLED for (; step < n_steps && step * columns < from + n; step += splits) {
             if (step + splits < n_steps) load_step(&next, &rows, f, step + splits);
             step_product(total, &s, &rows, &at.x, f, (step * columns - from) / f.group_size);
             s = next;

@@ -10,6 +10,9 @@
 #include "dequant.h"
 #include "qmv_params.h"
 
+/* Loops that unrolling would only cost registers. */
+#define ROLLED _Pragma("clang loop unroll(disable)")
+
 /* Eight elements from column j on, a multiple of 8. */
 typedef struct eight {
     float v[8];
@@ -84,7 +87,7 @@ INLINE void qmv_put_unit(const qmv_x *x, const eight *e, u32 bits, u32 group_siz
 
 /* Columns [from, from + n) of the tokens from `token` on; n is a multiple of 256, beyond k there are zeros. */
 INLINE void qmv_stage(const qmv_part *p, const qmv_x *x, u32 bits, u32 group_size, u32 token, u32 from, u32 n) {
-    for (u32 i = tid(); i < x->tokens * (n / 8); i += QMV_THREADS) {
+    ROLLED for (u32 i = tid(); i < x->tokens * (n / 8); i += QMV_THREADS) {
         const u32 m = i / (n / 8), column = i % (n / 8) * 8, k = from + column;
         eight e = {{0, 0, 0, 0, 0, 0, 0, 0}};
         if (k < p->k) {
@@ -104,9 +107,9 @@ INLINE void qmv_stage(const qmv_part *p, const qmv_x *x, u32 bits, u32 group_siz
 
 /* Each warp's part of the sum of squares: to[warp][token]. */
 INLINE void qmv_squares(const qmv_part *p, SHARED float *to, u32 token, u32 tokens) {
-    for (u32 m = 0; m < tokens; m++) {
+    ROLLED for (u32 m = 0; m < tokens; m++) {
         float squares = 0;
-        for (u32 k = tid() * 8; k < p->k; k += QMV_THREADS * 8) {
+        ROLLED for (u32 k = tid() * 8; k < p->k; k += QMV_THREADS * 8) {
             eight e;
             eight_load_any(&e, p->x, QMV_TYPE(p->types, QMV_X), (u64)(token + m) * p->x_stride + k);
             UNROLL for (u32 j = 0; j < 8; j++) squares += e.v[j] * e.v[j];
@@ -124,7 +127,7 @@ INLINE float qmv_norm_factor(const qmv_part *p, const SHARED float *squares, u32
 /* Row `row` of tile `tile` of the block: its warps' sums added up in order. */
 INLINE float qmv_total(const qmv_part *p, const SHARED float *sums, u32 tile, u32 row, u32 m) {
     float v = 0;
-    for (u32 i = tile; i < QMV_WARPS; i += p->row_tiles) v += sums[(i * QMV_ROWS + row) * QMV_COLUMNS + m];
+    ROLLED for (u32 i = tile; i < QMV_WARPS; i += p->row_tiles) v += sums[(i * QMV_ROWS + row) * QMV_COLUMNS + m];
     return v;
 }
 
@@ -133,7 +136,7 @@ INLINE float qmv_total(const qmv_part *p, const SHARED float *sums, u32 tile, u3
 INLINE void qmv_finish(const qmv_part *p, const SHARED float *sums, const SHARED float *squares, u32 first_tile,
                        u32 token, u32 tokens, i64 bias_at, u32 y_at) {
     const u32 each = p->act ? p->n / 2 : p->n, n_tiles = p->act ? p->row_tiles / 2 : p->row_tiles;
-    for (u32 i = tid(); i < n_tiles * QMV_ROWS * tokens; i += QMV_THREADS) {
+    ROLLED for (u32 i = tid(); i < n_tiles * QMV_ROWS * tokens; i += QMV_THREADS) {
         const u32 row = i % QMV_ROWS, tile = i / QMV_ROWS % n_tiles, m = i / QMV_ROWS / n_tiles;
         const u32 output = (first_tile + tile) * QMV_ROWS + row;
         if (output >= each) continue;
