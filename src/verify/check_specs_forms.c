@@ -155,13 +155,30 @@ static bool rope_form(chooser *c, check_spec *s) {
 static bool quantize_form(chooser *c, check_spec *s) {
     s->x_type = one_in(c, 4) ? some_16_bits(c) : DT_F32;
     s->y_type = some_16_bits(c);
-    s->cols += (int64_t)choose(c, 40) - 20;
+    const bool usual = one_in(c, 2);
+    if (usual)
+        s->strided = false;
+    else
+        s->cols += (int64_t)choose(c, 40) - 20;
     s->group = 0;
     return true;
 }
 
+/* Half of them in pieces of eight columns, heads of a delta net of the usual size. */
 static bool other_form(chooser *c, check_spec *s) {
     s->x_type = some_16_bits(c);
+    const bool usual = one_in(c, 2);
+    if (usual && s->op != KOP_ROUTE && s->op != KOP_DELTA && s->op != KOP_DELTA_GATES) {
+        s->cols = (s->cols / 8 + 1) * 8;
+        s->strided = false;
+    } else if (usual && s->op == KOP_DELTA) {
+        s->key_dim = 128;
+        s->n_keys = 1;
+        s->parts = 1 + (int64_t)choose(c, 2);
+        s->cols = s->parts * 128;
+        s->rows = min_i64(s->rows, 9);
+        s->n_seqs = min_i64(s->n_seqs, s->rows);
+    }
     choose_output(c, s);
     return true;
 }
@@ -254,6 +271,26 @@ static void emit_kind(visitor *v, chooser *c, check_spec s, size_t tokens) {
     v->stopped = !v->visit(v->user, &s);
 }
 
+/* With nothing fused, the scales of x's type, and everything as aligned as can be: what the most particular rows take.
+ */
+static void emit_plain_kind(visitor *v, chooser *c, kop op, size_t kind, dtype x_type) {
+    static const int64_t rows[] = {24, 40};
+    check_spec s = weight_kind(c, op, kind, x_type);
+    s.x_type = x_type;
+    s.y_type = DT_F32;
+    s.no_biases = false;
+    if (s.w_type != DT_U8) s.w_type = x_type;
+    s.k = 256;
+    s.cols = 32;
+    if (op == KOP_MATMUL_EXPERTS) s.n_experts = 4, s.n_chosen = 2, s.cols *= 2;
+    for (size_t i = 0; i < COUNT(rows) && !v->stopped; i++) {
+        s.rows = rows[i];
+        s.seed = ++v->n;
+        s.pattern = (check_pattern)(v->n % CHECK_PATTERNS);
+        v->stopped = !v->visit(v->user, &s);
+    }
+}
+
 void product_forms(visitor *v, kop op) {
     static const dtype types[] = {DT_F16, DT_BF16, DT_F32};
     chooser c = {v->n};
@@ -265,4 +302,6 @@ void product_forms(visitor *v, kop op) {
         if (s.mode == W_PLAIN && x_type != DT_F32 && one_in(&c, 2)) s.w_type = x_type;
         emit_kind(v, &c, s, i % 4);
     }
+    for (size_t i = 2; i < KINDS && !v->stopped; i++) /* of plain ones all are the same here */
+        for (size_t type = 0; type < 2; type++) emit_plain_kind(v, &c, op, i, types[type]);
 }
