@@ -191,7 +191,10 @@ NB_API nb_status nb_devices(nb_device **devices, size_t *n, nb_error *err);
 typedef struct nb_context nb_context;
 typedef struct nb_sequence nb_sequence;
 
-typedef enum nb_kv_type { NB_KV_F32, NB_KV_F16, NB_KV_BF16 } nb_kv_type;
+/* Of cached keys and values. The default is f32, which is exact; on a GPU, whose attention multiplies 16-bit numbers,
+ * f16.
+ */
+typedef enum nb_kv_type { NB_KV_DEFAULT, NB_KV_F32, NB_KV_F16, NB_KV_BF16 } nb_kv_type;
 
 /* How kernels are checked before a model is run with them. Each kernel that the model uses is compared with the
  * definition of what it must compute, on this device, in a process of its own; what was found is remembered (in
@@ -212,7 +215,7 @@ typedef struct nb_context_options {
     int64_t n_batch;        /* tokens in one forward pass at most; 0: 512, on a GPU 2048 */
     int64_t n_sequences;    /* sequences that may be alive at once; 0: 1 */
     int64_t kv_tokens;      /* KV cache in all, in tokens; 0: n_sequences * context_length */
-    nb_kv_type kv_type;     /* NB_KV_F32 is exact */
+    nb_kv_type kv_type;
     int n_checkpoints; /* saved recurrent states at most, 1 to 64; 0: 8; -1: none. Only for models that have such */
     const char *cpu; /* on the CPU: "scalar", "avx2", "avx512", "neon": at most these instructions; NULL: $NIBBLE_CPU */
     /* Where the model runs: "cpu", "cuda", "hip", the latter two also with a number, "cuda:1"; "auto": the first GPU

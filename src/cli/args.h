@@ -23,7 +23,8 @@ typedef struct context_args {
 #define THREADS_OPT(a) \
     {"threads", 't', OPT_INT, &(a).threads, "N", "threads to compute with [all that the process may use]", 1, 1024}
 #define KV_TYPE_OPT(a) \
-    {"kv-type", 0, OPT_CHOICE, &(a).kv_type, "f32|f16|bf16", "type of cached keys and values [f32]", 0, 0}
+    {"kv-type", 0, OPT_CHOICE, &(a).kv_type, "f32|f16|bf16", "type of cached keys and values [f32; on a GPU f16]", \
+     NB_KV_F32, 0}
 #define VERIFY_OPT(a) \
     {"verify", 0, OPT_CHOICE, &(a).verify, "quick|full|off|watch", \
      "how the kernels are checked before they are used [quick]; watch: also while running", NB_VERIFY_QUICK, 0}

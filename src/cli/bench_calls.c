@@ -13,6 +13,7 @@
 #include "base/num.h"
 #include "kernels/registry.h"
 #include "quant/xform.h"
+#include "verify/mirror.h"
 
 enum {
     HIDDEN = 2048,        /* columns of activations */
@@ -37,14 +38,15 @@ static const int bit_widths[] = {4, 8, 6, 5, 3, 2};
 /* ---- Memory ---------------------------------------------------------------------------------------------------- */
 
 static void *take(bench_call *b, size_t bytes) {
-    void *p = b->n_memory < BENCH_CALL_MEMORY ? aligned_alloc(64, round_up(bytes + 1, 64)) : NULL;
+    /* What a device writes is copied with a band on each side (verify/mirror.h). */
+    uint8_t *p = b->n_memory < BENCH_CALL_MEMORY ? aligned_alloc(64, round_up(bytes + 2 * MIRROR_BAND, 64)) : NULL;
     if (!p) {
         b->failed = true;
         return NULL;
     }
     b->memory[b->n_memory++] = p;
-    memset(p, 0, bytes);
-    return p;
+    memset(p, 0, bytes + 2 * MIRROR_BAND);
+    return p + MIRROR_BAND;
 }
 
 void bench_call_free(bench_call *b) {

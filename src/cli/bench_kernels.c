@@ -16,15 +16,16 @@
 #include "base/pool.h"
 #include "cli/bench_calls.h"
 #include "cli/bench_machine.h"
-#include "cpu/caps.h"
-#include "kernels/registry.h"
+#include "engine/engine.h"
+#include "verify/mirror.h"
 
 enum { MANY_TOKENS = 128, MIN_CALLS = 3, MAX_CALLS = 10000 };
 static const double MIN_SECONDS = 0.1;
 
 typedef struct kernel_bench {
-    kregistry *registry;
-    pool *pool;
+    device *device;
+    pool *pool;              /* of the CPU's threads */
+    mirror mirror;           /* operands on a device with memory of its own */
     double bandwidth, flops; /* of the machine */
     cJSON *json;             /* array of results, or NULL: print them */
 } kernel_bench;
@@ -71,6 +72,16 @@ static double time_call(kernel_bench *k, const krow *row, const kcall *call) {
     return best;
 }
 
+/* On a device with memory of its own: the same call several times in a row, as in a pass. */
+static nb_status time_on_device(kernel_bench *k, const krow *row, const kcall *call, double *seconds, nb_error *err) {
+    enum { IN_A_ROW = 16 };
+    const kcall *calls[IN_A_ROW];
+    k->mirror.device = k->device;
+    nb_status status = mirror_put(&k->mirror, call, row->scratch ? row->scratch(row, call) : 0, err);
+    for (int i = 0; i < IN_A_ROW; i++) calls[i] = &k->mirror.copy.call;
+    return status ? status : k->device->time(k->device, row, calls, IN_A_ROW, k->mirror.scratch, seconds, err);
+}
+
 /* ---- Rows ------------------------------------------------------------------------------------------------------ */
 
 static void report(kernel_bench *k, const krow *row, const bench_call *b, double seconds) {
@@ -98,10 +109,16 @@ static nb_status bench_row(kernel_bench *k, const krow *row, int64_t n_tokens, n
     for (int variant = 0; variant < bench_call_variants(row); variant++) {
         bench_call b;
         bool takes = bench_call_init(&b, row, variant, n_tokens);
-        double seconds = takes ? time_call(k, row, &b.call) : 0;
-        if (takes && seconds > 0) report(k, row, &b, seconds);
+        nb_status status = NB_OK;
+        double seconds = 0;
+        if (takes && k->device->memory)
+            status = time_on_device(k, row, &b.call, &seconds, err);
+        else if (takes)
+            seconds = time_call(k, row, &b.call);
+        if (status == NB_OK && seconds > 0) report(k, row, &b, seconds);
         bool failed = b.failed || seconds < 0;
         bench_call_free(&b);
+        if (status) return err_prefix(err, status, "%s", row->name);
         if (failed) return err_no_memory(err, row->name, 0);
         if (takes) break;
     }
@@ -110,13 +127,13 @@ static nb_status bench_row(kernel_bench *k, const krow *row, int64_t n_tokens, n
 
 static nb_status bench_rows(kernel_bench *k, nb_error *err) {
     nb_status status = NB_OK;
-    for (size_t i = 0; i < kreg_count(k->registry) && !status; i++) {
-        const krow *row = kreg_at(k->registry, i);
-        if (kreg_is_aside(k->registry, row)) continue;
+    for (size_t i = 0; i < kreg_count(k->device->registry) && !status; i++) {
+        const krow *row = kreg_at(k->device->registry, i);
+        if (kreg_is_aside(k->device->registry, row)) continue;
         static const int64_t tokens[] = {1, MANY_TOKENS};
         for (int j = 0; j < 2 && !status; j++) {
             if (interrupted() ||
-                (k->json && !progress_show(NULL, "kernels", (double)i, (double)kreg_count(k->registry))))
+                (k->json && !progress_show(NULL, "kernels", (double)i, (double)kreg_count(k->device->registry))))
                 return err_set(err, NB_ERR_CANCELLED, "interrupted");
             status = bench_row(k, row, tokens[j], err);
         }
@@ -126,38 +143,51 @@ static nb_status bench_rows(kernel_bench *k, nb_error *err) {
 
 /* ---- The whole ------------------------------------------------------------------------------------------------- */
 
-static nb_status prepare(kernel_bench *k, const char *filter, int n_threads, nb_error *err) {
-    char patterns[256];
-    unsigned caps = cpu_caps_detect();
-    nb_status status = cpu_caps_limit(&caps, getenv("NIBBLE_CPU"), err);
-    if (!status) status = kreg_new(&k->registry, err);
-    if (!status) status = cpu_register(k->registry, caps, err);
-    if (!status && filter) {
-        snprintf(patterns, sizeof patterns, "-*,+%s", filter);
-        status = kreg_select(k->registry, patterns, err);
-    }
-    if (!status) status = pool_new(n_threads, &k->pool, err);
+/* What the machine can do: a GPU's own copy, which no kernel passes; a CPU's reading and arithmetic. */
+static nb_status measure_machine(kernel_bench *k, int n_threads, nb_error *err) {
+    if (k->device->copy_rate) return k->device->copy_rate(k->device, &k->bandwidth, err);
+    nb_status status = pool_new(n_threads, &k->pool, err);
     if (status) return status;
     k->bandwidth = machine_read_bandwidth(k->pool);
     k->flops = machine_fp32_flops(k->pool);
     return interrupted() ? err_set(err, NB_ERR_CANCELLED, "interrupted") : NB_OK;
 }
 
-int bench_kernels(const char *filter, int n_threads, bool json) {
+static nb_status prepare(kernel_bench *k, const char *filter, const char *where, int n_threads, nb_error *err) {
+    char patterns[256];
+    const backend *b;
+    int index;
+    const device_options options = {.cpu = getenv("NIBBLE_CPU")};
+    nb_status status = engine_choose_device(where, &b, &index, err);
+    if (!status) status = b->open(index, &options, &k->device, err);
+    if (!status && filter) {
+        snprintf(patterns, sizeof patterns, "-*,+%s", filter);
+        status = kreg_select(k->device->registry, patterns, err);
+    }
+    return status ? status : measure_machine(k, n_threads, err);
+}
+
+static void print_head(const kernel_bench *k) {
+    if (k->pool)
+        out_printf("%d threads; the machine reads %.2f GB/s and does %.1f GFLOP/s in fp32\n\n", pool_size(k->pool),
+                   k->bandwidth * 1e-9, k->flops * 1e-9);
+    else
+        out_printf("%s; it copies %.2f GB/s, reads and writes together\n\n", k->device->info.name, k->bandwidth * 1e-9);
+    out_printf("%-36s %-38s %10s %8s %8s %7s\n", "kernel", "call", "us", "GB/s", "GFLOP/s", "limit");
+}
+
+int bench_kernels(const char *filter, const char *where, int n_threads, bool json) {
     kernel_bench k = {.json = json ? cJSON_CreateArray() : NULL};
     nb_error err = {0};
-    nb_status status = prepare(&k, filter, n_threads, &err);
-    if (!status && !json) {
-        out_printf("%d threads; the machine reads %.2f GB/s and does %.1f GFLOP/s in fp32\n\n", pool_size(k.pool),
-                   k.bandwidth * 1e-9, k.flops * 1e-9);
-        out_printf("%-36s %-38s %10s %8s %8s %7s\n", "kernel", "call", "us", "GB/s", "GFLOP/s", "limit");
-    }
+    nb_status status = prepare(&k, filter, where, n_threads, &err);
+    if (!status && !json) print_head(&k);
     if (!status) status = bench_rows(&k, &err);
     char *text = !status && json ? cJSON_Print(k.json) : NULL;
     if (text) out_printf("%s\n", text);
     cJSON_free(text);
     cJSON_Delete(k.json);
     pool_free(k.pool);
-    kreg_free(k.registry);
+    mirror_free(&k.mirror);
+    if (k.device) k.device->free(k.device);
     return status ? cli_error(&err) : CLI_OK;
 }

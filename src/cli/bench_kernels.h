@@ -6,7 +6,8 @@
 
 #include "cli/cli.h"
 
-/* Rows whose name matches `filter` ('*' is any text; NULL: all) on n_threads threads (0: all). Returns an exit code. */
-int bench_kernels(const char *filter, int n_threads, bool json);
+/* Rows whose name matches `filter` ('*' is any text; NULL: all) on the device `where` (as --device
+ * has it), a CPU with n_threads threads (0: all). Returns an exit code. */
+int bench_kernels(const char *filter, const char *where, int n_threads, bool json);
 
 #endif

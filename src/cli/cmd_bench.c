@@ -288,7 +288,8 @@ static int bench_main(const command *self, int argc, char **argv) {
     if (code >= 0) return code;
     a.sequences = max_i64(1, a.context.sequences);
     if (!words[0] == !a.config) return cli_usage(self->name, "expected either MODEL, kernels, or --config");
-    if (words[0] && !strcmp(words[0], "kernels")) return bench_kernels(a.filter, (int)a.context.threads, a.json);
+    if (words[0] && !strcmp(words[0], "kernels"))
+        return bench_kernels(a.filter, a.context.device, (int)a.context.threads, a.json);
     if (a.filter) return cli_usage(self->name, "--filter goes with `nibble bench kernels`");
     return bench_model(&a, words[0]);
 }

@@ -21,8 +21,7 @@ static int64_t attention_tasks(const krow *row, const kcall *c) {
 
 static size_t attention_scratch(const krow *row, const kcall *c) {
     (void)row;
-    int64_t longest = 0;
-    for (int64_t t = 0; t < c->x.rows; t++) longest = max_i64(longest, (int64_t)c->positions[t] + 1);
+    int64_t longest = c->keys.n_pages * c->keys.page_size; /* no sequence can be longer */
     if (c->window > 0) longest = min_i64(longest, c->window);
     return (size_t)(longest + c->keys.head_dim) * sizeof(float);
 }

@@ -146,3 +146,17 @@ nb_status engine_choose_device(const char *text, const backend **b, int *index, 
     (*b)->look(*index, &s);
     return s.unusable[0] ? absent(err, "%s:%d (%s) cannot be used: %s", (*b)->name, *index, s.name, s.unusable) : NB_OK;
 }
+
+dtype engine_kv_type(nb_kv_type wanted, const backend *b) {
+    switch (wanted) {
+    case NB_KV_F32:
+        return DT_F32;
+    case NB_KV_F16:
+        return DT_F16;
+    case NB_KV_BF16:
+        return DT_BF16;
+    case NB_KV_DEFAULT:
+        break;
+    }
+    return b == engine_host ? DT_F32 : DT_F16;
+}

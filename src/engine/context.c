@@ -139,12 +139,11 @@ nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_
     const int64_t n_pages = div_up(o.kv_tokens, KV_PAGE_SIZE) + o.n_sequences;
     if (!status) status = page_pool_init(&c->pages, n_pages, err);
     if (!status) status = state_pool_init(&c->states, model->plan->n_states > 0, o.n_sequences, o.n_checkpoints, err);
-    static const dtype kv_types[] = {[NB_KV_F32] = DT_F32, [NB_KV_F16] = DT_F16, [NB_KV_BF16] = DT_BF16};
     executor_options eo = {.n_threads = o.n_threads,
                            .n_batch = o.n_batch,
                            .n_pages = n_pages,
                            .n_slots = state_pool_slots(&c->states, o.n_sequences),
-                           .kv_type = kv_types[o.kv_type],
+                           .kv_type = engine_kv_type(o.kv_type, b),
                            .progress = o.progress,
                            .progress_user = o.progress_user};
     if (!status) status = open_device(c, b, index, &o, &eo, err);

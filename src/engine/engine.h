@@ -106,6 +106,8 @@ nb_status engine_choose_device(const char *text, const backend **b, int *index, 
 /* "cuda:1", or "cuda" with index -1. Whether there is such a device is not looked at. */
 nb_status engine_parse_device(const char *text, const backend **b, int *index, nb_error *err);
 void engine_list_usable(buf *to); /* "cuda:0, cpu:0" */
+/* The type in which a backend keeps keys and values. */
+dtype engine_kv_type(nb_kv_type wanted, const backend *b);
 
 /* sequence.c */
 nb_status page_pool_init(page_pool *p, int64_t n_pages, nb_error *err);

@@ -120,9 +120,8 @@ static nb_status remember(const report *r, uint64_t set, bool all_levels, nb_err
 
 static nb_status one_device(nb_model *model, const verification_request *q, const backend *b, int index, report *out,
                             nb_error *err) {
-    static const dtype kv_types[] = {[NB_KV_F32] = DT_F32, [NB_KV_F16] = DT_F16, [NB_KV_BF16] = DT_BF16};
     const executor_options options = {
-        .n_threads = q->n_threads, .n_batch = CONTEXT_DEFAULT_BATCH, .kv_type = kv_types[q->kv_type]};
+        .n_threads = q->n_threads, .n_batch = CONTEXT_DEFAULT_BATCH, .kv_type = engine_kv_type(q->kv_type, b)};
     verify_options o = {.backend = b,
                         .index = index,
                         .device = {.cpu = getenv("NIBBLE_CPU")},

@@ -90,5 +90,7 @@ const char *gpu_error_meaning(int error);
 /* list.c: opens the vendor's library with all calls; false: `why` says what is missing. */
 bool gpu_api_open(const gpu_vendor *v, gpu_calls *calls, char *why, size_t size);
 void gpu_list_devices(const gpu_vendor *v, gpu_device_list *out);
+/* Adds to a list what vendors' further libraries are for: loading them takes a quarter of a second. */
+void gpu_list_libraries(const gpu_vendor *v, gpu_device_list *out);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "gpu/executor.h"
 
 typedef struct gpu_device {
     device base;
@@ -126,11 +127,8 @@ static nb_status find(const gpu_driver *driver, int index, const gpu_info **out,
                    (*out)->unusable);
 }
 
-static nb_status open_device(const gpu_driver *driver, int index, device **out, nb_error *err) {
-    const gpu_info *info = NULL;
+nb_status gpu_device_new(const gpu_driver *driver, int index, const gpu_info *info, device **out, nb_error *err) {
     *out = NULL;
-    nb_status status = find(driver, index, &info, err);
-    if (status) return status;
     gpu_device *g = calloc(1, sizeof *g);
     if (!g) return err_no_memory(err, "a device", sizeof *g);
     g->driver = driver;
@@ -138,15 +136,24 @@ static nb_status open_device(const gpu_driver *driver, int index, device **out, 
     g->base.memory = &memory;
     g->base.start = start;
     g->base.run = run;
+    g->base.time = gpu_device_time;
+    g->base.copy_rate = gpu_device_copy_rate;
     g->base.free = free_device;
     describe(&g->base.info, driver, index, info);
-    status = kreg_new(&g->base.registry, err);
+    nb_status status = kreg_new(&g->base.registry, err);
     if (!status) status = gpu_register(g->base.registry, info->traits.caps, err);
     if (status)
         free_device(&g->base);
     else
         *out = &g->base;
     return status;
+}
+
+static nb_status open_device(const gpu_driver *driver, int index, device **out, nb_error *err) {
+    const gpu_info *info = NULL;
+    *out = NULL;
+    nb_status status = find(driver, index, &info, err);
+    return status ? status : gpu_device_new(driver, index, info, out, err);
 }
 
 /* ---- The backends ------------------------------------------------------------------------------------------------ */

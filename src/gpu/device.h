@@ -15,6 +15,9 @@ nb_status gpu_device_context(device *d, gpu_context **out, nb_error *err);
 const gpu_driver *gpu_device_driver(const device *d);
 const gpu_traits *gpu_device_traits(const device *d);
 
+/* A device of which its driver says `info`. The backends open theirs with it; tests those of drivers of their own. */
+nb_status gpu_device_new(const gpu_driver *driver, int index, const gpu_info *info, device **out, nb_error *err);
+
 /* executor.c */
 nb_status gpu_executor_new(device *d, const plan *p, const weights *files, const executor_options *options,
                            executor **out, nb_error *err);

@@ -222,9 +222,11 @@ static nb_status open_hip(int index, gpu_context **out, nb_error *err) {
 }
 static void list_cuda(gpu_device_list *out) {
     gpu_list_devices(&gpu_cuda, out);
+    gpu_list_libraries(&gpu_cuda, out);
 }
 static void list_hip(gpu_device_list *out) {
     gpu_list_devices(&gpu_hip, out);
+    gpu_list_libraries(&gpu_hip, out);
 }
 
 /* clang-format off */

@@ -22,6 +22,7 @@ enum { GPU_MAX_DEVICES = 64 };
 
 typedef struct gpu_device_list {
     int n;
+    int version; /* of the driver, as it numbers them */
     gpu_info at[GPU_MAX_DEVICES];
     char absent[400]; /* n == 0: why: "libcuda.so.1 cannot be opened: ..." */
 } gpu_device_list;

@@ -99,5 +99,6 @@ nb_status gpu_profile(executor *e, double *seconds, int n, nb_error *err);
 nb_status gpu_device_time(device *d, const krow *row, const kcall *const *calls, int n, void *scratch, double *seconds,
                           nb_error *err);
 nb_status gpu_copy_rate(executor *e, double *bytes_per_second, nb_error *err);
+nb_status gpu_device_copy_rate(device *d, double *bytes_per_second, nb_error *err);
 
 #endif

@@ -10,7 +10,7 @@ HERE := $(dir $(lastword $(MAKEFILE_LIST)))
 KERNELS := $(HERE)kernels
 MODULES := $(basename $(notdir $(wildcard $(KERNELS)/*.c)))
 AMD_MODULES := $(filter-out %_sm90a,$(MODULES))
-AMD := gfx11-generic gfx12-generic gfx1100 gfx1151 gfx90a gfx942
+AMD ?= gfx11-generic gfx12-generic gfx1100 gfx1151 gfx90a gfx942
 CODE := $(MODULES:%=$(OUT)/%.ptx) $(foreach arch,$(AMD),$(AMD_MODULES:%=$(OUT)/%.$(arch)))
 
 COMMON := -O3 -ffreestanding -nogpulib -Wall -Wextra -Wno-unused-function -Werror -Wno-error=pass-failed
@@ -30,6 +30,10 @@ endef
 
 $(OUT)/%_sm90a.ptx: $(KERNELS)/%_sm90a.c $(HERE)kernels.mk | $(OUT)
 	$(call compile,$(NVIDIA) -march=sm_90a)
+# Large tiles of products: registers for two blocks of 256 threads on a processor. C has no way to say so.
+$(OUT)/qmm_%.ptx: $(KERNELS)/qmm_%.c $(HERE)kernels.mk | $(OUT)
+	$(call compile,$(NVIDIA) -march=sm_80)
+	@sed '/\.entry qmm_.*_128($$/,/^{/s/^{/.maxntid 256, 1, 1\n.minnctapersm 2\n{/' $@ >$@.bounds && mv $@.bounds $@
 $(OUT)/%.ptx: $(KERNELS)/%.c $(HERE)kernels.mk | $(OUT)
 	$(call compile,$(NVIDIA) -march=sm_80)
 

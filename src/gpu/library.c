@@ -23,6 +23,7 @@ static bool open_one(gpu_library *l, const char *path) {
 bool gpu_library_open(gpu_library *l, const char *const *names, const char *folder) {
     char path[512];
     *l = (gpu_library){0};
+    if (folder && strstr(folder, ".so") && open_one(l, folder)) return true;
     for (size_t i = 0; folder && names[i]; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
         if (open_one(l, path)) return true;

@@ -12,8 +12,8 @@ typedef struct gpu_library {
     char error[300]; /* why not, for people */
 } gpu_library;
 
-/* Opens the first of `names` (ended by NULL) that there is; with `folder` (may be NULL) it is looked for there before
- * anywhere else. False: all failed. */
+/* Opens the first of `names` (ended by NULL) that there is; with `folder` (may be NULL), which may also be
+ * a library's own path, it is looked for there before anywhere else. False: all failed. */
 bool gpu_library_open(gpu_library *l, const char *const *names, const char *folder);
 
 /* Looks up n symbols into the array of function pointers at `to`; a NULL among the names stays NULL, and so does one

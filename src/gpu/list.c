@@ -45,7 +45,6 @@ static void describe(const gpu_vendor *v, const gpu_calls *calls, int index, int
     v->identify(calls, index, dev, out);
     if (!out->unusable[0] && !gpu_code_arch(out->arch))
         snprintf(out->unusable, sizeof out->unusable, "this build of nibble has no kernels for %s", out->arch);
-    if (!out->unusable[0] && gpu_blas_there(v, version)) t->caps |= GPU_GEMM16;
 }
 
 void gpu_list_devices(const gpu_vendor *v, gpu_device_list *out) {
@@ -58,6 +57,14 @@ void gpu_list_devices(const gpu_vendor *v, gpu_device_list *out) {
         return;
     if (n <= 0) snprintf(out->absent, sizeof out->absent, "the driver knows no device");
     if (n > GPU_MAX_DEVICES) n = GPU_MAX_DEVICES;
+    out->version = version;
     for (int i = 0; i < n; i++) describe(v, calls, i, version, &out->at[i]);
     out->n = n > 0 ? n : 0;
+}
+
+void gpu_list_libraries(const gpu_vendor *v, gpu_device_list *out) {
+    bool usable = false;
+    for (int i = 0; i < out->n; i++) usable |= !out->at[i].unusable[0];
+    if (!usable || !gpu_blas_there(v, out->version)) return;
+    for (int i = 0; i < out->n; i++) out->at[i].traits.caps |= GPU_GEMM16;
 }

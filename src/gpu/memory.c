@@ -65,33 +65,51 @@ static int layers_that_fit(const budget *b) {
     return n > 0 ? n : 0;
 }
 
-static void add_amount(buf *to, const char *what, int64_t bytes) {
-    if (bytes > 0) buf_printf(to, "%s%s %.2f GB", to->len ? ", " : "", what, (double)bytes / 1e9);
+static void put_amount(buf *to, int64_t bytes) {
+    if (bytes >= 1000000000)
+        buf_printf(to, "%.2f GB", (double)bytes / 1e9);
+    else
+        buf_printf(to, "%.1f MB", (double)bytes / 1e6);
+}
+
+static void put_part(buf *to, const char *what, int64_t bytes) {
+    if (bytes == 0) return;
+    buf_printf(to, "%s ", what);
+    put_amount(to, bytes);
+    buf_puts(to, ", ");
+}
+
+static void put_advice(buf *to, const budget *b) {
+    const int fit = layers_that_fit(b);
+    if (fit > 0)
+        buf_printf(to, "; --gpu-layers %d would fit, with the other layers on the CPU", fit);
+    else
+        buf_puts(to, "; not even one layer fits: --device cpu runs the model without it");
+    if (b->needs.kv > sum(b) / 4) buf_puts(to, "; a shorter --ctx-size or --kv-type f16 needs less");
 }
 
 /* `why`: what went wrong first; NULL: nothing yet. */
 static nb_status say(const device *d, const budget *b, const char *why, nb_error *err) {
     char name[32];
-    buf parts = {.limit = 300}, advice = {.limit = 300};
-    const plan_bytes layer = plan_layer_needs(b->plan, b->end - 1, b->options);
-    const int fit = layers_that_fit(b);
-    add_amount(&parts, "weights", b->needs.weights);
-    add_amount(&parts, "KV cache", b->needs.kv);
-    add_amount(&parts, "recurrent states", b->needs.states);
-    add_amount(&parts, "activations", b->work);
-    if (fit > 0)
-        buf_printf(&advice, "--gpu-layers %d would fit, with the other layers on the CPU", fit);
-    else
-        buf_puts(&advice, "not even one layer fits: --device cpu runs the model without it");
-    err_set(err, NB_ERR_NO_MEMORY,
-            "%s (%s): %s%s%d layer%s need%s %.2f GB (%s; a layer %.2f GB), %.2f GB are free; %s%s",
-            device_text(&d->info, name), d->info.name, why ? why : "", why ? "; " : "", b->end - b->first,
-            b->end - b->first == 1 ? "" : "s", b->end - b->first == 1 ? "s" : "", (double)sum(b) / 1e9,
-            parts.data ? parts.data : "", (double)plan_bytes_sum(&layer) / 1e9, (double)b->free / 1e9,
-            advice.data ? advice.data : "",
-            b->needs.kv > sum(b) / 4 ? "; a shorter --ctx-size or --kv-type f16 needs less" : "");
-    buf_free(&parts);
-    buf_free(&advice);
+    buf text = {.limit = sizeof err->text};
+    const plan_bytes with = plan_needs(b->plan, b->first, b->options), behind = plan_needs(b->plan, b->end, b->options);
+    const int n = b->end - b->first;
+    buf_printf(&text, "%s (%s): %s%s%d layer%s need%s ", device_text(&d->info, name), d->info.name, why ? why : "",
+               why ? "; " : "", n, n == 1 ? "" : "s", n == 1 ? "s" : "");
+    put_amount(&text, sum(b));
+    buf_puts(&text, " (");
+    put_part(&text, "weights", b->needs.weights);
+    put_part(&text, "KV cache", b->needs.kv);
+    put_part(&text, "recurrent states", b->needs.states);
+    put_part(&text, "activations", b->work);
+    buf_puts(&text, "a layer ");
+    put_amount(&text, (plan_bytes_sum(&with) - plan_bytes_sum(&behind)) / (n > 0 ? n : 1));
+    buf_puts(&text, "), ");
+    put_amount(&text, b->free);
+    buf_puts(&text, " are free");
+    put_advice(&text, b);
+    err_set(err, NB_ERR_NO_MEMORY, "%s", text.data && !text.failed ? text.data : "the model does not fit");
+    buf_free(&text);
     return NB_ERR_NO_MEMORY;
 }
 

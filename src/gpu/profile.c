@@ -90,33 +90,41 @@ nb_status gpu_profile(executor *base, double *seconds, int n, nb_error *err) {
     return status;
 }
 
-nb_status gpu_copy_rate(executor *base, double *bytes_per_second, nb_error *err) {
-    gpu_executor *e = (gpu_executor *)base;
-    const gpu_driver *d = e->driver;
+static nb_status copy_rate(const gpu_driver *d, gpu_context *c, double *bytes_per_second, nb_error *err) {
     uint64_t available, total;
     void *from = NULL, *to = NULL;
     gpu_event *events[2] = {NULL, NULL};
-    nb_status status = d->memory(e->context, &available, &total, err);
+    nb_status status = d->memory(c, &available, &total, err);
     if (status) return status;
     const size_t bytes = (size_t)min_i64((int64_t)1 << 30, (int64_t)(available / 3) & -4096);
-    status = d->alloc(e->context, bytes, &from, err);
-    if (!status) status = d->alloc(e->context, bytes, &to, err);
-    if (!status) status = make_events(e->driver, e->context, events, err);
+    status = d->alloc(c, bytes, &from, err);
+    if (!status) status = d->alloc(c, bytes, &to, err);
+    if (!status) status = make_events(d, c, events, err);
     *bytes_per_second = 0;
     for (int r = 0; r < ROUNDS && !status; r++) {
         enum { COPIES = 8 };
         double seconds;
-        status = d->event_record(e->context, events[0], err);
-        for (int i = 0; i < COPIES && !status; i++) status = d->copy(e->context, to, from, bytes, err);
-        if (!status) status = d->event_record(e->context, events[1], err);
-        if (!status) status = d->event_seconds(e->context, events[0], events[1], &seconds, err);
+        status = d->event_record(c, events[0], err);
+        for (int i = 0; i < COPIES && !status; i++) status = d->copy(c, to, from, bytes, err);
+        if (!status) status = d->event_record(c, events[1], err);
+        if (!status) status = d->event_seconds(c, events[0], events[1], &seconds, err);
         const double rate = status ? 0 : 2.0 * COPIES * (double)bytes / seconds;
         if (rate > *bytes_per_second) *bytes_per_second = rate;
     }
-    free_events(e->driver, e->context, events);
-    if (from) d->release(e->context, from);
-    if (to) d->release(e->context, to);
+    free_events(d, c, events);
+    if (from) d->release(c, from);
+    if (to) d->release(c, to);
     return status;
+}
+
+nb_status gpu_copy_rate(executor *e, double *bytes_per_second, nb_error *err) {
+    return copy_rate(((gpu_executor *)e)->driver, ((gpu_executor *)e)->context, bytes_per_second, err);
+}
+
+nb_status gpu_device_copy_rate(device *d, double *bytes_per_second, nb_error *err) {
+    gpu_context *c;
+    nb_status status = gpu_device_context(d, &c, err);
+    return status ? status : copy_rate(gpu_device_driver(d), c, bytes_per_second, err);
 }
 
 static nb_status capture_calls(const gpu_driver *d, gpu_context *c, const gpu_traits *traits, const krow *row,

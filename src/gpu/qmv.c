@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gpu/qmv.h"
 
+#include <stddef.h>
+
 #include "base/num.h"
 #include "gpu/weight.h"
 
 _Static_assert(sizeof(struct qmv_any_params) <= GPU_MAX_PARAMS, "params fit");
-_Static_assert(sizeof(struct qmv_params) <= GPU_MAX_PARAMS, "params fit");
+_Static_assert(sizeof(struct qmv_params) <= GPU_MAX_PARAMS && sizeof(struct qmv_experts_params) <= GPU_MAX_PARAMS,
+               "params fit");
+_Static_assert(offsetof(struct qmv_params, part) == GPU_PARTS_AT, "parts begin where gpu_join puts them");
 
 static bool is_float(dtype t) {
     return t == DT_F32 || t == DT_F16 || t == DT_BF16;
@@ -15,9 +19,8 @@ bool qmv_any_takes(const kcall *c) {
     return is_float(c->x.type) && is_float(c->y.type) && (!c->z.data || is_float(c->z.type));
 }
 
-static const gpu_kernel k_any = {.module = "qmv_any", .name = "qmv_any"};
-
-void qmv_add_any(const kcall *c, void *table, gpu_launches *to) {
+/* outputs: rows of the weight that a warp computes at a time, one of each half of a gated pair. */
+static void add_any(const gpu_kernel *k, const kcall *c, int outputs, void *table, gpu_launches *to) {
     const gpu_weight w = gpu_weight_of(c->w, table, to);
     const bool experts = c->op == KOP_MATMUL_EXPERTS;
     const int64_t n_chosen = experts ? c->n_chosen : 1, warps = QMV_ANY_THREADS / to->traits->warp;
@@ -36,8 +39,140 @@ void qmv_add_any(const kcall *c, void *table, gpu_launches *to) {
                                      .normed = c->normed,
                                      .eps = c->eps,
                                      .offset = c->offset};
-    const int64_t each = c->act ? c->w->n / 2 : c->w->n;
-    if (c->y.rows > 0 && each > 0)
-        gpu_add(to, &k_any, div_up(each, warps), min_i64(c->y.rows * n_chosen, 65535), 1, QMV_ANY_THREADS, 0, &p,
-                sizeof p);
+    const int64_t tasks = c->act ? c->w->n / 2 : div_up(c->w->n, outputs);
+    if (c->y.rows > 0 && tasks > 0)
+        gpu_add(to, k, div_up(tasks, warps), min_i64(c->y.rows * n_chosen, 65535), 1, QMV_ANY_THREADS, 0, &p, sizeof p);
+}
+
+void qmv_add_any(const kcall *c, void *table, gpu_launches *to) {
+    static const gpu_kernel k = {.module = "qmv_any", .name = "qmv_any"};
+    add_any(&k, c, 1, table, to);
+}
+
+/* ---- 16 bytes at a time ------------------------------------------------------------------------------------------ */
+
+#define FMA_KERNEL(name_, mode, bits) {.module = "qmv_fma", .name = "qmv_fma_" #name_},
+static const gpu_kernel k_fma[] = {QMV_FMA_WEIGHTS(FMA_KERNEL)};
+
+bool qmv_fma_takes(const krow *row, const kcall *c) {
+    const kweight *w = c->w;
+    if (w->mode != (wmode)row->param[QMV_PARAM_MODE] || !qmv_any_takes(c)) return false;
+    if (w->mode == W_PLAIN) return w->k % 8 == 0 && gpu_weight_aligned(w, 16, 1);
+    return w->bits == row->param[QMV_PARAM_BITS] && w->k % w->group_size == 0 &&
+           gpu_weight_aligned(w, 16, w->mode == W_AFFINE ? dtype_size(w->type) : 1);
+}
+
+void qmv_add_fma(const krow *row, const kcall *c, void *table, gpu_launches *to) {
+    add_any(&k_fma[row->param[QMV_PARAM_WHICH]], c, 2, table, to);
+}
+
+/* ---- Matrix units of NVIDIA ------------------------------------------------------------------------------------- */
+
+/* A weight's kernels, for each size of groups: of a single matrix, of experts. */
+enum { SIZES = 3 };
+typedef struct mma_kernels {
+    gpu_kernel of[SIZES][2];
+} mma_kernels;
+#define SIZE(name_, group)                                                                                             \
+    {                                                                                                                  \
+        {.module = "qmv_mma_" #name_, .name = "qmv_" #name_ "_" #group, .part_size = sizeof(qmv_part)}, {              \
+            .module = "qmv_mma_" #name_, .name = "qmv_" #name_ "_" #group "_experts"                                   \
+        }                                                                                                              \
+    }
+#define KERNELS(name_, mode, bits) {{SIZE(name_, 32), SIZE(name_, 64), SIZE(name_, 128)}},
+static const mma_kernels k_mma[] = {QMV_MMA_WEIGHTS(KERNELS)};
+
+static const gpu_kernel *mma_kernel(const krow *row, const kcall *c, bool experts) {
+    const int group = c->w->group_size, size = group == 32 ? 0 : group == 64 ? 1 : 2;
+    return &k_mma[row->param[QMV_PARAM_WHICH]].of[size][experts];
+}
+
+bool qmv_mma_takes(const krow *row, const kcall *c) {
+    const kweight *w = c->w;
+    const size_t lane = (size_t)(w->group_size * w->bits / 32); /* bytes that a lane reads at once */
+    if (w->mode != (wmode)row->param[QMV_PARAM_MODE] || w->bits != row->param[QMV_PARAM_BITS] || lane < 4 ||
+        c->x.rows < 1 || c->x.rows > QMV_MOST)
+        return false;
+    if (!qmv_any_takes(c) || c->x.stride > INT32_MAX || c->y.stride > INT32_MAX || c->residual.stride > INT32_MAX)
+        return false;
+    return gpu_weight_aligned(w, lane < 16 ? lane : 16, w->mode == W_AFFINE ? dtype_size(w->type) : 1);
+}
+
+/* Tiles of a block, by the number of tiles that there are: many share what is staged of x, few leave no processor
+ * idle. */
+static u32 row_tiles_of(const kweight *w, bool act, bool experts) {
+    const u32 most = w->n >= 65536 ? 8 : w->n > 16384 ? 4 : w->n > 4096 || experts ? 2 : 1;
+    return act && most < 2 ? 2 : most;
+}
+
+static i64 tokens_of(const kcall *c) {
+    return c->op == KOP_MATMUL_EXPERTS ? 1 : min_i64(c->x.rows, QMV_COLUMNS);
+}
+
+static u32 chunk_of(const kcall *c) {
+    const i64 tokens = tokens_of(c), most = tokens == 1 ? QMV_CHUNK_ONE : tokens <= 4 ? QMV_CHUNK : QMV_CHUNK / 2;
+    return (u32)min_i64(most, (i64)round_up((size_t)c->w->k, QMV_CHUNK_STEP));
+}
+
+static size_t shared_of(const kcall *c) {
+    const size_t chunk = chunk_of(c), tokens = (size_t)tokens_of(c);
+    const size_t sums = QMV_WARPS * QMV_ROWS * QMV_COLUMNS + QMV_WARPS * QMV_COLUMNS;
+    return sums * sizeof(float) + chunk * 6 * tokens + chunk / (size_t)c->w->group_size * tokens * sizeof(float);
+}
+
+static qmv_part part_of(const kcall *c, const gpu_weight *w) {
+    const u32 types[] = {
+        [QMV_X] = (u32)c->x.type,         [QMV_Y] = (u32)c->y.type,          [QMV_RESIDUAL] = (u32)c->residual.type,
+        [QMV_BIAS] = (u32)c->weight.type, [QMV_NORM] = (u32)c->weight2.type, [QMV_SCALE] = w->type};
+    qmv_part p = {.codes = w->codes,
+                  .scales = w->scales,
+                  .biases = w->biases,
+                  .x = c->x.data,
+                  .bias = c->weight.data,
+                  .norm = c->weight2.data,
+                  .residual = c->residual.data,
+                  .y = c->y.data,
+                  .x_stride = (u32)c->x.stride,
+                  .y_stride = (u32)c->y.stride,
+                  .residual_stride = (u32)c->residual.stride,
+                  .n = w->n,
+                  .k = w->k,
+                  .rows = (u32)c->x.rows,
+                  .act = (u32)c->act,
+                  .row_tiles = row_tiles_of(c->w, c->act != ACT_NONE, c->op == KOP_MATMUL_EXPERTS),
+                  .chunk = chunk_of(c),
+                  .normed = c->normed,
+                  .eps = c->eps,
+                  .offset = c->offset};
+    for (u32 i = 0; i < sizeof types / sizeof *types; i++) p.types |= types[i] << 4 * i;
+    return p;
+}
+
+/* Of a gated pair, half of a block's tiles are the second half's. */
+static i64 blocks_of(const qmv_part *p) {
+    return p->act ? div_up(p->n / 2, QMV_ROWS * p->row_tiles / 2) : div_up(p->n, QMV_ROWS * p->row_tiles);
+}
+
+void qmv_add_mma(const krow *row, const kcall *c, gpu_launches *to) {
+    const gpu_weight w = gpu_weight_of(c->w, NULL, to);
+    const qmv_part p = part_of(c, &w);
+    if (blocks_of(&p) > 0)
+        gpu_add_part(to, mma_kernel(row, c, false), blocks_of(&p), div_up(p.rows, QMV_COLUMNS), 1, QMV_THREADS,
+                     shared_of(c), &p);
+}
+
+void qmv_add_mma_experts(const krow *row, const kcall *c, void *table, gpu_launches *to) {
+    const gpu_weight w = gpu_weight_of(c->w, table, to);
+    const struct qmv_experts_params p = {.part = part_of(c, &w),
+                                         .z = c->z.data,
+                                         .z_stride = c->z.stride,
+                                         .codes_step = w.codes_step,
+                                         .scales_step = w.scales_step,
+                                         .table = w.table,
+                                         .z_type = (u32)c->z.type,
+                                         .n_chosen = (u32)c->n_chosen,
+                                         .own_x = c->x.cols != c->w->k,
+                                         .y_each = (u32)(c->act ? c->w->n / 2 : c->w->n)};
+    gpu_add(to, mma_kernel(row, c, true), blocks_of(&p.part), c->x.rows * c->n_chosen, 1, QMV_THREADS, shared_of(c), &p,
+            sizeof p);
 }

@@ -61,10 +61,10 @@ enum { DECODE_ROWS = 64 };
 
 #define DECODE_KERNELS(type, heads)                                                                                    \
     {                                                                                                                  \
-        {.module = "attention_decode", .name = "decode_" type "_64_" heads},                                           \
-            {.module = "attention_decode", .name = "decode_" type "_128_" heads},                                      \
-            {.module = "attention_decode", .name = "decode_" type "_256_" heads},                                      \
-            {.module = "attention_decode", .name = "decode_" type "_512_" heads},                                      \
+        {.module = "attention_decode_" type, .name = "decode_" type "_64_" heads},                                     \
+            {.module = "attention_decode_" type, .name = "decode_" type "_128_" heads},                                \
+            {.module = "attention_decode_" type, .name = "decode_" type "_256_" heads},                                \
+            {.module = "attention_decode_" type, .name = "decode_" type "_512_" heads},                                \
     }
 /* By the largest head_dim that they take: 64 times a power of two. */
 static const gpu_kernel k_decode_f32[4] = DECODE_KERNELS("f32", "4");
@@ -72,7 +72,7 @@ static const gpu_kernel k_decode_f16[3][4] = {DECODE_KERNELS("f16", "1"), DECODE
                                               DECODE_KERNELS("f16", "8")};
 static const gpu_kernel k_decode_bf16[3][4] = {DECODE_KERNELS("bf16", "1"), DECODE_KERNELS("bf16", "4"),
                                                DECODE_KERNELS("bf16", "8")};
-static const gpu_kernel k_decode_join = {.module = "attention_decode", .name = "decode_join"};
+static const gpu_kernel k_decode_join = {.module = "attention", .name = "decode_join"};
 
 typedef struct decode_plan {
     const gpu_kernel *kernel;
@@ -140,18 +140,18 @@ static void decode_enqueue(const krow *row, const kcall *c, void *scratch, gpu_l
 
 #define TILE_KERNELS(type)                                                                                             \
     {                                                                                                                  \
-        {.module = "attention_tiles", .name = "tiles_" type "_64"},                                                    \
-            {.module = "attention_tiles", .name = "tiles_" type "_80"},                                                \
-            {.module = "attention_tiles", .name = "tiles_" type "_96"},                                                \
-            {.module = "attention_tiles", .name = "tiles_" type "_128"},                                               \
-            {.module = "attention_tiles", .name = "tiles_" type "_192"},                                               \
-            {.module = "attention_tiles", .name = "tiles_" type "_256"},                                               \
-            {.module = "attention_tiles", .name = "tiles_" type "_512"},                                               \
+        {.module = "attention_narrow_" type, .name = "tiles_" type "_64"},                                             \
+            {.module = "attention_narrow_" type, .name = "tiles_" type "_80"},                                         \
+            {.module = "attention_narrow_" type, .name = "tiles_" type "_96"},                                         \
+            {.module = "attention_narrow_" type, .name = "tiles_" type "_128"},                                        \
+            {.module = "attention_wide_" type, .name = "tiles_" type "_192"},                                          \
+            {.module = "attention_wide_" type, .name = "tiles_" type "_256"},                                          \
+            {.module = "attention_wide_" type, .name = "tiles_" type "_512"},                                          \
     }
 enum { N_TILE_KERNELS = 7 };
 static const gpu_kernel k_tiles_f16[N_TILE_KERNELS] = TILE_KERNELS("f16");
 static const gpu_kernel k_tiles_bf16[N_TILE_KERNELS] = TILE_KERNELS("bf16");
-static const gpu_kernel k_list = {.module = "attention_tiles", .name = "attention_list"};
+static const gpu_kernel k_list = {.module = "attention", .name = "attention_list"};
 static const struct {
     int dim, columns, keys;
 } tile_shapes[N_TILE_KERNELS] = {{64, 64, 64},   {80, 80, 64},   {96, 96, 64},  {128, 128, 64},

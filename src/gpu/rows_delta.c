@@ -110,23 +110,23 @@ static void delta_enqueue(const krow *row, const kcall *c, void *scratch, gpu_la
     if (grid_y > 0) gpu_add(to, &delta, div_up(c->y.cols, PLAIN_BLOCK / 32), grid_y, 1, PLAIN_BLOCK, 0, &p, sizeof p);
 }
 
-/* param[0]: key_dim */
 static bool heads_takes(const krow *row, const kcall *c) {
-    return delta_takes(row, c) && c->key_dim == row->param[0] && c->y.cols / c->n_parts % DELTA_ROWS == 0 &&
+    return delta_takes(row, c) && (c->key_dim == 64 || c->key_dim == 128) && c->y.cols / c->n_parts % DELTA_ROWS == 0 &&
            c->x.type == DT_F32 && gpu_mat_aligned(&c->x, 16) && (uintptr_t)c->states.data % 16 == 0;
 }
 
 static void heads_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    (void)row;
     (void)scratch;
     /* Sequences side by side. A block of many looks for further ones, which takes less time than to start a block that
      * finds none for each token of a prompt. */
     enum { SEQUENCES = 64 };
     const int64_t grid_y = min_i64(c->x.rows, SEQUENCES);
     const struct delta_params p = delta_params_of(c, grid_y);
-    const size_t batch = DELTA_TOKENS * (size_t)(2 * row->param[0] + DELTA_ROWS + 2) * sizeof(float);
+    const size_t batch = DELTA_TOKENS * (size_t)(2 * c->key_dim + DELTA_ROWS + 2) * sizeof(float);
     if (grid_y > 0)
-        gpu_add(to, row->param[0] == 64 ? &delta64 : &delta128, c->y.cols / DELTA_ROWS, grid_y, 1, DELTA_BLOCK,
-                2 * batch, &p, sizeof p);
+        gpu_add(to, c->key_dim == 64 ? &delta64 : &delta128, c->y.cols / DELTA_ROWS, grid_y, 1, DELTA_BLOCK, 2 * batch,
+                &p, sizeof p);
 }
 
 /* ---- Rows -------------------------------------------------------------------------------------------------------- */
@@ -142,8 +142,7 @@ static const krow rows[] = {
     ROW("conv1d.k4.gpu", KOP_CONV1D, 10, 4, conv_takes, conv_enqueue),
     ROW("delta_gates.gpu", KOP_DELTA_GATES, 0, 0, gates_takes, gates_enqueue),
     ROW("delta.gpu", KOP_DELTA, 0, 0, delta_takes, delta_enqueue),
-    ROW("delta.d64.gpu", KOP_DELTA, 10, 64, heads_takes, heads_enqueue),
-    ROW("delta.d128.gpu", KOP_DELTA, 10, 128, heads_takes, heads_enqueue),
+    ROW("delta.heads.gpu", KOP_DELTA, 10, 0, heads_takes, heads_enqueue),
 };
 
 const gpu_row_list gpu_rows_delta = {rows, sizeof rows / sizeof *rows};

@@ -35,24 +35,24 @@ static void route_enqueue(const krow *row, const kcall *c, void *scratch, gpu_la
     if (c->x.rows > 0) gpu_add(to, &route, c->x.rows, 1, 1, (int)block, shared, &p, sizeof p);
 }
 
-/* Rows of four elements at a time: param[0]. */
+static bool sum_takes(const krow *row, const kcall *c) {
+    (void)row;
+    return is_float(c->x.type) && is_float(c->y.type);
+}
+
 static bool by_four(const kmat *m) {
     return gpu_mat_aligned(m, 4 * dtype_size(m->type));
 }
 
-static bool sum_takes(const krow *row, const kcall *c) {
-    if (!is_float(c->x.type) || !is_float(c->y.type)) return false;
-    return row->param[0] == 1 || (c->y.cols % 4 == 0 && by_four(&c->x) && by_four(&c->y));
-}
-
 static void sum_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    (void)row;
     (void)scratch;
     const struct sum_experts_params p = {
         .x = gpu_mat_of(&c->x), .z = gpu_mat_of(&c->z), .y = gpu_mat_of(&c->y), .n_chosen = (u32)c->n_chosen};
-    const int n = row->param[0];
+    const bool four = c->y.cols % 4 == 0 && by_four(&c->x) && by_four(&c->y); /* the same bits */
     if (c->y.rows > 0)
-        gpu_add(to, &sum_experts[n == 4], div_up(c->y.cols, SUM_BLOCK * n), min_i64(c->y.rows, 65535), 1, SUM_BLOCK, 0,
-                &p, sizeof p);
+        gpu_add(to, &sum_experts[four], div_up(c->y.cols, SUM_BLOCK * (four ? 4 : 1)), min_i64(c->y.rows, 65535), 1,
+                SUM_BLOCK, 0, &p, sizeof p);
 }
 
 static const krow rows[] = {
@@ -65,15 +65,6 @@ static const krow rows[] = {
     {.name = "sum_experts.gpu",
      .backend = "gpu",
      .op = KOP_SUM_EXPERTS,
-     .param = {1},
-     .takes = sum_takes,
-     .tasks = gpu_one_task,
-     .enqueue = sum_enqueue},
-    {.name = "sum_experts.by4.gpu",
-     .backend = "gpu",
-     .op = KOP_SUM_EXPERTS,
-     .rank = 10,
-     .param = {4},
      .takes = sum_takes,
      .tasks = gpu_one_task,
      .enqueue = sum_enqueue},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Rows of kernels/ops.c, kernels/ops_embed.c and kernels/norm.c: for any operands, and above them those that read and
- * write four elements at a time. */
+ * Rows of kernels/ops.c, kernels/ops_embed.c and kernels/norm.c. Where operands allow it they read and write four
+ * elements at a time: element by element that computes the same bits. */
 #include "gpu/rows.h"
 
 #include "base/num.h"
@@ -41,21 +41,25 @@ static const each_kernels each[] = {
     {KOP_QUANTIZE, {{"ops", "convert", 0}, {"ops", "convert4", 0}}},
 };
 
-/* param[0]: elements a thread */
+static bool has_two(const kcall *c) {
+    return c->op == KOP_ADD || c->op == KOP_ACT_MUL;
+}
+
 static bool each_takes(const krow *row, const kcall *c) {
-    const bool two = c->op == KOP_ADD || c->op == KOP_ACT_MUL;
-    if (!is_float(c->x.type) || !is_float(c->y.type) || (two && !is_float(c->z.type))) return false;
-    return row->param[0] == 1 ||
-           (by_four(&c->y) && (!two || by_four(&c->z)) && ((two && c->x.cols == 1) || by_four(&c->x)));
+    (void)row;
+    return is_float(c->x.type) && is_float(c->y.type) && (!has_two(c) || is_float(c->z.type));
 }
 
 static void each_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    (void)row;
     (void)scratch;
     const struct each_params p = {
         .x = gpu_mat_of(&c->x), .z = gpu_mat_of(&c->z), .y = gpu_mat_of(&c->y), .act = (u32)c->act, .scale = c->scale};
+    const bool one_factor = c->op == KOP_ACT_MUL && c->x.cols == 1;
+    const bool four = by_four(&c->y) && (one_factor || by_four(&c->x)) && (!has_two(c) || by_four(&c->z));
     size_t i = 0;
     while (each[i].op != c->op) i++;
-    add_columns(to, &each[i].by[row->param[0] == 4], &c->y, row->param[0], &p, sizeof p);
+    add_columns(to, &each[i].by[four], &c->y, four ? 4 : 1, &p, sizeof p);
 }
 
 /* ---- SELECT_ROWS, SELECT_COLS, EMBED ----------------------------------------------------------------------------- */
@@ -64,14 +68,23 @@ static const gpu_kernel select_rows[2] = {{"ops", "select_rows", 0}, {"ops", "se
                         select_cols = {"ops", "select_cols", 0}, embed = {"ops_embed", "embed", 0};
 
 static bool select_takes(const krow *row, const kcall *c) {
-    return is_float(c->x.type) && is_float(c->y.type) && (row->param[0] == 1 || (by_four(&c->x) && by_four(&c->y)));
+    (void)row;
+    return is_float(c->x.type) && is_float(c->y.type);
 }
 
-static void select_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+static void select_rows_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    (void)row;
     (void)scratch;
-    const bool rows = c->op == KOP_SELECT_ROWS;
-    const struct select_params p = {gpu_mat_of(&c->x), gpu_mat_of(&c->y), rows ? c->rows : c->columns};
-    add_columns(to, rows ? &select_rows[row->param[0] == 4] : &select_cols, &c->y, row->param[0], &p, sizeof p);
+    const struct select_params p = {gpu_mat_of(&c->x), gpu_mat_of(&c->y), c->rows};
+    const bool four = by_four(&c->x) && by_four(&c->y);
+    add_columns(to, &select_rows[four], &c->y, four ? 4 : 1, &p, sizeof p);
+}
+
+static void select_cols_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    (void)row;
+    (void)scratch;
+    const struct select_params p = {gpu_mat_of(&c->x), gpu_mat_of(&c->y), c->columns};
+    add_columns(to, &select_cols, &c->y, 1, &p, sizeof p);
 }
 
 static bool embed_takes(const krow *row, const kcall *c) {
@@ -161,26 +174,24 @@ static void norm_heads_enqueue(const krow *row, const kcall *c, void *scratch, g
 
 /* ---- Rows -------------------------------------------------------------------------------------------------------- */
 
-#define ROW(ROW_NAME, OP, RANK, TAKES, ENQUEUE, ...)                                                                   \
+#define ROW(ROW_NAME, OP, RANK, FUSED, TAKES, ENQUEUE)                                                                 \
     {                                                                                                                  \
         .name = ROW_NAME, .backend = "gpu", .op = OP, .rank = RANK, .takes = TAKES, .tasks = gpu_one_task,             \
-        .enqueue = ENQUEUE, __VA_ARGS__                                                                                \
+        .enqueue = ENQUEUE, .fused = FUSED                                                                             \
     }
-#define ONE_AND_FOUR(NAME, OP, TAKES, ENQUEUE)                                                                         \
-    ROW(NAME ".gpu", OP, 0, TAKES, ENQUEUE, .param = {1}), ROW(NAME ".by4.gpu", OP, 10, TAKES, ENQUEUE, .param = {4})
 
 static const krow rows[] = {
-    ONE_AND_FOUR("add", KOP_ADD, each_takes, each_enqueue),
-    ONE_AND_FOUR("act_mul", KOP_ACT_MUL, each_takes, each_enqueue),
-    ONE_AND_FOUR("scale", KOP_SCALE, each_takes, each_enqueue),
-    ONE_AND_FOUR("softcap", KOP_SOFTCAP, each_takes, each_enqueue),
-    ONE_AND_FOUR("quantize.float", KOP_QUANTIZE, each_takes, each_enqueue),
-    ONE_AND_FOUR("select_rows", KOP_SELECT_ROWS, select_takes, select_enqueue),
-    ROW("select_cols.gpu", KOP_SELECT_COLS, 0, select_takes, select_enqueue, .param = {1}),
-    ROW("embed.gpu", KOP_EMBED, 0, embed_takes, embed_enqueue),
-    ROW("rmsnorm.gpu", KOP_RMSNORM, 0, norm_takes, norm_enqueue, .fused = KFUSED_RESIDUAL),
-    ROW("rmsnorm.wide.gpu", KOP_RMSNORM, 10, norm_wide_takes, norm_wide_enqueue, .fused = KFUSED_RESIDUAL),
-    ROW("rmsnorm.heads.gpu", KOP_RMSNORM, 20, norm_heads_takes, norm_heads_enqueue, .fused = KFUSED_RESIDUAL),
+    ROW("add.gpu", KOP_ADD, 0, 0, each_takes, each_enqueue),
+    ROW("act_mul.gpu", KOP_ACT_MUL, 0, 0, each_takes, each_enqueue),
+    ROW("scale.gpu", KOP_SCALE, 0, 0, each_takes, each_enqueue),
+    ROW("softcap.gpu", KOP_SOFTCAP, 0, 0, each_takes, each_enqueue),
+    ROW("quantize.float.gpu", KOP_QUANTIZE, 0, 0, each_takes, each_enqueue),
+    ROW("select_rows.gpu", KOP_SELECT_ROWS, 0, 0, select_takes, select_rows_enqueue),
+    ROW("select_cols.gpu", KOP_SELECT_COLS, 0, 0, select_takes, select_cols_enqueue),
+    ROW("embed.gpu", KOP_EMBED, 0, 0, embed_takes, embed_enqueue),
+    ROW("rmsnorm.gpu", KOP_RMSNORM, 0, KFUSED_RESIDUAL, norm_takes, norm_enqueue),
+    ROW("rmsnorm.wide.gpu", KOP_RMSNORM, 10, KFUSED_RESIDUAL, norm_wide_takes, norm_wide_enqueue),
+    ROW("rmsnorm.heads.gpu", KOP_RMSNORM, 20, KFUSED_RESIDUAL, norm_heads_takes, norm_heads_enqueue),
 };
 
 const gpu_row_list gpu_rows_ops = {rows, sizeof rows / sizeof *rows};

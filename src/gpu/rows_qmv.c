@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Products of few tokens: a row for any operands, and above it those of kernels/qmv_mma.c. */
+ * Products of few tokens: on NVIDIA's matrix units (kernels/qmv_mma.h), 16 bytes at a time (kernels/qmv_fma.c), and for
+ * any operands at all. */
 #include "gpu/qmv.h"
 #include "gpu/rows.h"
 
@@ -15,7 +16,47 @@ static void any_enqueue(const krow *row, const kcall *c, void *scratch, gpu_laun
     qmv_add_any(c, NULL, to);
 }
 
+static void fma_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    (void)scratch;
+    qmv_add_fma(row, c, NULL, to);
+}
+
+static void mma_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    (void)scratch;
+    qmv_add_mma(row, c, to);
+}
+
+#define MMA_WHICH(name, mode, bits) MMA_##name,
+#define FMA_WHICH(name, mode, bits) FMA_##name,
+enum { QMV_MMA_WEIGHTS(MMA_WHICH) };
+enum { QMV_FMA_WEIGHTS(FMA_WHICH) };
+
+#define MMA_ROW(name_, mode, bits)                                                                                     \
+    {.name = "matmul." #name_ ".qmv.gpu",                                                                              \
+     .backend = "gpu",                                                                                                 \
+     .op = KOP_MATMUL,                                                                                                 \
+     .rank = 30,                                                                                                       \
+     .needs = GPU_NVIDIA,                                                                                              \
+     .fused = KFUSED_NORM | KFUSED_ACT,                                                                                \
+     .param = {[QMV_PARAM_MODE] = mode, [QMV_PARAM_BITS] = bits, [QMV_PARAM_WHICH] = MMA_##name_},                     \
+     .takes = qmv_mma_takes,                                                                                           \
+     .tasks = gpu_one_task,                                                                                            \
+     .enqueue = mma_enqueue},
+#define FMA_ROW(name_, mode, bits)                                                                                     \
+    {.name = "matmul." #name_ ".fma.gpu",                                                                              \
+     .backend = "gpu",                                                                                                 \
+     .op = KOP_MATMUL,                                                                                                 \
+     .rank = 10,                                                                                                       \
+     .fused = KFUSED_NORM | KFUSED_ACT,                                                                                \
+     .param = {[QMV_PARAM_MODE] = mode, [QMV_PARAM_BITS] = bits, [QMV_PARAM_WHICH] = FMA_##name_},                     \
+     .takes = qmv_fma_takes,                                                                                           \
+     .tasks = gpu_one_task,                                                                                            \
+     .enqueue = fma_enqueue},
+
+/* clang-format off */
 static const krow rows[] = {
+    QMV_MMA_WEIGHTS(MMA_ROW)
+    QMV_FMA_WEIGHTS(FMA_ROW)
     {.name = "matmul.any.gpu",
      .backend = "gpu",
      .op = KOP_MATMUL,
@@ -24,5 +65,6 @@ static const krow rows[] = {
      .tasks = gpu_one_task,
      .enqueue = any_enqueue},
 };
+/* clang-format on */
 
 const gpu_row_list gpu_rows_qmv = {rows, sizeof rows / sizeof *rows};

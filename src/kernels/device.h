@@ -44,6 +44,8 @@ struct device {
      * times. NULL where a clock around run tells as much. */
     nb_status (*time)(device *d, const krow *row, const kcall *const *calls, int n, void *scratch, double *seconds,
                       nb_error *err);
+    /* Bytes per second, read and written, of the device copying its own memory. NULL: ask the machine. */
+    nb_status (*copy_rate)(device *d, double *bytes_per_second, nb_error *err);
     void (*free)(device *d);
 };
 

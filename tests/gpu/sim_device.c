@@ -4,6 +4,7 @@
  * device crashes here as it would with a real one. */
 #include "gpu/sim_device.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,20 @@
 typedef struct sim_device {
     device d;
     gpu_traits traits;
+    size_t n_errors;
+    const krow *failed; /* the row of the last error */
 } sim_device;
+
+size_t sim_device_errors(const device *d) {
+    return ((const sim_device *)d)->n_errors;
+}
+
+/* The walk goes on: what the row would have written is missing. */
+static void print_failure(sim_device *s, const krow *row, const char *error) {
+    if (s->failed != row) fprintf(stderr, "%s: %s\n", row->name, error);
+    s->failed = row;
+    s->n_errors++;
+}
 
 static void *device_alloc(device *d, size_t bytes) {
     (void)d;
@@ -44,7 +58,7 @@ static nb_status device_read(device *d, void *to, const void *from, size_t bytes
 
 static nb_status device_run(device *d, const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch,
                             nb_error *err) {
-    const sim_device *s = (const sim_device *)d;
+    sim_device *s = (sim_device *)d;
     char error[SIM_ERROR_TEXT];
     gpu_launches list = {.traits = &s->traits};
     if (begin == end) return NB_OK;
@@ -54,7 +68,10 @@ static nb_status device_run(device *d, const krow *row, const kcall *c, int64_t 
     sim_open(true);
     if (list.n > GPU_MAX_LAUNCHES) return err_set(err, NB_ERR_INTERNAL, "%s: too many launches", row->name);
     for (int i = 0; i < list.n; i++)
-        if (!sim_launch(&list.at[i], error)) return err_set(err, NB_ERR_INTERNAL, "%s: %s", row->name, error);
+        if (!sim_launch(&list.at[i], error)) {
+            print_failure(s, row, error);
+            break;
+        }
     return NB_OK;
 }
 

@@ -9,5 +9,7 @@
 
 /* With the rows whose names match one of the patterns (separated by commas; NULL: all). */
 nb_status sim_device_new(const char *patterns, device **out, nb_error *err);
+/* Launches that have failed, each said on stderr unless the one before was of the same row. */
+size_t sim_device_errors(const device *d);
 
 #endif

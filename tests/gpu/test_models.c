@@ -43,14 +43,14 @@ static void *golden_copy(const fixture *f, const char *name, int64_t shape[2]) {
     return memcpy(copy, t->data, t->bytes);
 }
 
-static fixture open_fixture(const char *dir) {
+static fixture open_fixture(const char *dir, nb_kv_type kv_type) {
     fixture f = {.dir = dir};
     nb_error err;
     char path[1600];
     int64_t shape[2];
     check_ok(nb_model_open(dir, &f.model, &err), &err, dir);
     const char *wanted = getenv("NIBBLE_DEVICE");
-    nb_context_options o = {.n_threads = 1, .n_sequences = 3, .device = wanted ? wanted : "cuda:0"};
+    nb_context_options o = {.n_threads = 1, .n_sequences = 3, .kv_type = kv_type, .device = wanted ? wanted : "cuda:0"};
     check_ok(nb_context_new(f.model, &o, &f.context, &err), &err, dir);
     snprintf(path, sizeof path, "%s/golden.safetensors", dir);
     check_ok(weights_open_file(path, &f.golden, &err), &err, path);
@@ -141,16 +141,19 @@ static void check_two(const fixture *f) {
 }
 
 static void check_model(const char *dir) {
-    fixture f = open_fixture(dir);
-    nb_sequence *whole = new_sequence(&f), *single = new_sequence(&f);
+    fixture f = open_fixture(dir, NB_KV_F32);
+    nb_sequence *single = new_sequence(&f);
     forward(&f, single, 0, f.n, 1);
     expect(&f, "token by token", EXACT);
+    nb_sequence_free(single);
+    check_two(&f);
+    close_fixture(&f);
+    f = open_fixture(dir, NB_KV_DEFAULT);
+    nb_sequence *whole = new_sequence(&f);
     forward(&f, whole, 0, f.n, f.n);
     expect(&f, "whole", ROUNDED);
     check_fork(&f, whole);
     nb_sequence_free(whole);
-    nb_sequence_free(single);
-    check_two(&f);
     close_fixture(&f);
 }
 

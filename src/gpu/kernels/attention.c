@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ATTENTION for any shape of heads and pages: a block for each query head of each row, which goes over the positions in
- * stretches. The scores of a stretch are worked out by a warp for each position, its weights are applied by a thread
- * for each column. */
+ * ATTENTION for any shape of heads and pages, and small helpers of the other rows: a block for each query head of each
+ * row, which goes over the positions in stretches. The scores of a stretch are worked out by a warp for each position,
+ * its weights are applied by a thread for each column. */
 #define NB_GPU_DEVICE_CODE
 #include "attention.h"
 
@@ -74,4 +74,54 @@ KERNEL void attention_plain(struct attention_params p) {
         for (u32 d = tid(); d < dim; d += bdim())
             store_from_f32(c->y.data, c->y.type, row * c->y.stride + head * dim + d, m.result[d] / sum);
     }
+}
+
+/* ---- Few rows: attention_decode.h ------------------------------------------------------------------------------ */
+
+/* Puts the splits of a row's head together: grid (heads, rows). */
+KERNEL void decode_join(struct attention_split_params p) {
+    const attention_call *c = &p.c;
+    const u32 head = bid_x(), row = bid_y(), dim = c->head_dim;
+    const sight seen = sight_of(c, row);
+    const u32 n_stretches = seen.last / ATTEND_STRETCH - seen.first / ATTEND_STRETCH + 1;
+    const u32 n = n_stretches < p.n_splits ? n_stretches : p.n_splits;
+    const i64 from = ((i64)row * c->n_heads + head) * p.n_splits;
+    SHARED float *factors = (SHARED float *)shared_memory();
+    float top = c->sinks.data ? sink_of(c, head) : LOWEST, weights = 0;
+    for (u32 i = lane_id(); i < n; i += WARP) top = larger(top, p.weights[2 * (from + i)]);
+    top = warp_max(top);
+    for (u32 i = lane_id(); i < n; i += WARP) {
+        const float factor = exp2_fast(p.weights[2 * (from + i)] - top);
+        weights += p.weights[2 * (from + i) + 1] * factor;
+        if (warp_id() == 0) factors[i] = factor;
+    }
+    weights = warp_sum(weights);
+    if (c->sinks.data) weights += exp2_fast(sink_of(c, head) - top);
+    barrier();
+    for (u32 d = tid(); d < dim; d += ATTEND_BLOCK) {
+        float sum = 0;
+        _Pragma("unroll 8") for (u32 i = 0; i < n; i++) sum += factors[i] * p.sums[(from + i) * dim + d];
+        store_from_f32(c->y.data, c->y.type, row * c->y.stride + head * dim + d, sum / weights);
+    }
+}
+
+/* ---- Many rows: attention_tiles.h ------------------------------------------------------------------------------ */
+
+/* One block: threads take the rows in equal stretches, count the tiles that begin there, and list them. */
+KERNEL void attention_list(struct attention_tiles_params p) {
+    SHARED u32 *counts = (SHARED u32 *)shared_memory();
+    const u32 each = (p.rows + ATTEND_TILES_BLOCK - 1) / ATTEND_TILES_BLOCK, begin = tid() * each;
+    const u32 end = begin + each < p.rows ? begin + each : p.rows;
+    u32 n = 0;
+    for (u32 r = begin; r < end; r++) n += r % p.height == 0 || p.tables[r] != p.tables[r - 1];
+    counts[tid()] = n;
+    barrier();
+    u32 at = 0;
+    for (u32 i = 0; i < tid(); i++) at += counts[i];
+    if (tid() == ATTEND_TILES_BLOCK - 1) {
+        p.tiles[0] = at + n;
+        p.tiles[1 + at + n] = p.rows;
+    }
+    for (u32 r = begin; r < end; r++)
+        if (r % p.height == 0 || p.tables[r] != p.tables[r - 1]) p.tiles[1 + at++] = r;
 }

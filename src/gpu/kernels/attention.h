@@ -32,8 +32,13 @@ INLINE i64 page_offset_shift(const attention_call *c, const GLOBAL i32 *pages, u
     return (((page * c->n_kv_heads + kv_head) << c->page_shift) + slot) * c->head_dim;
 }
 
+/* Of a number and NaN, either. */
 INLINE float larger(float a, float b) {
+#if defined(__NVPTX__)
+    return __nvvm_fmax_f(a, b);
+#else
     return b > a ? b : a;
+#endif
 }
 
 INLINE float sink_of(const attention_call *c, u32 head) {

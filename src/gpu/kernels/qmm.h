@@ -72,9 +72,9 @@ INLINE u32 qmm_weight_row(const struct qmm_params *p, const qmm_place *at, u32 r
 
 /* What a thread brings to shared memory at each step. */
 typedef struct qmm_source {
-    const GLOBAL u8 *x[QMM_X_COPIES_MAX];
-    const GLOBAL u8 *w[QMM_W_COPIES]; /* plain */
-    u64 row;                          /* else: of the unit's weights */
+    u32 x[QMM_X_COPIES_MAX]; /* from the beginning of x, in steps of 16 bytes */
+    u32 w[QMM_W_COPIES];     /* plain: the same */
+    u64 row;                 /* else: of the unit's weights */
     dq_unit unit;
     bool aligned;
 } qmm_source;
@@ -85,12 +85,12 @@ INLINE void qmm_open(const struct qmm_params *p, const qmm_place *at, dq_form f,
         const u32 row = tid() / QMM_CHUNKS + i * (QMM_THREADS / QMM_CHUNKS);
         u32 token, part;
         qmm_row(p, at, row < at->count ? row : at->count - 1, &token, &part);
-        s->x[i] = p->x.data + (token * p->x.stride + (p->own_x ? part * (u64)p->w.k : 0) + chunk * 8) * 2;
+        s->x[i] = (u32)((token * p->x.stride + (p->own_x ? part * (u64)p->w.k : 0)) / 8) + chunk;
     }
     if (f.mode == DQ_PLAIN) {
         UNROLL for (u32 i = 0; i < QMM_W_COPIES; i++) {
             const u32 r = tid() / QMM_CHUNKS + i * (QMM_THREADS / QMM_CHUNKS);
-            s->w[i] = at->w.codes + (qmm_weight_row(p, at, r) * (u64)p->w.k + chunk * 8) * 2;
+            s->w[i] = (u32)(qmm_weight_row(p, at, r) * (u64)p->w.k / 8) + chunk;
         }
     } else {
         s->row = qmm_weight_row(p, at, tid() / 2);
@@ -98,19 +98,19 @@ INLINE void qmm_open(const struct qmm_params *p, const qmm_place *at, dq_form f,
     }
 }
 
-/* Copies of the step that begins at term k. */
-INLINE void qmm_copy(const struct qmm_params *p, dq_form f, u32 mt, const qmm_source *s, u32 k, SHARED u16 *x,
-                     SHARED u16 *w) {
+/* Copies of the step that begins at term k; plain: where the weight lies, if it is. */
+INLINE void qmm_copy(const struct qmm_params *p, dq_form f, u32 mt, const GLOBAL u8 *plain, const qmm_source *s, u32 k,
+                     SHARED u16 *x, SHARED u16 *w) {
     const u32 copies = mt * QMM_WARPS_M * 16 * QMM_CHUNKS / QMM_THREADS, chunk = tid() % QMM_CHUNKS;
     const bool there = k + chunk * 8 < p->w.k;
     UNROLL for (u32 i = 0; i < copies; i++) {
         const u32 row = tid() / QMM_CHUNKS + i * (QMM_THREADS / QMM_CHUNKS);
-        async_copy16(x + row * QMM_STRIDE + chunk * 8, s->x[i] + k * 2, there);
+        async_copy16(x + row * QMM_STRIDE + chunk * 8, p->x.data + (s->x[i] + k / 8) * (u64)16, there);
     }
     if (f.mode == DQ_PLAIN) {
         UNROLL for (u32 i = 0; i < QMM_W_COPIES; i++) {
             const u32 r = tid() / QMM_CHUNKS + i * (QMM_THREADS / QMM_CHUNKS);
-            async_copy16(w + r * QMM_STRIDE + chunk * 8, s->w[i] + k * 2, there);
+            async_copy16(w + r * QMM_STRIDE + chunk * 8, plain + (s->w[i] + k / 8) * (u64)16, there);
         }
     }
     async_commit();
@@ -120,17 +120,19 @@ INLINE void qmm_copy(const struct qmm_params *p, dq_form f, u32 mt, const qmm_so
 INLINE void qmm_fetch(const struct qmm_params *p, const qmm_place *at, dq_form f, qmm_source *s, u32 k) {
     if (f.mode == DQ_PLAIN) return;
     const u32 unit = k / 32 + tid() % 2;
-    if (unit < p->w.k / 32) dq_load(&s->unit, &at->w, f, p->w.k, p->w.group_size, s->row, unit, s->aligned);
+    if (unit >= p->w.k / 32)
+        s->unit = (dq_unit){0}; /* which stands for zeros in all modes */
+    else
+        dq_load(&s->unit, &at->w, f, p->w.k, p->w.group_size, s->row, unit, s->aligned);
 }
 
-INLINE void qmm_unpack(const struct qmm_params *p, dq_form f, qmm_source *s, u32 k, SHARED u16 *w) {
+INLINE void qmm_unpack(dq_form f, qmm_source *s, SHARED u16 *w) {
     if (f.mode == DQ_PLAIN) return;
     SHARED u32x4 *to = (SHARED u32x4 *)(w + tid() / 2 * QMM_STRIDE + tid() % 2 * 32);
-    const bool there = k / 32 + tid() % 2 < p->w.k / 32;
     dq_prepare(&s->unit, f);
     UNROLL for (u32 i = 0; i < 4; i++) {
         u32x4 v;
-        UNROLL for (u32 j = 0; j < 4; j++) v[j] = there ? dq_pair(&s->unit, f, 4 * i + j) : 0;
+        UNROLL for (u32 j = 0; j < 4; j++) v[j] = dq_pair(&s->unit, f, 4 * i + j);
         to[i] = v;
     }
 }
@@ -199,26 +201,26 @@ INLINE void qmm(const struct qmm_params *p, dq_form f, u32 mt) {
     qmm_source s;
     qmm_sums sums = {0};
     qmm_open(p, &at, f, mt, &s);
-    qmm_copy(p, f, mt, &s, 0, x, w);
+    qmm_copy(p, f, mt, at.w.codes, &s, 0, x, w);
     qmm_fetch(p, &at, f, &s, 0);
-    qmm_unpack(p, f, &s, 0, w);
+    qmm_unpack(f, &s, w);
     qmm_fetch(p, &at, f, &s, QMM_K);
     for (u32 k = 0, here = 0; k < p->w.k; k += QMM_K) {
         const bool more = k + QMM_K < p->w.k;
         const u32 next = p->two_buffers ? buffer - here : 0;
         ASYNC_WAIT(0);
         barrier();
-        if (p->two_buffers && more) qmm_copy(p, f, mt, &s, k + QMM_K, x + next, w + next);
+        if (p->two_buffers && more) qmm_copy(p, f, mt, at.w.codes, &s, k + QMM_K, x + next, w + next);
         qmm_multiply(x + here, w + here, mt, 0, QMM_K / 2, f.bf16, sums);
         if (p->two_buffers && more) {
-            qmm_unpack(p, f, &s, k + QMM_K, w + next);
+            qmm_unpack(f, &s, w + next);
             qmm_fetch(p, &at, f, &s, k + 2 * QMM_K);
         }
         qmm_multiply(x + here, w + here, mt, QMM_K / 2, QMM_K, f.bf16, sums);
         if (!p->two_buffers && more) {
             barrier();
-            qmm_copy(p, f, mt, &s, k + QMM_K, x, w);
-            qmm_unpack(p, f, &s, k + QMM_K, w);
+            qmm_copy(p, f, mt, at.w.codes, &s, k + QMM_K, x, w);
+            qmm_unpack(f, &s, w);
             qmm_fetch(p, &at, f, &s, k + 2 * QMM_K);
         }
         here = next;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Parameters of products with few tokens: qmv_any.c (everything), qmv_mma.c (matrix units of NVIDIA) and qmv_fma.c.
- * A part is one product; launches of qmv_mma.c and qmv_fma.c can hold several (gpu/launch.h). */
+ * Parameters of products with few tokens: qmv_any.c (everything), qmv_fma.c, and qmv_mma.h (NVIDIA).
+ * A part is one product; a launch of qmv_mma.h can hold several (gpu/launch.h). */
 #ifndef NB_GPU_KERNELS_QMV_PARAMS_H
 #define NB_GPU_KERNELS_QMV_PARAMS_H
 
@@ -24,8 +24,9 @@ enum {
     QMV_WARPS = 8,
     QMV_ROWS = 16,        /* of the weight: of a tile */
     QMV_COLUMNS = 8,      /* tokens of a tile */
-    QMV_CHUNK_ONE = 6144, /* columns of x that are staged at once, for one token and for several */
-    QMV_CHUNK = 2048
+    QMV_CHUNK_ONE = 6144, /* columns of x that are staged at once, for one token */
+    QMV_CHUNK = 2048,     /* for up to four; for more, half of that */
+    QMV_CHUNK_STEP = 512  /* it is a multiple of */
 };
 
 /* y = x W^T + bias + residual; types are packed four bits each, see QMV_TYPE. Strides in elements. */

@@ -141,7 +141,7 @@ INLINE int is_broken(const struct sample_params *p, best b) {
 
 /* Window i: logits this close to the largest one. */
 INLINE float window_width(u32 i) {
-    return i == SAMPLE_WINDOWS - 1 ? __builtin_inff() : 2.0f * (float)(i + 1) * (i < 3 ? 1.0f : 1.5f);
+    return i == SAMPLE_WINDOWS - 1 ? __builtin_inff() : i == 0 ? 5.0f : 11.0f;
 }
 INLINE int in_window(float v, float largest, u32 i) {
     return v > -__builtin_inff() && largest - v <= window_width(i);
@@ -154,12 +154,25 @@ INLINE float of_key(u32 key) {
     return as_f32(key >> 31 ? key & 0x7fffffff : ~key);
 }
 
+/* In every thread, in the same order. */
 INLINE double block_sum_f64(double v, SHARED double *sums) {
     v = warp_sum_f64(v);
     barrier();
     if (lane_id() == 0) sums[warp_id()] = v;
     barrier();
-    return warp_sum_f64(lane_id() < bdim() / WARP ? sums[lane_id()] : 0);
+    v = 0;
+    for (u32 i = 0; i < bdim() / WARP; i++) v += sums[i];
+    return v;
+}
+/* Of whole numbers, whose sum is below 2^24. */
+INLINE u32 block_count(u32 v, SHARED double *sums) {
+    const float n = warp_sum((float)v);
+    barrier();
+    if (lane_id() == 0) sums[warp_id()] = (double)n;
+    barrier();
+    v = 0;
+    for (u32 i = 0; i < bdim() / WARP; i++) v += (u32)sums[i];
+    return v;
 }
 
 /* Grid (slices, rows): what lies in the windows. */
@@ -168,7 +181,7 @@ KERNEL void sample_windows(struct sample_params p) {
     const best row = row_best(&p);
     if (state_of(&p)->temperature == 0) return;
     double mass[SAMPLE_WINDOWS] = {0}, sum = 0;
-    float count[SAMPLE_WINDOWS] = {0};
+    u32 count[SAMPLE_WINDOWS] = {0};
     const u32 end = slice_end(&p);
     for (u32 i = bid_x() * slice_size(&p) + tid(); i < end; i += bdim()) {
         const double e = exp_f64((double)logits[i] - (double)row.largest);
@@ -176,7 +189,7 @@ KERNEL void sample_windows(struct sample_params p) {
         UNROLL for (u32 w = 0; w < SAMPLE_WINDOWS; w++) {
             const int inside = in_window(logits[i], row.largest, w);
             mass[w] += inside ? e : 0;
-            count[w] += inside ? 1.0f : 0.0f;
+            count[w] += (u32)inside;
         }
     }
     GLOBAL struct sample_slice *slice = slices_of(&p) + bid_x();
@@ -184,10 +197,11 @@ KERNEL void sample_windows(struct sample_params p) {
     sum = block_sum_f64(sum, sums);
     if (tid() == 0) slice->sum = sum;
     UNROLL for (u32 w = 0; w < SAMPLE_WINDOWS; w++) {
-        const double m = block_sum_f64(mass[w], sums), n = block_sum_f64(count[w], sums);
+        const double m = w == SAMPLE_WINDOWS - 1 ? sum : block_sum_f64(mass[w], sums);
+        const u32 n = block_count(count[w], sums);
         if (tid() == 0) {
             slice->mass[w] = m;
-            slice->count[w] = (u32)n;
+            slice->count[w] = n;
         }
     }
 }
@@ -212,12 +226,12 @@ INLINE summary summarize(const struct sample_params *p) {
     summary all = {.sum = block_sum_f64(has ? own->sum : 0, sums), .window = SAMPLE_WINDOWS - 1};
     for (u32 w = SAMPLE_WINDOWS - 1; w + 1 > 0; w--) {
         const double mass = block_sum_f64(has ? own->mass[w] : 0, sums);
-        const double n = block_sum_f64(has ? (double)own->count[w] : 0, sums);
-        if (w < SAMPLE_WINDOWS - 1 && !is_enough(state_of(p), mass / all.sum, (u32)n, w)) break;
+        const u32 n = block_count(has ? own->count[w] : 0, sums);
+        if (w < SAMPLE_WINDOWS - 1 && !is_enough(state_of(p), mass / all.sum, n, w)) break;
         all.window = w;
-        all.n = (u32)n;
+        all.n = n;
     }
-    all.before = (u32)block_sum_f64(has && tid() < bid_x() ? (double)own->count[all.window] : 0, sums);
+    all.before = block_count(has && tid() < bid_x() ? own->count[all.window] : 0, sums);
     barrier();
     return all;
 }
@@ -274,9 +288,13 @@ enum measure { PROBABILITY, COUNT };
 /* Of those kept by both. */
 INLINE double measure_of(const field *f, enum measure m, kept a, kept b) {
     double sum = 0;
-    for (u32 i = tid(); i < f->n; i += bdim())
-        if (is_kept(a, f->c + i) && is_kept(b, f->c + i)) sum += m == COUNT ? 1.0 : f->c[i].probability;
-    return block_sum_f64(sum, f->sums);
+    u32 n = 0;
+    for (u32 i = tid(); i < f->n; i += bdim()) {
+        if (!is_kept(a, f->c + i) || !is_kept(b, f->c + i)) continue;
+        sum += f->c[i].probability;
+        n++;
+    }
+    return m == COUNT ? (double)block_count(n, f->sums) : block_sum_f64(sum, f->sums);
 }
 
 enum { ALL_IDS = 0x7fffffff };

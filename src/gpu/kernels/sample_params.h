@@ -9,9 +9,9 @@
 
 enum {
     SAMPLE_SLICES = 128, /* of the vocabulary, a block each */
-    SAMPLE_BLOCK = 256,
+    SAMPLE_BLOCK = 128,
     SAMPLE_PICK_BLOCK = 1024,
-    SAMPLE_WINDOWS = 6 /* distances to the largest logit within which candidates may lie; the last: any */
+    SAMPLE_WINDOWS = 3 /* distances to the largest logit within which candidates may lie; the last: any */
 };
 
 /* A sequence's sampler (nb_sampling in nibble.h says what the numbers mean). Behind it: the last `keep` tokens, of

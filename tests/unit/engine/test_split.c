@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Models on two devices, here twice the CPU: every family cut at every layer says what it says whole, bit for bit where
- * both run the same kernels, with sequences that are cut, forked and run side by side. */
+ * Models on two devices, here the CPU twice, or it and a GPU that has its rows: every family cut at every layer says
+ * what it says whole, bit for bit where both run the same kernels, with sequences that are cut, forked and run side by
+ * side. */
 #include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
@@ -15,6 +16,7 @@
 
 #include "engine/engine.h"
 #include "plan/needs.h"
+#include "support/host_gpu.h"
 
 enum { CONTEXT = 3 * KV_PAGE_SIZE, N_BATCH = 50, N_SEQUENCES = 3, MAX_VOCAB = 4096 };
 
@@ -37,22 +39,60 @@ static nb_context *new_context(nb_model *m, const char *cpu) {
     return c;
 }
 
-/* The same with another executor: layers below `first` on a CPU of the kind cpu[0], the others on one of cpu[1]. */
-static nb_context *new_split(nb_model *m, int first, const char *const cpu[2]) {
-    nb_context *c = new_context(m, cpu[1]);
+/* Where a part runs: a CPU with these instructions (NULL: all), or a GPU that computes as a scalar one. */
+static const char GPU[] = "gpu";
+
+static const backend *backend_of(const char *where) {
+    return where == GPU ? &host_gpu_backend : engine_host;
+}
+
+static device *open_device(const char *where) {
+    const device_options how = {.cpu = where == GPU ? NULL : where};
+    device *d;
     nb_error err;
-    const device_options how = {.cpu = cpu[0]};
-    const executor_options o = {.n_threads = 1,
-                                .n_batch = N_BATCH,
-                                .n_pages = c->pages.n_pages,
-                                .n_slots = state_pool_slots(&c->states, N_SEQUENCES),
-                                .kv_type = DT_F32};
+    check_ok(backend_of(where)->open(0, &how, &d, &err), &err, "a device");
+    return d;
+}
+
+static executor_options options_of(const nb_context *c) {
+    return (executor_options){.n_threads = 1,
+                              .n_batch = N_BATCH,
+                              .n_pages = c->pages.n_pages,
+                              .n_slots = state_pool_slots(&c->states, N_SEQUENCES),
+                              .kv_type = DT_F32};
+}
+
+/* A context without its executor and device. */
+static nb_context *new_empty(nb_model *m) {
+    nb_context *c = new_context(m, NULL);
     c->executor->free(c->executor);
+    c->device->free(c->device);
     c->executor = NULL;
+    c->device = NULL;
+    return c;
+}
+
+/* Layers below `first` at where[0], the others at where[1]. */
+static nb_context *new_split(nb_model *m, int first, const char *const where[2]) {
+    nb_context *c = new_empty(m);
+    const executor_options o = options_of(c);
+    nb_error err;
     check_ok(plan_split(m->plan, first, &c->parts, &err), &err, m->dir);
-    check_ok(engine_host->open(0, &how, &c->host, &err), &err, m->dir);
-    const split_side sides[2] = {[PLAN_HEAD] = {engine_host, c->host}, [PLAN_TAIL] = {engine_host, c->device}};
+    c->host = open_device(where[0]);
+    c->device = open_device(where[1]);
+    const split_side sides[2] = {
+        [PLAN_HEAD] = {backend_of(where[0]), c->host}, [PLAN_TAIL] = {backend_of(where[1]), c->device}};
     check_ok(split_executor_new(m->plan, &c->parts, sides, m->files, &o, &c->executor, &err), &err, m->dir);
+    return c;
+}
+
+/* All of it on the GPU. */
+static nb_context *new_on_gpu(nb_model *m) {
+    nb_context *c = new_empty(m);
+    const executor_options o = options_of(c);
+    nb_error err;
+    c->device = open_device(GPU);
+    check_ok(host_gpu_backend.executor_new(c->device, m->plan, m->files, &o, &c->executor, &err), &err, m->dir);
     return c;
 }
 
@@ -311,7 +351,35 @@ static void check_model(const char *dir, int64_t long_one) {
     nb_model_free(m);
 }
 
-static int check_all(const char *below, int64_t long_one) {
+/* A CPU and a GPU that computes as it does: the same bits wherever the cut is, whichever comes first. */
+static void check_gpu(const char *dir, int64_t long_one) {
+    static const char *const ways[][2] = {{"scalar", GPU}, {GPU, "scalar"}, {GPU, GPU}};
+    nb_model *m;
+    nb_error err;
+    check_ok(nb_model_open(dir, &m, &err), &err, dir);
+    if (m->dims.context_length && m->dims.context_length < long_one + 20) long_one = m->dims.context_length - 20;
+    nb_context *c = new_context(m, "scalar");
+    record want = converse(c, long_one);
+    nb_context_free(c);
+    for (int way = -1; way < 3; way++) {
+        const int first = (int)m->dims.n_layers / 2;
+        const int before = host_gpu_launches();
+        c = way < 0 ? new_on_gpu(m) : new_split(m, first, ways[way]);
+        record got = converse(c, long_one);
+        assert_true(host_gpu_launches() > before);
+        if (memcmp(got.rows, want.rows, (size_t)(got.n * got.vocab) * sizeof(float)) != 0)
+            fail_msg("%s on %s: logits are off by %.1e of their spread", dir, c->executor->device,
+                     distance(&want, &got));
+        if (way >= 0) check_observer(c);
+        free(got.rows);
+        nb_context_free(c);
+        assert_int_equal(host_gpu_used(), 0);
+    }
+    free(want.rows);
+    nb_model_free(m);
+}
+
+static int check_all(const char *below, int64_t long_one, void (*check)(const char *dir, int64_t long_one)) {
     char root[1024], dir[1400], file[1500];
     struct dirent **entries;
     int models = 0;
@@ -324,7 +392,7 @@ static int check_all(const char *below, int64_t long_one) {
         FILE *config = entries[i]->d_name[0] == '.' ? NULL : fopen(file, "rb");
         if (config) {
             fclose(config);
-            check_model(dir, long_one);
+            check(dir, long_one);
             models++;
         }
         free(entries[i]);
@@ -335,12 +403,82 @@ static int check_all(const char *below, int64_t long_one) {
 
 static void test_goldens(void **state) {
     (void)state;
-    assert_true(check_all("models", 70) >= 17);
+    assert_true(check_all("models", 70, check_model) >= 17);
 }
 
 static void test_tiny(void **state) {
     (void)state;
-    assert_int_equal(check_all("../../models/tiny", 150), 5);
+    assert_int_equal(check_all("../../models/tiny", 150, check_model), 5);
+}
+
+static void test_gpu(void **state) {
+    (void)state;
+    assert_true(check_all("models", 70, check_gpu) >= 17);
+}
+
+/* ---- Memory that is not enough ------------------------------------------------------------------------------------
+ */
+
+/* Makes an executor of the last n layers (all: of the whole plan) on a GPU of so many bytes. */
+static nb_status load(nb_model *m, device *d, int n, uint64_t memory, nb_error *err) {
+    const executor_options o = {.n_threads = 1, .n_batch = N_BATCH, .n_pages = 40, .n_slots = 4, .kv_type = DT_F32};
+    const bool all = n == (int)m->dims.n_layers;
+    plan_parts parts = {0};
+    executor *e;
+    if (!all) check_ok(plan_split(m->plan, (int)m->dims.n_layers - n, &parts, err), err, "split");
+    host_gpu_set_memory(memory);
+    const plan *p = all ? m->plan : parts.at[PLAN_TAIL].plan;
+    nb_status status = host_gpu_backend.executor_new(d, p, m->files, &o, &e, err);
+    if (!status) e->free(e);
+    plan_parts_free(&parts);
+    assert_int_equal(host_gpu_used(), 0);
+    return status;
+}
+
+/* The number that an error offers. */
+static int offered(const nb_error *err) {
+    const char *at = strstr(err->text, "--gpu-layers ");
+    return at ? atoi(at + strlen("--gpu-layers ")) : 0;
+}
+
+static void test_no_memory(void **state) {
+    (void)state;
+    char dir[1024];
+    nb_model *m;
+    nb_error err;
+    snprintf(dir, sizeof dir, "%s/../../models/tiny/qwen3_5", getenv("NB_TEST_DATA"));
+    check_ok(nb_model_open(dir, &m, &err), &err, dir);
+    const int n_layers = (int)m->dims.n_layers;
+    device *d = open_device(GPU);
+    int last = n_layers;
+    for (uint64_t memory = 64 << 20; last > 0; memory -= memory / 20) {
+        nb_status status = load(m, d, n_layers, memory, &err);
+        const int now = status ? offered(&err) : n_layers;
+        if (status) assert_int_equal(status, NB_ERR_NO_MEMORY);
+        if (now < last && now > 0) { /* as many do fit, and one more does not */
+            check_ok(load(m, d, now, memory, &err), &err, "as many as were offered");
+            if (now < n_layers - 1) {
+                assert_int_equal(load(m, d, now + 1, memory, &err), NB_ERR_NO_MEMORY);
+                assert_int_equal(offered(&err), now);
+            }
+        }
+        if (now == 0) assert_non_null(strstr(err.text, "not even one layer"));
+        assert_true(now <= last);
+        last = now;
+    }
+    /* an allocation that fails though there seemed to be room */
+    for (int n = 0; n < 4; n++) {
+        host_gpu_fail_after(n);
+        assert_int_equal(load(m, d, n_layers, HOST_GPU_MEMORY, &err), NB_ERR_NO_MEMORY);
+        assert_non_null(strstr(err.text, "are free"));
+        assert_non_null(strstr(err.text, "no memory for"));
+        assert_int_equal(offered(&err), n_layers - 1);
+    }
+    host_gpu_fail_after(-1);
+    host_gpu_set_memory(HOST_GPU_MEMORY);
+    check_ok(load(m, d, n_layers, HOST_GPU_MEMORY, &err), &err, "after all");
+    d->free(d);
+    nb_model_free(m);
 }
 
 /* Layers for a GPU that is not there: said, and the CPU has them all. */
@@ -364,6 +502,7 @@ static void test_no_gpu(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens), cmocka_unit_test(test_tiny),
+                                       cmocka_unit_test(test_gpu), cmocka_unit_test(test_no_memory),
                                        cmocka_unit_test(test_no_gpu)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

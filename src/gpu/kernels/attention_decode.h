@@ -3,7 +3,9 @@
  * ATTENTION of few rows over long contexts: the positions of a row are split among blocks, each of which reads keys and
  * values once for all query heads that share them; a second launch puts the splits together. Which positions go to
  * which split depends on the row alone, so its result does not depend on the other rows. */
-#define NB_GPU_DEVICE_CODE
+#ifndef NB_GPU_KERNELS_ATTENTION_DECODE_H
+#define NB_GPU_KERNELS_ATTENTION_DECODE_H
+
 #include "attention.h"
 
 enum {
@@ -191,46 +193,11 @@ INLINE void decode(const struct attention_split_params *p, u32 lanes, u32 vector
     KERNEL void name(struct attention_split_params p) {                                                                \
         decode(&p, lanes, vectors, heads, type);                                                                       \
     }
-#define DECODE_DIM(dim, lanes, vectors)                                                                                \
-    DECODE(decode_f16_##dim##_1, lanes, vectors, 1, G_F16)                                                             \
-    DECODE(decode_f16_##dim##_4, lanes, vectors, 4, G_F16)                                                             \
-    DECODE(decode_bf16_##dim##_1, lanes, vectors, 1, G_BF16)                                                           \
-    DECODE(decode_bf16_##dim##_4, lanes, vectors, 4, G_BF16)                                                           \
-    DECODE(decode_f32_##dim##_4, lanes, vectors, 4, G_F32)
-#define DECODE_DIM_8(dim, lanes, vectors)                                                                              \
-    DECODE(decode_f16_##dim##_8, lanes, vectors, 8, G_F16)                                                             \
-    DECODE(decode_bf16_##dim##_8, lanes, vectors, 8, G_BF16)
-DECODE_DIM(64, 8, 1)
-DECODE_DIM(128, 16, 1)
-DECODE_DIM(256, 32, 1)
-DECODE_DIM(512, 32, 2)
-DECODE_DIM_8(64, 8, 1)
-DECODE_DIM_8(128, 16, 1)
-DECODE_DIM_8(256, 32, 1)
+/* By the most columns that they take and how many heads share a block. */
+#define DECODE_HEADS(name, heads, type)                                                                                \
+    DECODE(name##_64_##heads, 8, 1, heads, type)                                                                       \
+    DECODE(name##_128_##heads, 16, 1, heads, type)                                                                     \
+    DECODE(name##_256_##heads, 32, 1, heads, type)
+#define DECODE_WIDE(name, heads, type) DECODE(name##_512_##heads, 32, 2, heads, type)
 
-/* Puts the splits of a row's head together: grid (heads, rows). */
-KERNEL void decode_join(struct attention_split_params p) {
-    const attention_call *c = &p.c;
-    const u32 head = bid_x(), row = bid_y(), dim = c->head_dim;
-    const sight seen = sight_of(c, row);
-    const u32 n_stretches = seen.last / ATTEND_STRETCH - seen.first / ATTEND_STRETCH + 1;
-    const u32 n = n_stretches < p.n_splits ? n_stretches : p.n_splits;
-    const i64 from = ((i64)row * c->n_heads + head) * p.n_splits;
-    SHARED float *factors = (SHARED float *)shared_memory();
-    float top = c->sinks.data ? sink_of(c, head) : LOWEST, weights = 0;
-    for (u32 i = lane_id(); i < n; i += WARP) top = larger(top, p.weights[2 * (from + i)]);
-    top = warp_max(top);
-    for (u32 i = lane_id(); i < n; i += WARP) {
-        const float factor = exp2_fast(p.weights[2 * (from + i)] - top);
-        weights += p.weights[2 * (from + i) + 1] * factor;
-        if (warp_id() == 0) factors[i] = factor;
-    }
-    weights = warp_sum(weights);
-    if (c->sinks.data) weights += exp2_fast(sink_of(c, head) - top);
-    barrier();
-    for (u32 d = tid(); d < dim; d += ATTEND_BLOCK) {
-        float sum = 0;
-        _Pragma("unroll 8") for (u32 i = 0; i < n; i++) sum += factors[i] * p.sums[(from + i) * dim + d];
-        store_from_f32(c->y.data, c->y.type, row * c->y.stride + head * dim + d, sum / weights);
-    }
-}
+#endif

@@ -4,31 +4,12 @@
  * over tiles of keys, keeping weights and sums in registers (Dao et al. 2022, "FlashAttention", arXiv 2205.14135, and
  * its successor). Tiles of keys lie at multiples of their height and those that a row does not see leave its numbers as
  * they are, so a row's result does not depend on where in a tile of rows it stands. */
-#define NB_GPU_DEVICE_CODE
+#ifndef NB_GPU_KERNELS_ATTENTION_TILES_H
+#define NB_GPU_KERNELS_ATTENTION_TILES_H
+
 #include "attention.h"
 #include "attention_mma.h"
 #include "async.h"
-
-/* ---- Tiles of rows ------------------------------------------------------------------------------------------- */
-
-/* One block: threads take the rows in equal stretches, count the tiles that begin there, and list them. */
-KERNEL void attention_list(struct attention_tiles_params p) {
-    SHARED u32 *counts = (SHARED u32 *)shared_memory();
-    const u32 each = (p.rows + ATTEND_TILES_BLOCK - 1) / ATTEND_TILES_BLOCK, begin = tid() * each;
-    const u32 end = begin + each < p.rows ? begin + each : p.rows;
-    u32 n = 0;
-    for (u32 r = begin; r < end; r++) n += r % p.height == 0 || p.tables[r] != p.tables[r - 1];
-    counts[tid()] = n;
-    barrier();
-    u32 at = 0;
-    for (u32 i = 0; i < tid(); i++) at += counts[i];
-    if (tid() == ATTEND_TILES_BLOCK - 1) {
-        p.tiles[0] = at + n;
-        p.tiles[1 + at + n] = p.rows;
-    }
-    for (u32 r = begin; r < end; r++)
-        if (r % p.height == 0 || p.tables[r] != p.tables[r - 1]) p.tiles[1 + at++] = r;
-}
 
 #if MMA_HAVE
 
@@ -271,19 +252,22 @@ INLINE void attend_tiles(const struct attention_tile_params *p, u32 dim, u32 col
 #        define KEEPS(dim)  (dim <= 192)
 #        define KEYS_OF_512 32
 #    endif
-#    define TILES(dim, columns, keys)                                                                                  \
-        KERNEL void tiles_f16_##dim(struct attention_tile_params p) {                                                  \
-            attend_tiles(&p, dim, columns, keys, false, KEEPS(dim));                                                   \
-        }                                                                                                              \
-        KERNEL void tiles_bf16_##dim(struct attention_tile_params p) {                                                 \
-            attend_tiles(&p, dim, columns, keys, true, KEEPS(dim));                                                    \
+#    define TILES(name, dim, columns, keys, bf16)                                                                      \
+        KERNEL void name##_##dim(struct attention_tile_params p) {                                                     \
+            attend_tiles(&p, dim, columns, keys, bf16, KEEPS(dim));                                                    \
         }
-TILES(64, 64, 64)
-TILES(80, 80, 64)
-TILES(96, 96, 64)
-TILES(128, 128, 64)
-TILES(192, 192, 64)
-TILES(256, 256, 32)
-TILES(512, 256, KEYS_OF_512)
+#    define TILES_NARROW(name, bf16)                                                                                   \
+        TILES(name, 64, 64, 64, bf16)                                                                                  \
+        TILES(name, 80, 80, 64, bf16)                                                                                  \
+        TILES(name, 96, 96, 64, bf16)                                                                                  \
+        TILES(name, 128, 128, 64, bf16)
+#    define TILES_WIDE(name, bf16)                                                                                     \
+        TILES(name, 192, 192, 64, bf16)                                                                                \
+        TILES(name, 256, 256, 32, bf16)                                                                                \
+        TILES(name, 512, 256, KEYS_OF_512, bf16)
+#else
+#    define TILES_NARROW(name, bf16)
+#    define TILES_WIDE(name, bf16)
+#endif
 
 #endif

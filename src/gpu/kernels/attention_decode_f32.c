@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * attention_decode.h for keys and values of f32. A module of its own, so that only what a model needs is loaded. */
+#define NB_GPU_DEVICE_CODE
+#include "attention_decode.h"
+
+DECODE_HEADS(decode_f32, 4, G_F32)
+DECODE_WIDE(decode_f32, 4, G_F32)

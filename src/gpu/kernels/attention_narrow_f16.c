@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * attention_tiles.h for keys and values of f16, heads of at most 128 columns. A module of its own, so that only what a
+ * model needs is loaded. */
+#define NB_GPU_DEVICE_CODE
+#include "attention_tiles.h"
+
+TILES_NARROW(tiles_f16, false)

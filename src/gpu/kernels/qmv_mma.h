@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Products of few tokens on NVIDIA's matrix units. The weight's codes, which bf16 holds exactly, are operand A: 16 rows
+ * a tile, so that a code costs about one instruction; x is operand B in three bf16 parts that add up to it, so nothing
+ * is rounded but the fp32 sums. After each group its sum is scaled. A lane reads group_size / 4 codes of a group as
+ * they lie in memory; shared memory has x in the same order (qmv_stage.h). */
+#ifndef NB_GPU_KERNELS_QMV_MMA_H
+#define NB_GPU_KERNELS_QMV_MMA_H
+
+#include "mma_nv.h"
+#include "qmv_stage.h"
+
+#if MMA_NV
+
+/* Constant at compilation. */
+typedef struct mma_form {
+    dq_mode mode;
+    u32 bits, group_size;
+} mma_form;
+
+/* A step: 1024 / bits columns of a tile, of which a lane has 8 words of row g and of row g + 8. */
+enum { STEP_WORDS = 8 };
+INLINE u32 step_columns(mma_form f) {
+    return 1024 / f.bits;
+}
+INLINE u32 step_groups(mma_form f) {
+    return 1024 / f.bits / f.group_size;
+}
+
+typedef struct mma_step {
+    u32 codes[2][STEP_WORDS];
+    u32 scales[2][2], biases[2][2]; /* of groups t and t + 4, as stored */
+} mma_step;
+
+/* What a warp reads: rows g and g + 8 of its tile. */
+typedef struct mma_rows {
+    const GLOBAL u8 *codes[2], *scales[2], *biases[2];
+    u32 n_groups, scale_type;
+} mma_rows;
+
+INLINE u32 load_scale(const GLOBAL u8 *p, mma_form f, u32 type, u32 i) {
+    if (f.mode != DQ_AFFINE) return p[i];
+    return type == G_F32 ? ((const GLOBAL u32 *)p)[i] : ((const GLOBAL u16 *)p)[i];
+}
+INLINE float scale_value(u32 raw, mma_form f, u32 type) {
+    if (f.mode != DQ_AFFINE) return dq_e8m0(raw);
+    return type == G_F32 ? as_f32(raw) : type == G_F16 ? f16_to_f32((u16)raw) : as_f32(raw << 16);
+}
+
+INLINE void load_step(mma_step *s, const mma_rows *rows, mma_form f, u32 step) {
+    const u32 t = lane_id() % 4, first = step * step_groups(f), words = f.group_size * f.bits / 128;
+    UNROLL for (u32 r = 0; r < 2; r++) {
+        UNROLL for (u32 i = 0; i < step_groups(f); i++) {
+            if (first + i < rows->n_groups)
+                dq_load_words(s->codes[r] + i * words, rows->codes[r] + ((first + i) * 4 + t) * words * 4, words, true);
+            else
+                UNROLL for (u32 j = 0; j < words; j++) s->codes[r][i * words + j] = 0;
+        }
+        UNROLL for (u32 i = 0; i < (step_groups(f) + 3) / 4; i++) {
+            const u32 group = first + t + 4 * i;
+            const bool there = t + 4 * i < step_groups(f) && group < rows->n_groups;
+            s->scales[r][i] = there ? load_scale(rows->scales[r], f, rows->scale_type, group) : 0;
+            if (f.mode == DQ_AFFINE)
+                s->biases[r][i] =
+                    there && rows->biases[0] ? load_scale(rows->biases[r], f, rows->scale_type, group) : 0;
+        }
+    }
+}
+
+/* Two codes of unit u as bf16: see qmv_first_of_pair. */
+INLINE u32 mma_pair(const u32 *codes, mma_form f, u32 unit, u32 pair) {
+    u32 two;
+    if (f.bits == 8) {
+        two = codes[2 * unit + pair / 2] >> 8 * (pair % 2) & 0x00ff00ff;
+    } else if (f.bits == 4) {
+        two = codes[unit] >> 4 * pair & 0x000f000f;
+    } else {
+        const u32 half = codes[unit / 2] >> 16 * (unit % 2) & 0xffff;
+        two = (half | half << 8) >> 2 * pair & 0x00030003;
+    }
+    if (f.mode == DQ_AFFINE) return dq_integers(two, f.bits, true);
+    return f.mode == DQ_MXFP8 ? dq_e4m3(two) : dq_e2m1(two);
+}
+
+/* sum += the products of one group; its units of x begin at `group` of the staged ones. */
+INLINE void group_product(float sum[4], const u32 *codes0, const u32 *codes1, const qmv_x *x, mma_form f, u32 group) {
+    const u32 token = lane_id() / 4, t = lane_id() % 4, each = f.group_size / 32;
+    float c[3][4] = {{0}};
+    UNROLL for (u32 u = 0; u < each; u++) {
+        u32x4 b[3];
+        UNROLL for (u32 i = 0; i < 3; i++) {
+            b[i] = (u32x4){0, 0, 0, 0};
+            if (token < x->tokens) b[i] = x->units[qmv_unit_at(x, group, i, u, token, t, each)];
+        }
+        UNROLL for (u32 j = 0; j < 2; j++) {
+            const u32 a[4] = {mma_pair(codes0, f, u, 2 * j), mma_pair(codes1, f, u, 2 * j),
+                              mma_pair(codes0, f, u, 2 * j + 1), mma_pair(codes1, f, u, 2 * j + 1)};
+            UNROLL for (u32 i = 0; i < 3; i++) mma_nv(c[i], a, b[i][2 * j], b[i][2 * j + 1]);
+        }
+    }
+    UNROLL for (u32 i = 0; i < 4; i++) sum[i] = (c[2][i] + c[1][i]) + c[0][i];
+}
+
+/* total: as mma_nv leaves sums. */
+INLINE void step_product(float total[4], const mma_step *s, const mma_rows *rows, const qmv_x *x, mma_form f,
+                         u32 first) {
+    const u32 t = lane_id() % 4, words = f.group_size * f.bits / 128;
+    float scales[2][2], biases[2][2];
+    UNROLL for (u32 r = 0; r < 2; r++) UNROLL for (u32 i = 0; i < (step_groups(f) + 3) / 4; i++) {
+        scales[r][i] = scale_value(s->scales[r][i], f, rows->scale_type);
+        if (f.mode == DQ_AFFINE) biases[r][i] = scale_value(s->biases[r][i], f, rows->scale_type);
+    }
+    UNROLL for (u32 i = 0; i < step_groups(f); i++) {
+        float sum[4];
+        group_product(sum, s->codes[0] + i * words, s->codes[1] + i * words, x, f, first + i);
+        UNROLL for (u32 r = 0; r < 2; r++) {
+            const float scale = quad_from(scales[r][i / 4], i % 4);
+            UNROLL for (u32 j = 0; j < 2; j++) total[2 * r + j] += scale * sum[2 * r + j];
+            if (f.mode != DQ_AFFINE) continue;
+            const float bias = quad_from(biases[r][i / 4], i % 4);
+            UNROLL for (u32 j = 0; j < 2; j++) if (2 * t + j < x->tokens) total[2 * r + j] +=
+                bias * x->sums[(first + i) * x->tokens + 2 * t + j];
+        }
+    }
+}
+
+/* The rows of a warp's tile; beyond the last one it reads the last one again. */
+INLINE mma_rows rows_of(const qmv_part *p, mma_form f, u32 block, u32 tile) {
+    u32 first = (block * p->row_tiles + tile) * QMV_ROWS, end = p->n;
+    if (p->act) {
+        const u32 half = p->n / 2;
+        first = (block * (p->row_tiles / 2) + tile / 2) * QMV_ROWS + tile % 2 * half;
+        end = tile % 2 ? p->n : half;
+    }
+    mma_rows rows = {.n_groups = p->k / f.group_size, .scale_type = QMV_TYPE(p->types, QMV_SCALE)};
+    const u32 size = f.mode != DQ_AFFINE ? 1 : rows.scale_type == G_F32 ? 4 : 2;
+    UNROLL for (u32 r = 0; r < 2; r++) {
+        u32 row = first + lane_id() / 4 + 8 * r;
+        row = row < end ? row : end - 1;
+        rows.codes[r] = p->codes + (u64)row * (p->k / 8 * f.bits);
+        rows.scales[r] = p->scales + (u64)row * rows.n_groups * size;
+        rows.biases[r] = p->biases ? p->biases + (u64)row * rows.n_groups * size : 0;
+    }
+    return rows;
+}
+
+/* Where in shared memory what lies; bytes are counted in gpu/qmv.c. */
+typedef struct mma_places {
+    qmv_x x;
+    SHARED float *sums, *squares;
+} mma_places;
+INLINE mma_places mma_places_of(const qmv_part *p, u32 tokens) {
+    mma_places at;
+    at.sums = (SHARED float *)shared_memory();
+    at.squares = at.sums + QMV_WARPS * QMV_ROWS * QMV_COLUMNS;
+    at.x.units = (SHARED u32x4 *)(at.squares + QMV_WARPS * QMV_COLUMNS);
+    at.x.sums = (SHARED float *)(at.x.units + p->chunk * 6 / 16 * tokens);
+    at.x.tokens = tokens;
+    return at;
+}
+
+/* Block `block` of a product, for the tokens [token, token + tokens). */
+INLINE void qmv_product(const qmv_part *p, mma_form f, u32 block, u32 token, u32 tokens, i64 bias_at, u32 y_at) {
+    const u32 tile = warp_id() % p->row_tiles, splits = QMV_WARPS / p->row_tiles;
+    const mma_places at = mma_places_of(p, tokens);
+    const mma_rows rows = rows_of(p, f, block, tile);
+    const u32 columns = step_columns(f), n_steps = (p->k + columns - 1) / columns;
+    u32 step = warp_id() / p->row_tiles;
+    mma_step s, next;
+    if (step < n_steps) load_step(&s, &rows, f, step);
+    if (p->normed) qmv_squares(p, at.squares, token, tokens);
+    float total[4] = {0, 0, 0, 0};
+    ROLLED for (u32 from = 0; from < p->k; from += p->chunk) {
+        const u32 rest = (p->k - from + QMV_CHUNK_STEP - 1) / QMV_CHUNK_STEP * QMV_CHUNK_STEP,
+                  n = rest < p->chunk ? rest : p->chunk;
+        if (from > 0) barrier();
+        qmv_stage(p, &at.x, f.bits, f.group_size, token, from, n);
+        barrier();
+        ROLLED for (; step < n_steps && step * columns < from + n; step += splits) {
+            if (step + splits < n_steps) load_step(&next, &rows, f, step + splits);
+            step_product(total, &s, &rows, &at.x, f, (step * columns - from) / f.group_size);
+            s = next;
+        }
+    }
+    UNROLL for (u32 i = 0; i < 4; i++)
+        at.sums[(warp_id() * QMV_ROWS + lane_id() / 4 + i / 2 * 8) * QMV_COLUMNS + lane_id() % 4 * 2 + i % 2] =
+        total[i];
+    barrier();
+    qmv_finish(p, at.sums, at.squares, block * (p->act ? p->row_tiles / 2 : p->row_tiles), token, tokens, bias_at,
+               y_at);
+}
+
+/* Grid: the parts' blocks, tiles of tokens. */
+INLINE void qmv_dense(const struct qmv_params *p, mma_form f) {
+    qmv_part part = p->part[0];
+    u32 block = bid_x();
+    UNROLL for (u32 i = 1; i < GPU_KERNEL_PARTS; i++) if (i < p->parts.n && bid_x() >= p->parts.first[i]) {
+        part = p->part[i];
+        block = bid_x() - p->parts.first[i];
+    }
+    const u32 token = bid_y() * QMV_COLUMNS, rest = part.rows - token;
+    qmv_product(&part, f, block, token, rest < QMV_COLUMNS ? rest : QMV_COLUMNS, 0, 0);
+}
+
+/* Grid: blocks of an expert's matrix, pairs of a token and one of its experts. */
+INLINE void qmv_experts(const struct qmv_experts_params *p, mma_form f) {
+    const u32 token = bid_y() / p->n_chosen, place = bid_y() % p->n_chosen;
+    const u32 e = (u32)load_as_f32(p->z, p->z_type, token * p->z_stride + place);
+    qmv_part part = p->part;
+    if (p->table) {
+        const GLOBAL u64 *entry = p->table + 3 * (u64)e;
+        part.codes = (const GLOBAL u8 *)entry[0];
+        part.scales = (const GLOBAL u8 *)entry[1];
+        part.biases = (const GLOBAL u8 *)entry[2];
+    } else {
+        part.codes += e * p->codes_step;
+        part.scales += e * p->scales_step;
+        if (part.biases) part.biases += e * p->scales_step;
+    }
+    if (p->own_x) part.x += (u64)place * part.k * (QMV_TYPE(part.types, QMV_X) == G_F32 ? 4 : 2);
+    qmv_product(&part, f, bid_x(), token, 1, (i64)e * part.n, place * p->y_each);
+}
+
+#    define QMV_KERNELS(name, mode, bits, group_size)                                                                  \
+        KERNEL void name(struct qmv_params p) {                                                                        \
+            qmv_dense(&p, (mma_form){mode, bits, group_size});                                                         \
+        }                                                                                                              \
+        KERNEL void name##_experts(struct qmv_experts_params p) {                                                      \
+            qmv_experts(&p, (mma_form){mode, bits, group_size});                                                       \
+        }
+
+#endif
+#endif

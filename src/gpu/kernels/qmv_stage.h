@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What products of few tokens do before and after their sums: x goes to shared memory as three bf16 numbers that add up
+ * to it exactly, in the order in which the matrix unit's lanes take it, with the sum of each group; and what warps
+ * have summed becomes y. */
+#ifndef NB_GPU_KERNELS_QMV_STAGE_H
+#define NB_GPU_KERNELS_QMV_STAGE_H
+
+#include "act.h"
+#include "dequant.h"
+#include "qmv_params.h"
+
+/* Loops that unrolling would only cost registers. */
+#define ROLLED _Pragma("clang loop unroll(disable)")
+
+/* Eight elements from column j on, a multiple of 8. */
+typedef struct eight {
+    float v[8];
+} eight;
+
+INLINE void eight_from_16(eight *e, u32x4 words, u32 type) {
+    UNROLL for (u32 i = 0; i < 4; i++) {
+        const u32 w = words[i];
+        e->v[2 * i] = type == G_F16 ? f16_to_f32((u16)w) : as_f32(w << 16);
+        e->v[2 * i + 1] = type == G_F16 ? f16_to_f32((u16)(w >> 16)) : as_f32(w & 0xffff0000);
+    }
+}
+/* From a multiple of 16 bytes on. */
+INLINE void eight_load(eight *e, const GLOBAL u8 *p, u32 type, u64 j) {
+    if (type != G_F32) {
+        eight_from_16(e, *(const GLOBAL u32x4 *)(p + 2 * j), type);
+        return;
+    }
+    const f32x4 a = *(const GLOBAL f32x4 *)(p + 4 * j), b = *(const GLOBAL f32x4 *)(p + 4 * j + 16);
+    UNROLL for (u32 i = 0; i < 4; i++) {
+        e->v[i] = a[i];
+        e->v[4 + i] = b[i];
+    }
+}
+/* At any address. */
+INLINE void eight_load_any(eight *e, const GLOBAL u8 *p, u32 type, u64 j) {
+    if (((u64)p + (type == G_F32 ? 4 : 2) * j) % 16 == 0)
+        eight_load(e, p, type, j);
+    else
+        UNROLL for (u32 i = 0; i < 8; i++) e->v[i] = load_any(p, type, (i64)(j + i));
+}
+
+/* hi + mid + lo = x: the leading 8 bits each time. Infinities have no rest. */
+INLINE void qmv_split(float x, u32 parts[3]) {
+    parts[0] = as_u32(x) & 0xffff0000;
+    const float rest = (as_u32(x) & 0x7fffffff) == 0x7f800000 ? 0.0f : x - as_f32(parts[0]);
+    parts[1] = as_u32(rest) & 0xffff0000;
+    parts[2] = as_u32(rest - as_f32(parts[1]));
+}
+
+/* x in shared memory: units of 8 columns, 16 bytes each for every part of the split. A group's columns are spread over
+ * the four lanes t of a row, group_size / 4 for each; lanes of the columns (tokens) side by side, so that a warp reads
+ * without conflicts. */
+typedef struct qmv_x {
+    SHARED u32x4 *units;
+    SHARED float *sums; /* [groups][tokens] */
+    u32 tokens;
+} qmv_x;
+
+INLINE u32 qmv_unit_at(const qmv_x *x, u32 group, u32 part, u32 unit, u32 token, u32 t, u32 each) {
+    return (((group * 3 + part) * each + unit) * x->tokens + token) * 4 + t;
+}
+
+/* Which columns of a unit stand side by side: i and i + 4, or, of codes of 8 bits, i and i + 2 of each four. */
+INLINE u32 qmv_first_of_pair(u32 bits, u32 pair) {
+    return bits == 8 ? pair / 2 * 4 + pair % 2 : pair;
+}
+
+INLINE void qmv_put_unit(const qmv_x *x, const eight *e, u32 bits, u32 group_size, u32 token, u32 column) {
+    const u32 each = group_size / 32, unit = column % group_size / 8;
+    u32x4 words[3];
+    UNROLL for (u32 pair = 0; pair < 4; pair++) {
+        const u32 first = qmv_first_of_pair(bits, pair);
+        u32 a[3], b[3];
+        qmv_split(e->v[first], a);
+        qmv_split(e->v[first + (bits == 8 ? 2 : 4)], b);
+        UNROLL for (u32 i = 0; i < 3; i++) words[i][pair] = a[i] >> 16 | (b[i] & 0xffff0000);
+    }
+    UNROLL for (u32 i = 0; i < 3; i++)
+        x->units[qmv_unit_at(x, column / group_size, i, unit % each, token, unit / each, each)] = words[i];
+}
+
+/* Columns [from, from + n) of the tokens from `token` on; n is a multiple of 256, beyond k there are zeros. */
+INLINE void qmv_stage(const qmv_part *p, const qmv_x *x, u32 bits, u32 group_size, u32 token, u32 from, u32 n) {
+    ROLLED for (u32 i = tid(); i < x->tokens * (n / 8); i += QMV_THREADS) {
+        const u32 m = i / (n / 8), column = i % (n / 8) * 8, k = from + column;
+        eight e = {{0, 0, 0, 0, 0, 0, 0, 0}};
+        if (k < p->k) {
+            eight_load_any(&e, p->x, QMV_TYPE(p->types, QMV_X), (u64)(token + m) * p->x_stride + k);
+            if (p->normed) {
+                eight w = {{1, 1, 1, 1, 1, 1, 1, 1}};
+                if (p->norm) eight_load_any(&w, p->norm, QMV_TYPE(p->types, QMV_NORM), k);
+                UNROLL for (u32 j = 0; j < 8; j++) e.v[j] *= p->offset + w.v[j];
+            }
+        }
+        qmv_put_unit(x, &e, bits, group_size, m, column);
+        const float sum = ((e.v[0] + e.v[1]) + (e.v[2] + e.v[3])) + ((e.v[4] + e.v[5]) + (e.v[6] + e.v[7]));
+        const float group_sum = lanes_sum(sum, group_size / 8);
+        if (column % group_size == 0) x->sums[column / group_size * x->tokens + m] = group_sum;
+    }
+}
+
+/* Each warp's part of the sum of squares: to[warp][token]. */
+INLINE void qmv_squares(const qmv_part *p, SHARED float *to, u32 token, u32 tokens) {
+    ROLLED for (u32 m = 0; m < tokens; m++) {
+        float squares = 0;
+        ROLLED for (u32 k = tid() * 8; k < p->k; k += QMV_THREADS * 8) {
+            eight e;
+            eight_load_any(&e, p->x, QMV_TYPE(p->types, QMV_X), (u64)(token + m) * p->x_stride + k);
+            UNROLL for (u32 j = 0; j < 8; j++) squares += e.v[j] * e.v[j];
+        }
+        squares = warp_sum(squares);
+        if (lane_id() == 0) to[warp_id() * QMV_COLUMNS + m] = squares;
+    }
+}
+INLINE float qmv_norm_factor(const qmv_part *p, const SHARED float *squares, u32 m) {
+    float sum = 0;
+    UNROLL for (u32 i = 0; i < QMV_WARPS; i++) sum += squares[i * QMV_COLUMNS + m];
+    return 1.0f / __builtin_sqrtf(sum / (float)p->k + p->eps);
+}
+
+/* Row `row` of tile `tile` of the block: its warps' sums added up in order. */
+INLINE float qmv_total(const qmv_part *p, const SHARED float *sums, u32 tile, u32 row, u32 m) {
+    float v = 0;
+    ROLLED for (u32 i = tile; i < QMV_WARPS; i += p->row_tiles) v += sums[(i * QMV_ROWS + row) * QMV_COLUMNS + m];
+    return v;
+}
+
+/* sums: [warp][row][token], warp w has tile w % row_tiles. bias_at and y_at: where the outputs of this matrix begin. Of
+ * a gated pair, tiles come in twos, of the first half and of the second. */
+INLINE void qmv_finish(const qmv_part *p, const SHARED float *sums, const SHARED float *squares, u32 first_tile,
+                       u32 token, u32 tokens, i64 bias_at, u32 y_at) {
+    const u32 each = p->act ? p->n / 2 : p->n, n_tiles = p->act ? p->row_tiles / 2 : p->row_tiles;
+    ROLLED for (u32 i = tid(); i < n_tiles * QMV_ROWS * tokens; i += QMV_THREADS) {
+        const u32 row = i % QMV_ROWS, tile = i / QMV_ROWS % n_tiles, m = i / QMV_ROWS / n_tiles;
+        const u32 output = (first_tile + tile) * QMV_ROWS + row;
+        if (output >= each) continue;
+        const float factor = p->normed ? qmv_norm_factor(p, squares, m) : 1.0f;
+        float v = qmv_total(p, sums, p->act ? 2 * tile : tile, row, m) * factor;
+        if (p->bias) v += load_any(p->bias, QMV_TYPE(p->types, QMV_BIAS), bias_at + output);
+        if (p->act) {
+            float second = qmv_total(p, sums, 2 * tile + 1, row, m) * factor;
+            if (p->bias) second += load_any(p->bias, QMV_TYPE(p->types, QMV_BIAS), bias_at + each + output);
+            v = act_gated(p->act, v, second);
+        }
+        if (p->residual)
+            v += load_as_f32(p->residual, QMV_TYPE(p->types, QMV_RESIDUAL),
+                             (i64)(token + m) * p->residual_stride + output);
+        store_from_f32(p->y, QMV_TYPE(p->types, QMV_Y), (i64)(token + m) * p->y_stride + y_at + output, v);
+    }
+}
+
+#endif

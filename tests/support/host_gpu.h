@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A GPU whose memory is the host's and whose launches run the CPU's plain rows: for tests of the executor, which needs
+ * neither kernels nor a driver for them. Its memory can be small, and can run out. */
+#ifndef NB_TESTS_SUPPORT_HOST_GPU_H
+#define NB_TESTS_SUPPORT_HOST_GPU_H
+
+#include "plan/backend.h"
+
+extern const backend host_gpu_backend;
+
+enum { HOST_GPU_MEMORY = 1 << 30 };
+
+/* Bytes that the device has from now on. */
+void host_gpu_set_memory(uint64_t total);
+/* Bytes that are taken. */
+uint64_t host_gpu_used(void);
+/* After so many more allocations the next one fails; negative: none does. */
+void host_gpu_fail_after(int n);
+/* Launches and graphs that ran. */
+int host_gpu_launches(void);
+
+#endif
