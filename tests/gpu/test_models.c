@@ -16,8 +16,10 @@
 
 #include "engine/engine.h"
 
-/* Of the logits' spread. A 16-bit run with fp32 sums is off by 0.01 to 0.05 on these models (docs/gpu.md). */
-static const double EXACT = 1e-4, ROUNDED = 0.06;
+/* Of the logits' spread: the largest error where rows are exact; their root mean square where operands are rounded,
+ * since a router with two experts as good may choose the other one, which moves a token's logits by more than roundings
+ * do. */
+static const double EXACT = 1e-4, ROUNDED = 0.03;
 
 typedef struct fixture {
     const char *dir;
@@ -72,16 +74,22 @@ static void close_fixture(fixture *f) {
     nb_model_free(f->model);
 }
 
-/* Largest error over the spread (standard deviation) of what it should be. */
-static double worst(const fixture *f) {
+/* Errors over the spread (standard deviation) of what it should be. */
+typedef struct errors {
+    double largest, mean; /* mean: root of the mean square */
+} errors;
+
+static errors errors_of(const fixture *f) {
     const int64_t n = f->n * f->vocab;
-    double mean = 0, square = 0, error = 0;
+    double mean = 0, square = 0, largest = 0, sum = 0;
     for (int64_t i = 0; i < n; i++) mean += (double)f->want[i] / (double)n;
     for (int64_t i = 0; i < n; i++) {
+        const double e = isfinite(f->got[i]) ? fabs((double)f->got[i] - (double)f->want[i]) : INFINITY;
         square += ((double)f->want[i] - mean) * ((double)f->want[i] - mean) / (double)n;
-        error = fmax(error, isfinite(f->got[i]) ? fabs((double)f->got[i] - (double)f->want[i]) : INFINITY);
+        largest = fmax(largest, e);
+        sum += e * e / (double)n;
     }
-    return error / sqrt(square);
+    return (errors){largest / sqrt(square), sqrt(sum / square)};
 }
 
 static nb_sequence *new_sequence(const fixture *f) {
@@ -104,10 +112,13 @@ static void forward(const fixture *f, nb_sequence *s, int64_t from, int64_t n, i
     }
 }
 
-static void expect(const fixture *f, const char *how, double limit) {
-    const double e = worst(f);
-    printf("  %-28s %-16s %.1e of the logits' spread\n", strrchr(f->dir, '/') + 1, how, e);
-    if (!(e <= limit)) fail_msg("%s, %s: logits are off by %.2e of their spread", f->dir, how, e);
+static void expect(const fixture *f, const char *how, bool exact) {
+    const errors e = errors_of(f);
+    printf("  %-28s %-16s %.1e of the logits' spread at most, %.1e on average\n", strrchr(f->dir, '/') + 1, how,
+           e.largest, e.mean);
+    if (exact && !(e.largest <= EXACT))
+        fail_msg("%s, %s: logits are off by %.2e of their spread", f->dir, how, e.largest);
+    if (!(e.mean <= ROUNDED)) fail_msg("%s, %s: logits are off by %.2e on average", f->dir, how, e.mean);
 }
 
 /* A fork takes up half of a sequence's tokens: pages and states are copied on the device. */
@@ -117,7 +128,7 @@ static void check_fork(const fixture *f, nb_sequence *whole) {
     const int64_t half = f->n / 2;
     check_ok(nb_sequence_fork(whole, half, &fork, &err), &err, "fork");
     forward(f, fork, half, f->n - half, 1);
-    expect(f, "forked", ROUNDED);
+    expect(f, "forked", false);
     nb_sequence_free(fork);
 }
 
@@ -134,7 +145,7 @@ static void check_two(const fixture *f) {
             {.sequence = a, .tokens = f->tokens + t, .n_tokens = 1, .logits = f->got + t * f->vocab, .n_logits = 1}};
         check_ok(nb_forward(f->context, items, 2, &err), &err, f->dir);
     }
-    expect(f, "two sequences", EXACT);
+    expect(f, "two sequences", true);
     free(aside);
     nb_sequence_free(a);
     nb_sequence_free(b);
@@ -144,14 +155,14 @@ static void check_model(const char *dir) {
     fixture f = open_fixture(dir, NB_KV_F32);
     nb_sequence *single = new_sequence(&f);
     forward(&f, single, 0, f.n, 1);
-    expect(&f, "token by token", EXACT);
+    expect(&f, "token by token", true);
     nb_sequence_free(single);
     check_two(&f);
     close_fixture(&f);
     f = open_fixture(dir, NB_KV_DEFAULT);
     nb_sequence *whole = new_sequence(&f);
     forward(&f, whole, 0, f.n, f.n);
-    expect(&f, "whole", ROUNDED);
+    expect(&f, "whole", false);
     check_fork(&f, whole);
     nb_sequence_free(whole);
     close_fixture(&f);
