@@ -30,10 +30,15 @@ endef
 
 $(OUT)/%_sm90a.ptx: $(KERNELS)/%_sm90a.c $(HERE)kernels.mk | $(OUT)
 	$(call compile,$(NVIDIA) -march=sm_90a)
-# Large tiles of products: registers for two blocks of 256 threads on a processor. C has no way to say so.
+# Large tiles of products, and products of few tokens: registers for two blocks of 256 threads on a processor. C has no
+# way to say so.
+TWO_BLOCKS = @sed '/\.entry $1($$/,/^{/s/^{/.maxntid 256, 1, 1\n.minnctapersm 2\n{/' $@ >$@.bounds && mv $@.bounds $@
 $(OUT)/qmm_%.ptx: $(KERNELS)/qmm_%.c $(HERE)kernels.mk | $(OUT)
 	$(call compile,$(NVIDIA) -march=sm_80)
-	@sed '/\.entry qmm_.*_128($$/,/^{/s/^{/.maxntid 256, 1, 1\n.minnctapersm 2\n{/' $@ >$@.bounds && mv $@.bounds $@
+	$(call TWO_BLOCKS,qmm_.*_128)
+$(OUT)/qmv_mma_%.ptx: $(KERNELS)/qmv_mma_%.c $(HERE)kernels.mk | $(OUT)
+	$(call compile,$(NVIDIA) -march=sm_80)
+	$(call TWO_BLOCKS,qmv_.*)
 $(OUT)/%.ptx: $(KERNELS)/%.c $(HERE)kernels.mk | $(OUT)
 	$(call compile,$(NVIDIA) -march=sm_80)
 

@@ -98,10 +98,10 @@ bool qmv_mma_takes(const krow *row, const kcall *c) {
     return gpu_weight_aligned(w, lane < 16 ? lane : 16, w->mode == W_AFFINE ? dtype_size(w->type) : 1);
 }
 
-/* Tiles of a block, by the number of tiles that there are: many share what is staged of x, few leave no processor
- * idle. */
+/* Tiles of a block, by the number of tiles that there are: fewer leave no processor idle, and let blocks end
+ * together. */
 static u32 row_tiles_of(const kweight *w, bool act, bool experts) {
-    const u32 most = w->n >= 65536 ? 8 : w->n > 16384 ? 4 : w->n > 4096 || experts ? 2 : 1;
+    const u32 most = w->n >= 65536 ? 4 : w->n > 8192 || experts ? 2 : 1;
     return act && most < 2 ? 2 : most;
 }
 
@@ -109,18 +109,20 @@ static i64 tokens_of(const kcall *c) {
     return c->op == KOP_MATMUL_EXPERTS ? 1 : min_i64(c->x.rows, QMV_COLUMNS);
 }
 
-static u32 chunk_of(const kcall *c) {
-    const i64 tokens = tokens_of(c), most = tokens == 1 ? QMV_CHUNK_ONE : tokens <= 4 ? QMV_CHUNK : QMV_CHUNK / 2;
+/* Two blocks of a processor share its memory. */
+static u32 chunk_of(const kcall *c, const gpu_traits *traits) {
+    const i64 one = traits->shared_max >= QMV_LARGE_SHARED ? QMV_CHUNK_LARGE : QMV_CHUNK_ONE;
+    const i64 tokens = tokens_of(c), most = tokens == 1 ? one : tokens <= 4 ? QMV_CHUNK : QMV_CHUNK / 2;
     return (u32)min_i64(most, (i64)round_up((size_t)c->w->k, QMV_CHUNK_STEP));
 }
 
-static size_t shared_of(const kcall *c) {
-    const size_t chunk = chunk_of(c), tokens = (size_t)tokens_of(c);
-    const size_t sums = QMV_WARPS * QMV_ROWS * QMV_COLUMNS + QMV_WARPS * QMV_COLUMNS;
+static size_t shared_of(const kcall *c, const gpu_traits *traits) {
+    const size_t chunk = chunk_of(c, traits), tokens = (size_t)tokens_of(c);
+    const size_t sums = 2 * QMV_SUMS + QMV_WARPS * QMV_COLUMNS;
     return sums * sizeof(float) + chunk * 6 * tokens + chunk / (size_t)c->w->group_size * tokens * sizeof(float);
 }
 
-static qmv_part part_of(const kcall *c, const gpu_weight *w) {
+static qmv_part part_of(const kcall *c, const gpu_weight *w, const gpu_traits *traits) {
     const u32 types[] = {
         [QMV_X] = (u32)c->x.type,         [QMV_Y] = (u32)c->y.type,          [QMV_RESIDUAL] = (u32)c->residual.type,
         [QMV_BIAS] = (u32)c->weight.type, [QMV_NORM] = (u32)c->weight2.type, [QMV_SCALE] = w->type};
@@ -140,7 +142,7 @@ static qmv_part part_of(const kcall *c, const gpu_weight *w) {
                   .rows = (u32)c->x.rows,
                   .act = (u32)c->act,
                   .row_tiles = row_tiles_of(c->w, c->act != ACT_NONE, c->op == KOP_MATMUL_EXPERTS),
-                  .chunk = chunk_of(c),
+                  .chunk = chunk_of(c, traits),
                   .normed = c->normed,
                   .eps = c->eps,
                   .offset = c->offset};
@@ -153,17 +155,28 @@ static i64 blocks_of(const qmv_part *p) {
     return p->act ? div_up(p->n / 2, QMV_ROWS * p->row_tiles / 2) : div_up(p->n, QMV_ROWS * p->row_tiles);
 }
 
+/* Blocks that are launched for each of `columns` tiles of tokens: as many as the device runs at once, two on a
+ * processor. */
+static i64 launched_of(qmv_part *p, i64 columns, const gpu_traits *traits) {
+    const i64 room = max_i64(1, 2 * traits->n_processors / columns);
+    p->blocks = (u32)blocks_of(p);
+    p->stride = (u32)min_i64(p->blocks, room);
+    return p->stride;
+}
+
 void qmv_add_mma(const krow *row, const kcall *c, gpu_launches *to) {
     const gpu_weight w = gpu_weight_of(c->w, NULL, to);
-    const qmv_part p = part_of(c, &w);
-    if (blocks_of(&p) > 0)
-        gpu_add_part(to, mma_kernel(row, c, false), blocks_of(&p), div_up(p.rows, QMV_COLUMNS), 1, QMV_THREADS,
-                     shared_of(c), &p);
+    qmv_part p = part_of(c, &w, to->traits);
+    const i64 columns = div_up(p.rows, QMV_COLUMNS), launched = launched_of(&p, columns, to->traits);
+    if (launched > 0)
+        gpu_add_part(to, mma_kernel(row, c, false), launched, columns, 1, QMV_THREADS, shared_of(c, to->traits), &p);
 }
 
 void qmv_add_mma_experts(const krow *row, const kcall *c, void *table, gpu_launches *to) {
     const gpu_weight w = gpu_weight_of(c->w, table, to);
-    const struct qmv_experts_params p = {.part = part_of(c, &w),
+    qmv_part part = part_of(c, &w, to->traits);
+    const i64 pairs = c->x.rows * c->n_chosen, launched = launched_of(&part, pairs, to->traits);
+    const struct qmv_experts_params p = {.part = part,
                                          .z = c->z.data,
                                          .z_stride = c->z.stride,
                                          .codes_step = w.codes_step,
@@ -173,6 +186,5 @@ void qmv_add_mma_experts(const krow *row, const kcall *c, void *table, gpu_launc
                                          .n_chosen = (u32)c->n_chosen,
                                          .own_x = c->x.cols != c->w->k,
                                          .y_each = (u32)(c->act ? c->w->n / 2 : c->w->n)};
-    gpu_add(to, mma_kernel(row, c, true), blocks_of(&p.part), c->x.rows * c->n_chosen, 1, QMV_THREADS, shared_of(c), &p,
-            sizeof p);
+    gpu_add(to, mma_kernel(row, c, true), launched, pairs, 1, QMV_THREADS, shared_of(c, to->traits), &p, sizeof p);
 }

@@ -66,7 +66,7 @@ static void enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches
 #define ROW(which, mode, type_name, type, rows_, tile)                                                                 \
     {                                                                                                                  \
         .name = "matmul_experts." #mode "." #type_name ".qmm" #rows_ ".gpu", .backend = "gpu",                         \
-        .op = KOP_MATMUL_EXPERTS, .rank = 20, .needs = GPU_MATRIX, .x_type = (type), .rounds_to = (type), .chains = 4, \
+        .op = KOP_MATMUL_EXPERTS, .rank = 20, .needs = GPU_MATRIX, .x_type = (type), .rounds_to = (type), .chains = 1, \
         .fused = KFUSED_ACT, .param = {[QMM_WHICH] = (which), [QMM_TILE] = (tile)}, .takes = takes,                    \
         .tasks = gpu_one_task, .scratch = scratch_bytes, .enqueue = enqueue                                            \
     }

@@ -59,7 +59,7 @@ static void enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches
 #define ROW(which, mode, type_name, type, rows_, tile)                                                                 \
     {                                                                                                                  \
         .name = "matmul." #mode "." #type_name ".few" #rows_ ".gpu", .backend = "gpu", .op = KOP_MATMUL, .rank = 45,   \
-        .needs = GPU_NVIDIA, .x_type = (type), .rounds_to = (type), .chains = 4, .fused = KFUSED_ACT,                  \
+        .needs = GPU_NVIDIA, .x_type = (type), .rounds_to = (type), .chains = 1, .fused = KFUSED_ACT,                  \
         .param = {[QMM_WHICH] = (which), [QMM_TILE] = (tile)}, .takes = takes, .tasks = gpu_one_task,                  \
         .scratch = scratch_bytes, .enqueue = enqueue                                                                   \
     }

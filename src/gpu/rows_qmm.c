@@ -31,7 +31,7 @@ static void enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches
     {                                                                                                                  \
         .name = "matmul." #mode "." #type_name ".qmm" #rows_ ".gpu", .backend = "gpu", .op = KOP_MATMUL,               \
         .rank = (tile) < 2 && (stored) != W_PLAIN ? 40 : 20, .needs = GPU_MATRIX, .x_type = (type),                    \
-        .rounds_to = (type), .chains = 4, .fused = KFUSED_ACT, .param = {[QMM_WHICH] = (which), [QMM_TILE] = (tile)},  \
+        .rounds_to = (type), .chains = 1, .fused = KFUSED_ACT, .param = {[QMM_WHICH] = (which), [QMM_TILE] = (tile)},  \
         .takes = takes, .tasks = gpu_one_task, .enqueue = enqueue                                                      \
     }
 

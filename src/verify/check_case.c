@@ -395,7 +395,9 @@ static bool load_matmul(check *c) {
     kcall *call = &c->call;
     int64_t n = s->act == ACT_NONE ? s->cols : 2 * s->cols;
     call->act = s->act;
-    if (!matrix(c, SLOT_X, &call->x, s->rows, s->k, s->pattern) || !weight(c, n, s->k)) return false;
+    /* What is subnormal may be flushed, which a norm would make large. */
+    const check_pattern pattern = s->normed && s->pattern == CHECK_SUBNORMAL ? CHECK_SMALL : s->pattern;
+    if (!matrix(c, SLOT_X, &call->x, s->rows, s->k, pattern) || !weight(c, n, s->k)) return false;
     if (s->x_type == DT_XI8X3 && !encode_x(c)) return false;
     if (s->bias && !vector(c, SLOT_WEIGHT, &call->weight, n)) return false;
     if (!load_norm(c, SLOT_WEIGHT2, &call->weight2, s->k)) return false;

@@ -26,7 +26,8 @@ typedef struct distant {
     far_kind kind;
     kcall call;
     kweight w;
-    int64_t first; /* FAR_WEIGHT: outputs, or rows of the table, before those of the case */
+    const double *rounding; /* what the row may round: see check_rounding */
+    int64_t first;          /* FAR_WEIGHT: outputs, or rows of the table, before those of the case */
     struct {
         void *base;
         size_t bytes;
@@ -233,10 +234,7 @@ static nb_status run_far(distant *f, nb_error *err) {
     return f->device->run(f->device, f->row, &f->call, begin, n, scratch, err);
 }
 
-static nb_status compare_far(distant *f, finding *found, double *worst, nb_error *err) {
-    const double *rounding;
-    nb_status status = check_rounding(f->check, f->row, &rounding, err);
-    if (status != NB_OK) return status;
+static void compare_far(distant *f, finding *found, double *worst) {
     comparison cmp;
     kcall part = f->call;
     if (f->kind == FAR_WEIGHT && part.op == KOP_MATMUL) {
@@ -245,13 +243,12 @@ static nb_status compare_far(distant *f, finding *found, double *worst, nb_error
         part.w = f->check->call.w;
     }
     comparison_begin(&cmp, f->row, &part);
-    comparison_add(&cmp, &part, 0, f->check->ref, f->check->mag, rounding, POISON);
+    comparison_add(&cmp, &part, 0, f->check->ref, f->check->mag, f->rounding, POISON);
     if (cmp.worst > *worst) *worst = cmp.worst;
     comparison_end(&cmp, found);
     bool sparse_rows = part.op != KOP_KV_STORE && part.y.type != DT_XI8X3;
     if (found->kind == FOUND_NOTHING && sparse_rows && !bands_intact(&part.y))
         check_found(f->check, f->row, FOUND_WROTE_OUTSIDE, found, "wrote behind a row of its output");
-    return NB_OK;
 }
 
 static void describe(const distant *f, finding *found) {
@@ -286,6 +283,7 @@ static nb_status check_kind(distant *f, const check_spec *spec, finding *found, 
     if (f->kind == FAR_WEIGHT && spec->act != ACT_NONE) return NB_OK; /* halves would no longer be pairs */
     if (f->kind == FAR_WEIGHT) f->check->call.residual = (kmat){0};   /* a large one: the output is far as well */
     status = check_reference(f->check, err);
+    if (status == NB_OK) status = check_rounding(f->check, f->row, &f->rounding, err); /* while operands are near */
     if (status == NB_OK && f->kind != FAR_WEIGHT) status = check_pack(f->check, f->row, found, err);
     if (status != NB_OK || found->kind != FOUND_NOTHING) return status;
     bool too_far = f->device->memory && f->kind == FAR_TOKENS;
@@ -293,7 +291,7 @@ static nb_status check_kind(distant *f, const check_spec *spec, finding *found, 
     status = made ? run_far(f, &refused) : NB_ERR_NO_MEMORY;
     if (status == NB_OK) {
         count->n++;
-        status = compare_far(f, found, worst, err);
+        compare_far(f, found, worst);
         if (found->kind != FOUND_NOTHING) describe(f, found);
     } else if (status == NB_ERR_NO_MEMORY) {
         count->left_out++;

@@ -82,7 +82,8 @@ INLINE u32 mma_pair(const u32 *codes, mma_form f, u32 unit, u32 pair) {
     return f.mode == DQ_MXFP8 ? dq_e4m3(two) : dq_e2m1(two);
 }
 
-/* sum += the products of one group; its units of x begin at `group` of the staged ones. */
+/* sum = the products of one group, whose units of x begin at `group` of the staged ones. The three parts of x are
+ * summed apart, the smallest ones added first. */
 INLINE void group_product(float sum[4], const u32 *codes0, const u32 *codes1, const qmv_x *x, mma_form f, u32 group) {
     const u32 token = lane_id() / 4, t = lane_id() % 4, each = f.group_size / 32;
     float c[3][4] = {{0}};
@@ -101,9 +102,30 @@ INLINE void group_product(float sum[4], const u32 *codes0, const u32 *codes1, co
     UNROLL for (u32 i = 0; i < 4; i++) sum[i] = (c[2][i] + c[1][i]) + c[0][i];
 }
 
+/* The same for a single token, whose three parts are three columns of one operand: the same sums, in a third of the
+ * products. They are in the lanes t = 0. */
+INLINE void group_product_one(float sum[4], const u32 *codes0, const u32 *codes1, const qmv_x *x, mma_form f,
+                              u32 group) {
+    const u32 part = lane_id() / 4, t = lane_id() % 4, each = f.group_size / 32;
+    float c[4] = {0, 0, 0, 0};
+    UNROLL for (u32 u = 0; u < each; u++) {
+        u32x4 b = {0, 0, 0, 0};
+        if (part < 3) b = x->units[qmv_unit_at(x, group, part, u, 0, t, each)];
+        UNROLL for (u32 j = 0; j < 2; j++) {
+            const u32 a[4] = {mma_pair(codes0, f, u, 2 * j), mma_pair(codes1, f, u, 2 * j),
+                              mma_pair(codes0, f, u, 2 * j + 1), mma_pair(codes1, f, u, 2 * j + 1)};
+            mma_nv(c, a, b[2 * j], b[2 * j + 1]);
+        }
+    }
+    UNROLL for (u32 r = 0; r < 2; r++) {
+        sum[2 * r] = (quad_from(c[2 * r], 1) + c[2 * r + 1]) + c[2 * r];
+        sum[2 * r + 1] = 0;
+    }
+}
+
 /* total: as mma_nv leaves sums. */
-INLINE void step_product(float total[4], const mma_step *s, const mma_rows *rows, const qmv_x *x, mma_form f,
-                         u32 first) {
+INLINE void step_product(float total[4], const mma_step *s, const mma_rows *rows, const qmv_x *x, mma_form f, u32 first,
+                         bool one) {
     const u32 t = lane_id() % 4, words = f.group_size * f.bits / 128;
     float scales[2][2], biases[2][2];
     UNROLL for (u32 r = 0; r < 2; r++) UNROLL for (u32 i = 0; i < (step_groups(f) + 3) / 4; i++) {
@@ -112,7 +134,11 @@ INLINE void step_product(float total[4], const mma_step *s, const mma_rows *rows
     }
     UNROLL for (u32 i = 0; i < step_groups(f); i++) {
         float sum[4];
-        group_product(sum, s->codes[0] + i * words, s->codes[1] + i * words, x, f, first + i);
+        const u32 *codes0 = s->codes[0] + i * words, *codes1 = s->codes[1] + i * words;
+        if (one)
+            group_product_one(sum, codes0, codes1, x, f, first + i);
+        else
+            group_product(sum, codes0, codes1, x, f, first + i);
         UNROLL for (u32 r = 0; r < 2; r++) {
             const float scale = quad_from(scales[r][i / 4], i % 4);
             UNROLL for (u32 j = 0; j < 2; j++) total[2 * r + j] += scale * sum[2 * r + j];
@@ -144,7 +170,8 @@ INLINE mma_rows rows_of(const qmv_part *p, mma_form f, u32 block, u32 tile) {
     return rows;
 }
 
-/* Where in shared memory what lies; bytes are counted in gpu/qmv.c. */
+/* Where in shared memory what lies; bytes are counted in gpu/qmv.c. Sums have two places, in turns: while some warps
+ * still read those of a block's last tiles, others may have those of the next. */
 typedef struct mma_places {
     qmv_x x;
     SHARED float *sums, *squares;
@@ -152,42 +179,62 @@ typedef struct mma_places {
 INLINE mma_places mma_places_of(const qmv_part *p, u32 tokens) {
     mma_places at;
     at.sums = (SHARED float *)shared_memory();
-    at.squares = at.sums + QMV_WARPS * QMV_ROWS * QMV_COLUMNS;
+    at.squares = at.sums + 2 * QMV_SUMS;
     at.x.units = (SHARED u32x4 *)(at.squares + QMV_WARPS * QMV_COLUMNS);
     at.x.sums = (SHARED float *)(at.x.units + p->chunk * 6 / 16 * tokens);
     at.x.tokens = tokens;
     return at;
 }
 
-/* Block `block` of a product, for the tokens [token, token + tokens). */
-INLINE void qmv_product(const qmv_part *p, mma_form f, u32 block, u32 token, u32 tokens, i64 bias_at, u32 y_at) {
-    const u32 tile = warp_id() % p->row_tiles, splits = QMV_WARPS / p->row_tiles;
+/* The tiles of block `first`, first + p->stride, ... of a product, for the tokens [token, token + tokens). x is staged
+ * once where it fits; the next tiles' first codes are on their way while the last ones are finished. */
+INLINE void qmv_tiles(const qmv_part *p, mma_form f, u32 first, u32 token, u32 tokens, i64 bias_at, u32 y_at,
+                      bool one) {
+    const u32 tile = warp_id() % p->row_tiles, splits = QMV_WARPS / p->row_tiles, start = warp_id() / p->row_tiles;
     const mma_places at = mma_places_of(p, tokens);
-    const mma_rows rows = rows_of(p, f, block, tile);
     const u32 columns = step_columns(f), n_steps = (p->k + columns - 1) / columns;
-    u32 step = warp_id() / p->row_tiles;
+    const u32 each = p->act ? p->row_tiles / 2 : p->row_tiles;
+    mma_rows rows = rows_of(p, f, first, tile);
     mma_step s, next;
-    if (step < n_steps) load_step(&s, &rows, f, step);
+    u32 turn = 0;
+    if (start < n_steps) load_step(&s, &rows, f, start);
     if (p->normed) qmv_squares(p, at.squares, token, tokens);
-    float total[4] = {0, 0, 0, 0};
-    ROLLED for (u32 from = 0; from < p->k; from += p->chunk) {
-        const u32 rest = (p->k - from + QMV_CHUNK_STEP - 1) / QMV_CHUNK_STEP * QMV_CHUNK_STEP,
-                  n = rest < p->chunk ? rest : p->chunk;
-        if (from > 0) barrier();
-        qmv_stage(p, &at.x, f.bits, f.group_size, token, from, n);
-        barrier();
-        ROLLED for (; step < n_steps && step * columns < from + n; step += splits) {
-            if (step + splits < n_steps) load_step(&next, &rows, f, step + splits);
-            step_product(total, &s, &rows, &at.x, f, (step * columns - from) / f.group_size);
-            s = next;
+    ROLLED for (u32 block = first; block < p->blocks; block += p->stride) {
+        SHARED float *sums = at.sums + turn * QMV_SUMS;
+        float total[4] = {0, 0, 0, 0};
+        u32 step = start;
+        ROLLED for (u32 from = 0; from < p->k; from += p->chunk) {
+            const u32 rest = (p->k - from + QMV_CHUNK_STEP - 1) / QMV_CHUNK_STEP * QMV_CHUNK_STEP,
+                      n = rest < p->chunk ? rest : p->chunk;
+            if (block == first || p->k > p->chunk) {
+                if (from > 0 || block != first) barrier();
+                qmv_stage(p, &at.x, f.bits, f.group_size, token, from, n);
+                barrier();
+            }
+            ROLLED for (; step < n_steps && step * columns < from + n; step += splits) {
+                if (step + splits < n_steps) load_step(&next, &rows, f, step + splits);
+                step_product(total, &s, &rows, &at.x, f, (step * columns - from) / f.group_size, one);
+                s = next;
+            }
         }
+        UNROLL for (u32 i = 0; i < 4; i++)
+            sums[(warp_id() * QMV_ROWS + lane_id() / 4 + i / 2 * 8) * QMV_COLUMNS + lane_id() % 4 * 2 + i % 2] =
+                total[i];
+        if (block + p->stride < p->blocks) {
+            rows = rows_of(p, f, block + p->stride, tile);
+            if (start < n_steps) load_step(&s, &rows, f, start);
+        }
+        barrier();
+        qmv_finish(p, sums, at.squares, block * each, token, tokens, bias_at, y_at);
+        turn ^= 1;
     }
-    UNROLL for (u32 i = 0; i < 4; i++)
-        at.sums[(warp_id() * QMV_ROWS + lane_id() / 4 + i / 2 * 8) * QMV_COLUMNS + lane_id() % 4 * 2 + i % 2] =
-        total[i];
-    barrier();
-    qmv_finish(p, at.sums, at.squares, block * (p->act ? p->row_tiles / 2 : p->row_tiles), token, tokens, bias_at,
-               y_at);
+}
+
+INLINE void qmv_product(const qmv_part *p, mma_form f, u32 block, u32 token, u32 tokens, i64 bias_at, u32 y_at) {
+    if (tokens == 1)
+        qmv_tiles(p, f, block, token, 1, bias_at, y_at, true);
+    else
+        qmv_tiles(p, f, block, token, tokens, bias_at, y_at, false);
 }
 
 /* Grid: the parts' blocks, tiles of tokens. */
@@ -218,7 +265,7 @@ INLINE void qmv_experts(const struct qmv_experts_params *p, mma_form f) {
         if (part.biases) part.biases += e * p->scales_step;
     }
     if (p->own_x) part.x += (u64)place * part.k * (QMV_TYPE(part.types, QMV_X) == G_F32 ? 4 : 2);
-    qmv_product(&part, f, bid_x(), token, 1, (i64)e * part.n, place * p->y_each);
+    qmv_tiles(&part, f, bid_x(), token, 1, (i64)e * part.n, place * p->y_each, true);
 }
 
 #    define QMV_KERNELS(name, mode, bits, group_size)                                                                  \

@@ -22,11 +22,14 @@ struct qmv_any_params {
 enum {
     QMV_THREADS = 256,
     QMV_WARPS = 8,
-    QMV_ROWS = 16,        /* of the weight: of a tile */
-    QMV_COLUMNS = 8,      /* tokens of a tile */
-    QMV_CHUNK_ONE = 6144, /* columns of x that are staged at once, for one token */
-    QMV_CHUNK = 2048,     /* for up to four; for more, half of that */
-    QMV_CHUNK_STEP = 512  /* it is a multiple of */
+    QMV_ROWS = 16,           /* of the weight: of a tile */
+    QMV_COLUMNS = 8,         /* tokens of a tile */
+    QMV_SUMS = 1024,         /* of a block: warps, rows and columns */
+    QMV_CHUNK_ONE = 6144,    /* columns of x that are staged at once, for one token */
+    QMV_CHUNK_LARGE = 13312, /* the same where a block may have so much memory: */
+    QMV_LARGE_SHARED = 192 * 1024,
+    QMV_CHUNK = 2048,    /* for up to four; for more, half of that */
+    QMV_CHUNK_STEP = 512 /* it is a multiple of */
 };
 
 /* y = x W^T + bias + residual; types are packed four bits each, see QMV_TYPE. Strides in elements. */
@@ -39,6 +42,7 @@ typedef struct qmv_part {
     u32 chunk;
     u32 normed;
     float eps, offset;
+    u32 blocks, stride; /* of tiles: there are so many; a block of the launch takes each stride-th */
     u32 unused;
 } qmv_part;
 

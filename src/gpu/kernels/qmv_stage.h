@@ -85,23 +85,37 @@ INLINE void qmv_put_unit(const qmv_x *x, const eight *e, u32 bits, u32 group_siz
         x->units[qmv_unit_at(x, column / group_size, i, unit % each, token, unit / each, each)] = words[i];
 }
 
-/* Columns [from, from + n) of the tokens from `token` on; n is a multiple of 256, beyond k there are zeros. */
+/* Eight columns of x, times the norm's weights. */
+INLINE void qmv_load_x(eight *e, const qmv_part *p, u32 token, u32 k) {
+    UNROLL for (u32 j = 0; j < 8; j++) e->v[j] = 0;
+    if (k >= p->k) return;
+    eight_load_any(e, p->x, QMV_TYPE(p->types, QMV_X), (u64)token * p->x_stride + k);
+    if (!p->normed) return;
+    eight w = {{1, 1, 1, 1, 1, 1, 1, 1}};
+    if (p->norm) eight_load_any(&w, p->norm, QMV_TYPE(p->types, QMV_NORM), k);
+    UNROLL for (u32 j = 0; j < 8; j++) e->v[j] *= p->offset + w.v[j];
+}
+
+/* Columns [from, from + n) of the tokens from `token` on; n is a multiple of 256, beyond k there are zeros. Several
+ * loads are on their way at a time. */
 INLINE void qmv_stage(const qmv_part *p, const qmv_x *x, u32 bits, u32 group_size, u32 token, u32 from, u32 n) {
-    ROLLED for (u32 i = tid(); i < x->tokens * (n / 8); i += QMV_THREADS) {
-        const u32 m = i / (n / 8), column = i % (n / 8) * 8, k = from + column;
-        eight e = {{0, 0, 0, 0, 0, 0, 0, 0}};
-        if (k < p->k) {
-            eight_load_any(&e, p->x, QMV_TYPE(p->types, QMV_X), (u64)(token + m) * p->x_stride + k);
-            if (p->normed) {
-                eight w = {{1, 1, 1, 1, 1, 1, 1, 1}};
-                if (p->norm) eight_load_any(&w, p->norm, QMV_TYPE(p->types, QMV_NORM), k);
-                UNROLL for (u32 j = 0; j < 8; j++) e.v[j] *= p->offset + w.v[j];
-            }
+    enum { AT_ONCE = 2 };
+    const u32 each = n / 8, all = x->tokens * each;
+    ROLLED for (u32 first = tid(); first < all; first += AT_ONCE * QMV_THREADS) {
+        eight e[AT_ONCE];
+        UNROLL for (u32 a = 0; a < AT_ONCE; a++) {
+            const u32 i = first + a * QMV_THREADS;
+            qmv_load_x(&e[a], p, token + (i < all ? i / each : 0), i < all ? from + i % each * 8 : p->k);
         }
-        qmv_put_unit(x, &e, bits, group_size, m, column);
-        const float sum = ((e.v[0] + e.v[1]) + (e.v[2] + e.v[3])) + ((e.v[4] + e.v[5]) + (e.v[6] + e.v[7]));
-        const float group_sum = lanes_sum(sum, group_size / 8);
-        if (column % group_size == 0) x->sums[column / group_size * x->tokens + m] = group_sum;
+        UNROLL for (u32 a = 0; a < AT_ONCE; a++) {
+            const u32 i = first + a * QMV_THREADS, m = i / each, column = i % each * 8;
+            const float *v = e[a].v;
+            const float sum = ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
+            const float group_sum = lanes_sum(sum, group_size / 8);
+            if (i >= all) continue;
+            qmv_put_unit(x, &e[a], bits, group_size, m, column);
+            if (column % group_size == 0) x->sums[column / group_size * x->tokens + m] = group_sum;
+        }
     }
 }
 
