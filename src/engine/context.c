@@ -132,8 +132,9 @@ nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_
     c->slots = calloc(n, sizeof *c->slots);
     c->outputs = calloc(n, sizeof *c->outputs);
     c->tables = calloc(n, sizeof *c->tables);
+    c->draws = calloc(n, sizeof *c->draws);
     c->drawn = malloc((size_t)model->dims.vocab_size * sizeof *c->drawn);
-    if (!c->drawn || !c->tokens || !c->positions || !c->slots || !c->outputs || !c->tables)
+    if (!c->draws || !c->drawn || !c->tokens || !c->positions || !c->slots || !c->outputs || !c->tables)
         status = err_no_memory(err, "a batch", 0);
     /* Each sequence may leave its last page partly empty. */
     const int64_t n_pages = div_up(o.kv_tokens, KV_PAGE_SIZE) + o.n_sequences;
@@ -171,6 +172,7 @@ void nb_context_free(nb_context *c) {
     free(c->slots);
     free(c->outputs);
     free(c->tables);
+    free(c->draws);
     free(c->drawn);
     nb_model_free(c->model);
     free(c);
@@ -291,6 +293,49 @@ static nb_status deliver(nb_context *c, const nb_batch_item *items, size_t n_ite
     return status;
 }
 
+static bool shares_sampler(const nb_batch_item *items, size_t first, size_t i) {
+    for (size_t j = first; j < i; j++)
+        if (items[j].sampler == items[i].sampler) return true;
+    return false;
+}
+
+/* Whether nobody needs a batch's logits on the host: then its draws, one for each output, are in c->draws. Samplers
+ * that draw twice in a batch do it one after the other, here. */
+static bool draws_there(nb_context *c, const nb_batch_item *items, size_t n_items, cursor from, cursor at) {
+    const executor *e = c->executor;
+    int64_t n = 0;
+    if (!e->draw) return false;
+    for (size_t i = from.item; i <= at.item && i < n_items; i++) {
+        if (items[i].logits && items[i].n_logits > 0) return false;
+        if (i == at.item || !items[i].sampler) continue;
+        c->draws[n] = sampler_next_draw(items[i].sampler);
+        if (!e->can_draw(e, &c->draws[n++].sampling) || shares_sampler(items, from.item, i)) return false;
+    }
+    return true;
+}
+
+/* Draws them, all at once. */
+static nb_status draw_there(nb_context *c, const nb_batch_item *items, cursor from, const batch *b, nb_error *err) {
+    executor *e = c->executor;
+    const float *logits;
+    if (b->n_outputs == 0) return NB_OK;
+    nb_status status = e->draw(e, c->draws, b->n_outputs, err);
+    for (int64_t row = 0; row < b->n_outputs && !status; from.item++) {
+        const nb_batch_item *item = &items[from.item];
+        if (!item->sampler) continue;
+        const int32_t token = c->draws[row].token;
+        if (token >= 0) {
+            *item->next = token;
+            status = sampler_drew(item->sampler, token, err);
+        } else {
+            status = e->fetch(e, &logits, err);
+            if (!status) status = sampler_broken(item->sampler, logits + row * c->model->dims.vocab_size, err);
+        }
+        row++;
+    }
+    return status;
+}
+
 static nb_status run_batch(nb_context *c, const batch *b, const float **logits, nb_error *err) {
     finding found;
     if (!c->watch) return c->executor->run(c->executor, b, logits, err);
@@ -299,6 +344,20 @@ static nb_status run_batch(nb_context *c, const batch *b, const float **logits, 
     if (watch_after(c->watch, &found, status ? NULL : err) == NB_OK) return status;
     verification_remember(c, &found);
     return NB_ERR_INTERNAL;
+}
+
+/* A device without the memory to draw leaves it to the host. */
+static nb_status run_and_deliver(nb_context *c, const nb_batch_item *items, size_t n_items, cursor from, cursor at,
+                                 const batch *b, nb_error *err) {
+    const bool there = draws_there(c, items, n_items, from, at);
+    const float *logits;
+    nb_status status = run_batch(c, b, there ? NULL : &logits, err);
+    if (there && !status) {
+        status = draw_there(c, items, from, b, err);
+        if (status != NB_ERR_NO_MEMORY) return status;
+        status = c->executor->fetch(c->executor, &logits, err);
+    }
+    return status ? status : deliver(c, items, n_items, from, b, logits, err);
 }
 
 nb_status nb_forward(nb_context *c, const nb_batch_item *items, size_t n_items, nb_error *err) {
@@ -313,10 +372,7 @@ nb_status nb_forward(nb_context *c, const nb_batch_item *items, size_t n_items, 
     for (cursor at = item_start(items, n_items, 0); at.item < n_items && !status;) {
         const cursor from = at;
         batch b = next_batch(c, items, n_items, &at);
-        const float *logits;
-        status = run_batch(c, &b, &logits, err);
-        if (status) break;
-        status = deliver(c, items, n_items, from, &b, logits, err);
+        status = run_and_deliver(c, items, n_items, from, at, &b, err);
         if (status) break;
         follow_states(items, n_items, from, at);
     }

@@ -94,7 +94,8 @@ struct nb_context {
     /* A batch under construction, [n_batch] each. */
     int32_t *tokens, *positions, *slots, *outputs;
     const int32_t **tables;
-    float *drawn; /* [vocab_size]: logits that a sampler changes in place */
+    executor_draw *draws; /* its draws, [n_batch] */
+    float *drawn;         /* [vocab_size]: logits that a sampler changes in place */
 };
 
 /* backends.c: all that this build has, the one to prefer first; ends with NULL. */
@@ -108,6 +109,14 @@ nb_status engine_parse_device(const char *text, const backend **b, int *index, n
 void engine_list_usable(buf *to); /* "cuda:0, cpu:0" */
 /* The type in which a backend keeps keys and values. */
 dtype engine_kv_type(nb_kv_type wanted, const backend *b);
+
+/* sampler.c: draws where the logits are (executor.draw). What the next one is; it is valid until the sampler is used.
+ */
+executor_draw sampler_next_draw(const nb_sampler *p);
+/* That draw gave this token: the sampler goes on from there. */
+nb_status sampler_drew(nb_sampler *p, int32_t token, nb_error *err);
+/* Says which of the logits, penalties included, keeps it from drawing. */
+nb_status sampler_broken(const nb_sampler *p, const float *logits, nb_error *err);
 
 /* sequence.c */
 nb_status page_pool_init(page_pool *p, int64_t n_pages, nb_error *err);

@@ -17,7 +17,7 @@ typedef struct candidate {
 } candidate;
 
 struct nb_sampler {
-    nb_sampling s;
+    nb_sampling s; /* its seed is the generator's state, its biases are this sampler's own */
     int64_t vocab_size;
     int32_t *bias_ids;
     float *bias_values;
@@ -26,7 +26,6 @@ struct nb_sampler {
     candidate *candidates; /* [vocab_size], when not greedy */
     int32_t *xtc_exempt;   /* end tokens and those of a newline */
     size_t n_xtc_exempt;
-    uint64_t random;
 };
 
 void nb_sampling_defaults(nb_sampling *s) {
@@ -108,7 +107,6 @@ nb_status nb_sampler_new(const nb_model *m, const nb_sampling *s, nb_sampler **o
     if (!p) return err_no_memory(err, "the sampler", sizeof *p);
     p->s = *s;
     p->vocab_size = m->dims.vocab_size;
-    p->random = s->seed;
     p->keep = s->repetition_penalty != 0 ? s->repetition_context_size : 0;
     if (s->presence_penalty != 0 && s->presence_context_size > p->keep) p->keep = s->presence_context_size;
     if (s->frequency_penalty != 0 && s->frequency_context_size > p->keep) p->keep = s->frequency_context_size;
@@ -118,6 +116,8 @@ nb_status nb_sampler_new(const nb_model *m, const nb_sampling *s, nb_sampler **o
     if (s->temperature > 0) p->candidates = malloc((size_t)p->vocab_size * sizeof *p->candidates);
     if (!p->history || !p->bias_ids || !p->bias_values || (s->temperature > 0 && !p->candidates))
         status = err_no_memory(err, "the sampler", 0);
+    p->s.logit_bias_ids = p->bias_ids;
+    p->s.logit_bias_values = p->bias_values;
     if (!status && s->n_logit_bias) {
         memcpy(p->bias_ids, s->logit_bias_ids, s->n_logit_bias * sizeof *p->bias_ids);
         memcpy(p->bias_values, s->logit_bias_values, s->n_logit_bias * sizeof *p->bias_values);
@@ -288,7 +288,7 @@ static int64_t filter_xtc(const nb_sampler *p, candidate *c, int64_t n) {
 
 /* splitmix64 (Steele, Lea, Flood 2014): uniform in [0, 1) from the upper 53 bits. */
 static double next_random(nb_sampler *p) {
-    uint64_t z = p->random += 0x9e3779b97f4a7c15u;
+    uint64_t z = p->s.seed += 0x9e3779b97f4a7c15u;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
@@ -346,15 +346,26 @@ static float largest(const float *logits, int64_t n) {
     return nan ? NAN : max[0];
 }
 
+nb_status sampler_broken(const nb_sampler *p, const float *logits, nb_error *err) {
+    int64_t i = 0;
+    while (i < p->vocab_size - 1 && isfinite(logits[i])) i++;
+    return err_set(err, NB_ERR_INTERNAL, "the logit of token %lld is %g: the weights or a kernel are broken",
+                   (long long)i, (double)logits[i]);
+}
+
+executor_draw sampler_next_draw(const nb_sampler *p) {
+    return (executor_draw){.sampling = p->s, .history = p->history, .n_history = (size_t)p->n_history};
+}
+
+nb_status sampler_drew(nb_sampler *p, int32_t token, nb_error *err) {
+    if (p->s.temperature > 0) next_random(p);
+    return nb_sampler_accept(p, &token, 1, err);
+}
+
 nb_status nb_sampler_draw(nb_sampler *p, float *logits, int32_t *token, nb_error *err) {
     apply_penalties(p, logits);
     const float max = largest(logits, p->vocab_size);
-    if (!isfinite(max)) {
-        int64_t i = 0;
-        while (i < p->vocab_size && isfinite(logits[i])) i++;
-        return err_set(err, NB_ERR_INTERNAL, "the logit of token %lld is %g: the weights or a kernel are broken",
-                       (long long)i, (double)logits[i]);
-    }
+    if (!isfinite(max)) return sampler_broken(p, logits, err);
     *token = 0;
     if (p->s.temperature > 0)
         *token = draw(p, logits, max);

@@ -69,6 +69,22 @@ static nb_status run(executor *base, const batch *b, const float **logits, nb_er
     return status ? status : run_part(&s->at[PLAN_TAIL], &second, logits, err);
 }
 
+static executor *tail_of(const executor *base) {
+    return ((const split *)base)->at[PLAN_TAIL].executor;
+}
+
+static bool can_draw(const executor *base, const nb_sampling *s) {
+    return tail_of(base)->can_draw(tail_of(base), s);
+}
+
+static nb_status draw(executor *base, executor_draw *draws, int64_t n, nb_error *err) {
+    return tail_of(base)->draw(tail_of(base), draws, n, err);
+}
+
+static nb_status fetch(executor *base, const float **logits, nb_error *err) {
+    return tail_of(base)->fetch(tail_of(base), logits, err);
+}
+
 static void copy_page(executor *base, int32_t from, int32_t to, int64_t n_slots) {
     split *s = (split *)base;
     for (int i = 0; i < 2; i++) s->at[i].executor->copy_page(s->at[i].executor, from, to, n_slots);
@@ -181,6 +197,11 @@ nb_status split_executor_new(const plan *p, const plan_parts *parts, const split
     nb_status status = s->weights ? NB_OK : err_no_memory(err, "the table of weights", 0);
     if (!status) status = make_part(s, PLAN_TAIL, &sides[PLAN_TAIL], files, options, err);
     if (!status) status = make_part(s, PLAN_HEAD, &sides[PLAN_HEAD], files, options, err);
+    if (!status && s->at[PLAN_TAIL].executor->draw) {
+        s->base.can_draw = can_draw;
+        s->base.draw = draw;
+        s->base.fetch = fetch;
+    }
     if (!status && s->at[PLAN_HEAD].executor->profile && s->at[PLAN_TAIL].executor->profile) s->base.profile = profile;
     if (status) {
         split_free(&s->base);

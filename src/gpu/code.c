@@ -45,7 +45,7 @@ bool gpu_code_any(const char *prefix) {
 
 uint64_t gpu_code_hash(const char *arch) {
     uint64_t h = HASH_START;
-    for (const gpu_code *c = gpu_code_table; c->module; c++)
+    for (const gpu_code *c = gpu_code_table; arch && c->module; c++)
         if (strcmp(c->arch, arch) == 0) h = hash_bytes(hash_text(h, c->module), c->data, c->size);
     return h;
 }

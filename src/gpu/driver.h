@@ -90,6 +90,6 @@ const gpu_code *gpu_code_find(const char *module, const char *arch);
 const char *gpu_code_arch(const char *device_arch);
 /* Whether there is any code for devices whose architecture begins so. */
 bool gpu_code_any(const char *prefix);
-uint64_t gpu_code_hash(const char *arch);
+uint64_t gpu_code_hash(const char *arch); /* NULL: of nothing */
 
 #endif

@@ -46,10 +46,11 @@ static nb_status logits_room(gpu_executor *e, size_t bytes, nb_error *err) {
     return NB_OK;
 }
 
-static nb_status fetch_logits(gpu_executor *e, const program *p, const float **logits, nb_error *err) {
-    const plan *whole = e->base.plan;
-    const int64_t vocab = whole->logits == PLAN_NONE ? 0 : whole->values[whole->logits].cols;
-    const size_t bytes = (size_t)(p->n_outputs * vocab) * sizeof(float);
+static nb_status fetch(executor *base, const float **logits, nb_error *err) {
+    gpu_executor *e = (gpu_executor *)base;
+    if (!e->last) return err_set(err, NB_ERR_INTERNAL, "logits are wanted, but nothing ran");
+    const program *p = e->last->p;
+    const size_t bytes = (size_t)(p->n_outputs * gpu_vocab(e)) * sizeof(float);
     nb_status status = NB_OK;
     if (bytes > 0) {
         status = logits_room(e, bytes, err);
@@ -78,7 +79,7 @@ static nb_status run(executor *base, const batch *b, const float **logits, nb_er
     if (!status) e->last = p;
     if (!status) status = base->observer ? run_observed(e, p->p, err) : gpu_run_program(e, p, err);
     if (!status && base->plan->n_results) status = gpu_fetch_results(e, p->p, err);
-    return status ? status : fetch_logits(e, p->p, logits, err);
+    return status || !logits ? status : fetch(base, logits, err);
 }
 
 static nb_status calls(executor *base, int64_t n_tokens, int64_t n_outputs, executor_call_fn visit, void *user,
@@ -178,6 +179,7 @@ static void executor_free(executor *base) {
         gpu_free_blocks(e);
         if (e->batch) e->driver->release(e->context, e->batch);
         if (e->staging) e->driver->release_host(e->context, e->staging);
+        gpu_free_drawing(e);
         if (e->work) e->driver->release(e->context, e->work);
         if (e->scratch) e->driver->release(e->context, e->scratch);
         if (e->logits) e->driver->release_host(e->context, e->logits);
@@ -200,6 +202,9 @@ nb_status gpu_executor_new(device *d, const plan *p, const weights *files, const
     gpu_executor *e = calloc(1, sizeof *e);
     if (!e) return err_no_memory(err, "the GPU executor", sizeof *e);
     e->base = (executor){.run = run,
+                         .can_draw = gpu_can_draw,
+                         .draw = gpu_draw_tokens,
+                         .fetch = fetch,
                          .copy_page = copy_page,
                          .copy_state = copy_state,
                          .calls = calls,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The GPU executor's parts: upload.c brings weights into the device's memory, batch.c brings a batch there, program.c
- * turns programs into launches and graphs, executor.c runs them and keeps caches and states, profile.c takes times. */
+ * turns programs into launches and graphs, draw.c draws tokens, executor.c runs them and keeps caches and states,
+ * profile.c takes times. */
 #ifndef NB_GPU_EXECUTOR_H
 #define NB_GPU_EXECUTOR_H
 
@@ -32,6 +33,16 @@ typedef struct gpu_program {
 
 enum { GPU_MAX_PROGRAMS = 64 };
 
+/* Drawing from the last run's logits (draw.c). The block holds the drawn tokens, the samplers' addresses, the samplers;
+ * `staging` is the same on the host's side. */
+typedef struct gpu_drawing {
+    uint8_t *block, *staging, *scratch;
+    size_t size, scratch_size;
+    int64_t n_rows;  /* whose samplers lie there; */
+    bool plain;      /* all of them take the most likely token and nothing else: they serve for any such draws */
+    gpu_launches to; /* aside, since it is large */
+} gpu_drawing;
+
 typedef struct gpu_executor {
     executor base;
     device *device;
@@ -55,6 +66,7 @@ typedef struct gpu_executor {
     size_t work_size, scratch_size;
     float *logits; /* the host's */
     size_t logits_size;
+    gpu_drawing drawing;
     uint8_t *crossing; /* values that come from another part of the model, or go to one: the host's */
     size_t crossing_size;
     gpu_program programs[GPU_MAX_PROGRAMS];
@@ -88,6 +100,12 @@ nb_status gpu_find_program(gpu_executor *e, int64_t n_tokens, int64_t n_outputs,
 int64_t gpu_work_size(int64_t bytes);
 nb_status gpu_run_program(gpu_executor *e, gpu_program *p, nb_error *err);
 void gpu_free_programs(gpu_executor *e);
+
+/* draw.c: see executor.h. */
+int64_t gpu_vocab(const gpu_executor *e); /* 0: this part of a model has no logits */
+bool gpu_can_draw(const executor *e, const nb_sampling *s);
+nb_status gpu_draw_tokens(executor *e, executor_draw *draws, int64_t n, nb_error *err);
+void gpu_free_drawing(gpu_executor *e);
 
 /* memory.c: NB_ERR_NO_MEMORY with what is needed, what is free and how many layers would fit. The first before anything
  * is loaded; the second adds that to the error of an allocation that failed all the same. */

@@ -28,7 +28,7 @@ typedef struct gpu_draw {
     int64_t rows, vocab, stride; /* of logits, in elements */
     float *logits;               /* changed in place by penalties */
     const uint64_t *samplers;    /* [rows]: their addresses */
-    int32_t *tokens;             /* [rows]: what is drawn */
+    int32_t *tokens;             /* [rows]: what is drawn; -1: a logit is an error */
     void *scratch;               /* gpu_draw_scratch(rows, vocab) bytes */
     /* Whether any of the samplers has penalties or biases, and a temperature above 0. */
     bool penalties, random;

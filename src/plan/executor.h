@@ -26,11 +26,27 @@ typedef void (*executor_observer)(void *user, int step, bool done, const krow *r
 /* Is told of a kernel call that a batch would make; its operands' data are not there. */
 typedef void (*executor_call_fn)(void *user, int step, const krow *row, const kcall *call);
 
+/* A draw from one row of logits: how, with the generator's state as its seed, after which tokens; and what came of it.
+ */
+typedef struct executor_draw {
+    nb_sampling sampling;
+    const int32_t *history; /* [n_history]: the last tokens, as far as penalties look back */
+    size_t n_history;
+    int32_t token; /* -1: none, since logits are not finite */
+} executor_draw;
+
 typedef struct executor executor;
 struct executor {
     /* Runs the plan. *logits points at [n_outputs, vocab_size] floats in the executor's memory, until the next run; so
-     * do `results`. */
+     * do `results`. Where there is `draw`, logits may be NULL: then they stay on the device. */
     nb_status (*run)(executor *e, const batch *b, const float **logits, nb_error *err);
+    /* Whether tokens can be drawn so where the logits are. NULL, as the next two: logits are the host's anyway. */
+    bool (*can_draw)(const executor *e, const nb_sampling *s);
+    /* After a run: a token from each of its n outputs, as nb_sampler_draw draws. Penalties stay on the logits. Where
+     * memory is short nothing was touched. */
+    nb_status (*draw)(executor *e, executor_draw *draws, int64_t n, nb_error *err);
+    /* The logits of the last run, as `run` gives them. */
+    nb_status (*fetch)(executor *e, const float **logits, nb_error *err);
     /* Copies the first n_slots slots of a page in every cache. */
     void (*copy_page)(executor *e, int32_t from, int32_t to, int64_t n_slots);
     /* The recurrent states of all layers: slot `to` becomes as slot `from` is, or empty where from is -1. */

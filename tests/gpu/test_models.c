@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Every small model of tests/data/models on a GPU ($NIBBLE_DEVICE, or cuda:0) against its float64 results: token by
- * token, where rows compute as exactly as on a CPU, and as a whole, where products may round their operands to 16 bits.
+ * token, where rows compute as exactly as on a CPU, and as a whole, where products may round their operands to 16 bits;
+ * and tokens that the device draws.
  */
 #include <dirent.h>
 #include <math.h>
@@ -20,6 +21,8 @@
  * since a router with two experts as good may choose the other one, which moves a token's logits by more than roundings
  * do. */
 static const double EXACT = 1e-4, ROUNDED = 0.03;
+
+enum { DRAWS = 4 };
 
 typedef struct fixture {
     const char *dir;
@@ -151,6 +154,40 @@ static void check_two(const fixture *f) {
     nb_sequence_free(b);
 }
 
+/* Two sequences that draw, one of them at random, on the device or on the host. */
+static void draw_tokens(const fixture *f, bool there, int32_t drawn[2][DRAWS]) {
+    nb_error err;
+    nb_batch_item items[2] = {0};
+    executor *e = f->context->executor;
+    nb_status (*const draw)(executor *, executor_draw *, int64_t, nb_error *) = e->draw;
+    if (!there) e->draw = NULL;
+    for (int i = 0; i < 2; i++) {
+        nb_sampling how;
+        nb_sampling_defaults(&how);
+        if (i) how.temperature = 0.9f, how.top_p = 0.95f, how.repetition_penalty = 1.1f;
+        items[i] = (nb_batch_item){.sequence = new_sequence(f), .tokens = f->tokens, .n_tokens = 2};
+        check_ok(nb_sampler_new(f->model, &how, &items[i].sampler, &err), &err, "sampler");
+    }
+    for (int t = 0; t < DRAWS; t++) {
+        for (int i = 0; i < 2; i++) items[i].next = &drawn[i][t];
+        check_ok(nb_forward(f->context, items, 2, &err), &err, "drawing");
+        for (int i = 0; i < 2; i++) items[i].tokens = &drawn[i][t], items[i].n_tokens = 1;
+    }
+    e->draw = draw;
+    for (int i = 0; i < 2; i++) {
+        nb_sampler_free(items[i].sampler);
+        nb_sequence_free(items[i].sequence);
+    }
+}
+
+static void check_drawn(const fixture *f) {
+    int32_t host[2][DRAWS], there[2][DRAWS];
+    assert_non_null(f->context->executor->draw);
+    draw_tokens(f, false, host);
+    draw_tokens(f, true, there);
+    assert_memory_equal(host, there, sizeof host);
+}
+
 static void check_model(const char *dir) {
     fixture f = open_fixture(dir, NB_KV_F32);
     nb_sequence *single = new_sequence(&f);
@@ -158,6 +195,7 @@ static void check_model(const char *dir) {
     expect(&f, "token by token", true);
     nb_sequence_free(single);
     check_two(&f);
+    check_drawn(&f);
     close_fixture(&f);
     f = open_fixture(dir, NB_KV_DEFAULT);
     nb_sequence *whole = new_sequence(&f);

@@ -188,6 +188,7 @@ static void test_broken_logits(void **state) {
         bench_draw(&b, &s, 1000);
         assert_int_equal(gpu_sampler_drawn(b.samplers[0]).bad, 0);
         assert_int_equal(gpu_sampler_drawn(b.samplers[1]).bad, 96);
+        assert_true(b.tokens[0] >= 0 && b.tokens[1] == -1);
         bench_free(&b);
     }
 }

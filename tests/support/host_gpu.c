@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "support/host_gpu.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,9 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "cpu/cpu_rows.h"
+#include "engine/engine.h"
 #include "gpu/device.h"
+#include "gpu/kernels/sample_params.h"
 
 /* Stands in front of each block, in its first bytes. */
 enum { BLOCK_HEAD = 256, MAX_ROWS = 128 };
@@ -134,7 +137,53 @@ static nb_status clear(gpu_context *c, void *to, size_t bytes, nb_error *err) {
 /* ---- The queue, which is always empty -----------------------------------------------------------------------------
  */
 
+/* What a sampler in the device's memory draws from a row, by the host's. */
+static int32_t draw_one(struct sample_state *s, float *logits, uint32_t vocab) {
+    const int32_t *history = (const int32_t *)(s + 1), *ids = history + s->keep;
+    nb_sampling how = {.temperature = (float)s->temperature,
+                       .top_p = (float)s->top_p,
+                       .min_p = s->use_min_p ? (float)exp(s->log_min_p) : 0,
+                       .min_tokens_to_keep = s->min_keep,
+                       .top_k = s->top_k,
+                       .repetition_penalty = s->repetition,
+                       .repetition_context_size = s->n_repetition,
+                       .presence_penalty = s->presence,
+                       .presence_context_size = s->n_presence,
+                       .frequency_penalty = s->frequency,
+                       .frequency_context_size = s->n_frequency,
+                       .logit_bias_ids = ids,
+                       .logit_bias_values = (const float *)(ids + s->n_bias),
+                       .n_logit_bias = s->n_bias,
+                       .seed = s->random};
+    const nb_model model = {.dims = {.vocab_size = vocab}};
+    const uint64_t n = s->n_seen, keep = (uint64_t)s->keep;
+    nb_sampler *sampler;
+    nb_error err;
+    int32_t token = -1;
+    if (nb_sampler_new(&model, &how, &sampler, &err)) return -1;
+    for (uint64_t i = n > keep ? n - keep : 0; keep > 0 && i < n; i++)
+        nb_sampler_accept(sampler, &history[i % keep], 1, &err);
+    if (nb_sampler_draw(sampler, logits, &token, &err)) token = -1;
+    nb_sampler_free(sampler);
+    return token;
+}
+
+/* The last launch of a draw does it all. */
+static void run_draw(const gpu_launch *l) {
+    struct sample_params p;
+    memcpy(&p, l->params, sizeof p);
+    if (strcmp(l->kernel->name, "sample_pick") != 0) return;
+    for (uint32_t row = 0; row < l->grid[1]; row++) {
+        struct sample_state *s = (struct sample_state *)(uintptr_t)p.states[row];
+        p.tokens[row] = draw_one(s, p.logits + (int64_t)row * p.stride, p.vocab);
+    }
+}
+
 static nb_status run_launch(const gpu_launch *l, nb_error *err) {
+    if (strcmp(l->kernel->module, "sample") == 0) {
+        run_draw(l);
+        return NB_OK;
+    }
     const host_call *call;
     memcpy(&call, l->params, sizeof call);
     const int64_t n = call->row->tasks(call->row, &call->call);

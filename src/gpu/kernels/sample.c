@@ -409,7 +409,7 @@ KERNEL void sample_pick(struct sample_params p) {
     if (tid() != 0) return;
     s->token = (i32)token;
     s->bad = !broken ? 0 : row.bad < p.vocab ? (i32)row.bad + 1 : 1;
-    p.tokens[bid_y()] = (i32)token;
+    p.tokens[bid_y()] = broken ? -1 : (i32)token;
     GLOBAL i32 *history = (GLOBAL i32 *)(s + 1);
     if (s->keep > 0) history[s->n_seen % (u64)s->keep] = (i32)token;
     s->n_seen++;

@@ -50,7 +50,7 @@ struct sample_params {
     const GLOBAL u64 *states;                   /* [rows]: addresses of sample_state */
     GLOBAL struct sample_slice *slices;         /* [rows][SAMPLE_SLICES] */
     GLOBAL struct sample_candidate *candidates; /* [rows][vocab] */
-    GLOBAL i32 *tokens;                         /* [rows], drawn */
+    GLOBAL i32 *tokens;                         /* [rows], drawn; -1: a logit is an error */
 };
 
 #endif
