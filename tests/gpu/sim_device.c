@@ -80,15 +80,19 @@ static void device_free(device *d) {
     free(d);
 }
 
-/* Whether one of the patterns, separated by commas, matches. */
+/* The first of the patterns that matches decides, one that begins with '!' against the row; if none does, the row is
+ * wanted unless some pattern wants others. */
 static bool is_wanted(const char *patterns, const char *name) {
-    if (!patterns) return true;
-    for (const char *at = patterns; *at;) {
+    bool wanted = true;
+    for (const char *at = patterns; at && *at;) {
+        const bool against = *at == '!';
+        at += against;
         const size_t length = strcspn(at, ",");
-        if (length > 0 && glob_matches(at, length, name)) return true;
+        if (length > 0 && glob_matches(at, length, name)) return !against;
+        if (!against) wanted = false;
         at += length + (at[length] == ',');
     }
-    return false;
+    return wanted;
 }
 
 static nb_status add_rows(device *d, unsigned caps, const char *patterns, nb_error *err) {

@@ -42,6 +42,6 @@ static int begin(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_races), cmocka_unit_test(walk_rows)};
-    if (!walk_options(argc, argv)) return 2;
+    if (!walk_options(argc, argv, true)) return 2;
     return cmocka_run_group_tests(tests, begin, NULL);
 }

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -12,6 +13,6 @@
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(walk_rows)};
-    if (!walk_options(argc, argv)) return 2;
+    if (!walk_options(argc, argv, getenv("NB_SANITIZED") != NULL)) return 2;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

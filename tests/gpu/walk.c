@@ -90,7 +90,10 @@ static bool usage(const char *program) {
     return false;
 }
 
-bool walk_options(int argc, char **argv) {
+bool walk_options(int argc, char **argv, bool one_of_each) {
+    if (one_of_each)
+        options.patterns = "!*.affine2.*,!*.affine3.*,!*.affine5.*,!*.affine6.*,!*.affine8.*,!*.mxfp8.*,!*.nvfp4.*";
+    bool has_patterns = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--quick") == 0)
             options.level = CHECK_QUICK;
@@ -100,10 +103,12 @@ bool walk_options(int argc, char **argv) {
             options.verbose = true;
         else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
             options.seed = strtoull(argv[++i], NULL, 10);
-        else if (argv[i][0] == '-' || options.patterns)
+        else if (argv[i][0] == '-' || has_patterns)
             return usage(argv[0]);
-        else
+        else {
             options.patterns = argv[i];
+            has_patterns = true;
+        }
     }
     const struct sigaction action = {.sa_sigaction = crashed, .sa_flags = SA_SIGINFO | SA_NODEFER};
     return sigaction(SIGSEGV, &action, NULL) == 0 && sigaction(SIGBUS, &action, NULL) == 0;
