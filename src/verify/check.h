@@ -89,7 +89,8 @@ bool check_takes(check *c, const krow *row);
 
 /* Runs a row that has just been found to take the loaded case, after packing the weight: as a whole, twice, then in
  * random pieces and orders, and with fewer tokens. NB_OK: found->kind says whether anything was wrong, *worst is the
- * largest error as a share of its bound. Errors: no memory; a device that is lost, which session.c blames on the row. */
+ * largest error as a share of its bound. Errors: no memory; a device that is lost, which session.c blames on the row.
+ */
 nb_status check_row(check *c, device *d, const krow *row, finding *found, double *worst, nb_error *err);
 
 /* Seconds that a row takes for the loaded case, which it takes: the fastest of several runs, on one thread. */

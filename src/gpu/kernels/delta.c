@@ -41,7 +41,8 @@ INLINE void plain_step(const struct delta_params *p, GLOBAL float *s, u32 t, u32
     }
     const float q_factor = length_factor(p, lanes_sum(qq, 32)) * query_scale(dim);
     const float k_factor = length_factor(p, lanes_sum(kk, 32));
-    for (u32 j = lane; inside && j < dim; j += 32) asked += s[j] * (load_as_f32(p->x.data, p->x.type, k_at + j) * k_factor);
+    for (u32 j = lane; inside && j < dim; j += 32)
+        asked += s[j] * (load_as_f32(p->x.data, p->x.type, k_at + j) * k_factor);
     asked = lanes_sum(asked, 32);
     const float delta = gate_at(p, t, p->n_heads + head) * (value_at(p, t, row) - decay * asked);
     float y = 0;
