@@ -68,23 +68,25 @@ void qmv_add_fma(const krow *row, const kcall *c, void *table, gpu_launches *to)
 
 /* ---- Matrix units of NVIDIA ------------------------------------------------------------------------------------- */
 
-/* A weight's kernels, for each size of groups: of a single matrix, of experts. */
+/* A weight's kernels, for each size of groups. */
+typedef enum mma_use { FOR_TOKENS, FOR_ONE, FOR_EXPERTS, MMA_USES } mma_use;
 enum { SIZES = 3 };
 typedef struct mma_kernels {
-    gpu_kernel of[SIZES][2];
+    gpu_kernel of[SIZES][MMA_USES];
 } mma_kernels;
 #define SIZE(name_, group)                                                                                             \
     {                                                                                                                  \
-        {.module = "qmv_mma_" #name_, .name = "qmv_" #name_ "_" #group, .part_size = sizeof(qmv_part)}, {              \
+        {.module = "qmv_mma_" #name_, .name = "qmv_" #name_ "_" #group, .part_size = sizeof(qmv_part)},                \
+            {.module = "qmv_mma_" #name_, .name = "qmv_" #name_ "_" #group "_one", .part_size = sizeof(qmv_part)}, {   \
             .module = "qmv_mma_" #name_, .name = "qmv_" #name_ "_" #group "_experts"                                   \
         }                                                                                                              \
     }
 #define KERNELS(name_, mode, bits) {{SIZE(name_, 32), SIZE(name_, 64), SIZE(name_, 128)}},
 static const mma_kernels k_mma[] = {QMV_MMA_WEIGHTS(KERNELS)};
 
-static const gpu_kernel *mma_kernel(const krow *row, const kcall *c, bool experts) {
+static const gpu_kernel *mma_kernel(const krow *row, const kcall *c, mma_use use) {
     const int group = c->w->group_size, size = group == 32 ? 0 : group == 64 ? 1 : 2;
-    return &k_mma[row->param[QMV_PARAM_WHICH]].of[size][experts];
+    return &k_mma[row->param[QMV_PARAM_WHICH]].of[size][use];
 }
 
 bool qmv_mma_takes(const krow *row, const kcall *c) {
@@ -169,7 +171,8 @@ void qmv_add_mma(const krow *row, const kcall *c, gpu_launches *to) {
     qmv_part p = part_of(c, &w, to->traits);
     const i64 columns = div_up(p.rows, QMV_COLUMNS), launched = launched_of(&p, columns, to->traits);
     if (launched > 0)
-        gpu_add_part(to, mma_kernel(row, c, false), launched, columns, 1, QMV_THREADS, shared_of(c, to->traits), &p);
+        gpu_add_part(to, mma_kernel(row, c, p.rows == 1 ? FOR_ONE : FOR_TOKENS), launched, columns, 1, QMV_THREADS,
+                     shared_of(c, to->traits), &p);
 }
 
 void qmv_add_mma_experts(const krow *row, const kcall *c, void *table, gpu_launches *to) {
@@ -186,5 +189,6 @@ void qmv_add_mma_experts(const krow *row, const kcall *c, void *table, gpu_launc
                                          .n_chosen = (u32)c->n_chosen,
                                          .own_x = c->x.cols != c->w->k,
                                          .y_each = (u32)(c->act ? c->w->n / 2 : c->w->n)};
-    gpu_add(to, mma_kernel(row, c, true), launched, pairs, 1, QMV_THREADS, shared_of(c, to->traits), &p, sizeof p);
+    gpu_add(to, mma_kernel(row, c, FOR_EXPERTS), launched, pairs, 1, QMV_THREADS, shared_of(c, to->traits), &p,
+            sizeof p);
 }

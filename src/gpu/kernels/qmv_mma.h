@@ -197,6 +197,7 @@ INLINE void qmv_tiles(const qmv_part *p, mma_form f, u32 first, u32 token, u32 t
     mma_rows rows = rows_of(p, f, first, tile);
     mma_step s, next;
     u32 turn = 0;
+    float one_factor = 1; /* of a single token's norm */
     if (start < n_steps) load_step(&s, &rows, f, start);
     if (p->normed) qmv_squares(p, at.squares, token, tokens);
     ROLLED for (u32 block = first; block < p->blocks; block += p->stride) {
@@ -210,6 +211,7 @@ INLINE void qmv_tiles(const qmv_part *p, mma_form f, u32 first, u32 token, u32 t
                 if (from > 0 || block != first) barrier();
                 qmv_stage(p, &at.x, f.bits, f.group_size, token, from, n);
                 barrier();
+                if (one && p->normed) one_factor = qmv_norm_factor(p, at.squares, 0);
             }
             ROLLED for (; step < n_steps && step * columns < from + n; step += splits) {
                 if (step + splits < n_steps) load_step(&next, &rows, f, step + splits);
@@ -225,28 +227,21 @@ INLINE void qmv_tiles(const qmv_part *p, mma_form f, u32 first, u32 token, u32 t
             if (start < n_steps) load_step(&s, &rows, f, start);
         }
         barrier();
-        qmv_finish(p, sums, at.squares, block * each, token, tokens, bias_at, y_at);
+        qmv_finish(p, sums, at.squares, one_factor, block * each, token, tokens, bias_at, y_at);
         turn ^= 1;
     }
 }
 
-INLINE void qmv_product(const qmv_part *p, mma_form f, u32 block, u32 token, u32 tokens, i64 bias_at, u32 y_at) {
-    if (tokens == 1)
-        qmv_tiles(p, f, block, token, 1, bias_at, y_at, true);
-    else
-        qmv_tiles(p, f, block, token, tokens, bias_at, y_at, false);
-}
-
 /* Grid: the parts' blocks, tiles of tokens. */
-INLINE void qmv_dense(const struct qmv_params *p, mma_form f) {
+INLINE void qmv_dense(const struct qmv_params *p, mma_form f, bool one) {
     qmv_part part = p->part[0];
     u32 block = bid_x();
     UNROLL for (u32 i = 1; i < GPU_KERNEL_PARTS; i++) if (i < p->parts.n && bid_x() >= p->parts.first[i]) {
         part = p->part[i];
         block = bid_x() - p->parts.first[i];
     }
-    const u32 token = bid_y() * QMV_COLUMNS, rest = part.rows - token;
-    qmv_product(&part, f, block, token, rest < QMV_COLUMNS ? rest : QMV_COLUMNS, 0, 0);
+    const u32 token = bid_y() * QMV_COLUMNS, rest = part.rows - token, tokens = rest < QMV_COLUMNS ? rest : QMV_COLUMNS;
+    qmv_tiles(&part, f, block, token, one ? 1 : tokens, 0, 0, one);
 }
 
 /* Grid: blocks of an expert's matrix, pairs of a token and one of its experts. */
@@ -268,9 +263,13 @@ INLINE void qmv_experts(const struct qmv_experts_params *p, mma_form f) {
     qmv_tiles(&part, f, bid_x(), token, 1, (i64)e * part.n, place * p->y_each, true);
 }
 
+/* For several tokens, for one, for a token and an expert. */
 #    define QMV_KERNELS(name, mode, bits, group_size)                                                                  \
         KERNEL void name(struct qmv_params p) {                                                                        \
-            qmv_dense(&p, (mma_form){mode, bits, group_size});                                                         \
+            qmv_dense(&p, (mma_form){mode, bits, group_size}, false);                                                  \
+        }                                                                                                              \
+        KERNEL void name##_one(struct qmv_params p) {                                                                  \
+            qmv_dense(&p, (mma_form){mode, bits, group_size}, true);                                                   \
         }                                                                                                              \
         KERNEL void name##_experts(struct qmv_experts_params p) {                                                      \
             qmv_experts(&p, (mma_form){mode, bits, group_size});                                                       \

@@ -141,20 +141,21 @@ INLINE float qmv_norm_factor(const qmv_part *p, const SHARED float *squares, u32
 /* Row `row` of tile `tile` of the block: its warps' sums added up in order. */
 INLINE float qmv_total(const qmv_part *p, const SHARED float *sums, u32 tile, u32 row, u32 m) {
     float v = 0;
-    ROLLED for (u32 i = tile; i < QMV_WARPS; i += p->row_tiles) v += sums[(i * QMV_ROWS + row) * QMV_COLUMNS + m];
+    UNROLL for (u32 i = 0; i < QMV_WARPS; i++) if ((i & (p->row_tiles - 1)) == tile) v +=
+        sums[(i * QMV_ROWS + row) * QMV_COLUMNS + m];
     return v;
 }
 
 /* sums: [warp][row][token], warp w has tile w % row_tiles. bias_at and y_at: where the outputs of this matrix begin. Of
  * a gated pair, tiles come in twos, of the first half and of the second. */
-INLINE void qmv_finish(const qmv_part *p, const SHARED float *sums, const SHARED float *squares, u32 first_tile,
-                       u32 token, u32 tokens, i64 bias_at, u32 y_at) {
+INLINE void qmv_finish(const qmv_part *p, const SHARED float *sums, const SHARED float *squares, float one_factor,
+                       u32 first_tile, u32 token, u32 tokens, i64 bias_at, u32 y_at) {
     const u32 each = p->act ? p->n / 2 : p->n, n_tiles = p->act ? p->row_tiles / 2 : p->row_tiles;
     ROLLED for (u32 i = tid(); i < n_tiles * QMV_ROWS * tokens; i += QMV_THREADS) {
         const u32 row = i % QMV_ROWS, tile = i / QMV_ROWS % n_tiles, m = i / QMV_ROWS / n_tiles;
         const u32 output = (first_tile + tile) * QMV_ROWS + row;
         if (output >= each) continue;
-        const float factor = p->normed ? qmv_norm_factor(p, squares, m) : 1.0f;
+        const float factor = p->normed && tokens > 1 ? qmv_norm_factor(p, squares, m) : one_factor;
         float v = qmv_total(p, sums, p->act ? 2 * tile : tile, row, m) * factor;
         if (p->bias) v += load_any(p->bias, QMV_TYPE(p->types, QMV_BIAS), bias_at + output);
         if (p->act) {

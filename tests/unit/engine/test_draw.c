@@ -31,7 +31,8 @@ static nb_model *open_model(const char *name) {
     return m;
 }
 
-static nb_context *new_context(nb_model *m) {
+/* The first n_host layers on the CPU. */
+static nb_context *new_context(nb_model *m, int n_host) {
     nb_context_options o = {.n_threads = 1, .n_batch = N_BATCH, .n_sequences = N_SEQUENCES, .device = "cpu"};
     nb_context *c;
     nb_error err;
@@ -46,7 +47,14 @@ static nb_context *new_context(nb_model *m) {
                                  .n_slots = state_pool_slots(&c->states, N_SEQUENCES),
                                  .kv_type = DT_F32};
     check_ok(host_gpu_backend.open(0, &how, &c->device, &err), &err, "a device");
-    check_ok(host_gpu_backend.executor_new(c->device, m->plan, m->files, &eo, &c->executor, &err), &err, m->dir);
+    if (n_host == 0) {
+        check_ok(host_gpu_backend.executor_new(c->device, m->plan, m->files, &eo, &c->executor, &err), &err, m->dir);
+        return c;
+    }
+    check_ok(plan_split(m->plan, n_host, &c->parts, &err), &err, m->dir);
+    check_ok(engine_host->open(0, &how, &c->host, &err), &err, "the CPU");
+    const split_side sides[2] = {[PLAN_HEAD] = {engine_host, c->host}, [PLAN_TAIL] = {&host_gpu_backend, c->device}};
+    check_ok(split_executor_new(m->plan, &c->parts, sides, m->files, &eo, &c->executor, &err), &err, m->dir);
     return c;
 }
 
@@ -128,7 +136,7 @@ static void test_same_tokens(void **state) {
     xtc.xtc_probability = 0.5f;
     for (int i = 0; i < 2; i++) {
         nb_model *m = open_model(models[i]);
-        nb_context *c = new_context(m);
+        nb_context *c = new_context(m, 0);
         const nb_sampling of_three[] = {greedy, hot, all}, twice[] = {greedy, greedy}, not_there[] = {xtc, hot};
         same_everywhere(c, &greedy, 1);
         same_everywhere(c, &hot, 1);
@@ -136,6 +144,9 @@ static void test_same_tokens(void **state) {
         same_everywhere(c, twice, 2);
         same_everywhere(c, of_three, 3);
         same_everywhere(c, not_there, 2);
+        nb_context_free(c);
+        c = new_context(m, 1);
+        same_everywhere(c, of_three, 3);
         nb_context_free(c);
         nb_model_free(m);
     }
@@ -154,7 +165,7 @@ static bench bench_new(float temperature) {
     bench b = {.model = open_model("llama-f32-minimal")};
     const nb_sampling s = sampling(temperature, 5);
     nb_error err;
-    b.context = new_context(b.model);
+    b.context = new_context(b.model, 0);
     check_ok(nb_sequence_new(b.context, &b.sequence, &err), &err, "a sequence");
     check_ok(nb_sampler_new(b.model, &s, &b.sampler, &err), &err, "a sampler");
     return b;
