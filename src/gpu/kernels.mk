@@ -10,7 +10,7 @@ HERE := $(dir $(lastword $(MAKEFILE_LIST)))
 KERNELS := $(HERE)kernels
 MODULES := $(basename $(notdir $(wildcard $(KERNELS)/*.c)))
 AMD_MODULES := $(filter-out %_sm90a,$(MODULES))
-AMD ?= gfx11-generic gfx12-generic gfx1100 gfx1151 gfx90a gfx942
+AMD ?= gfx11-generic gfx12-generic gfx1151 gfx90a gfx942
 CODE := $(MODULES:%=$(OUT)/%.ptx) $(foreach arch,$(AMD),$(AMD_MODULES:%=$(OUT)/%.$(arch)))
 
 COMMON := -O3 -ffreestanding -nogpulib -Wall -Wextra -Wno-unused-function -Werror -Wno-error=pass-failed

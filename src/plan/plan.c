@@ -75,6 +75,11 @@ nb_status plan_copy_weights(const plan *p, kweight **matrices, kweight **experts
     return NB_OK;
 }
 
+bool plan_has_weight(const plan *p, int i, const kweight *w) {
+    const int number = p->steps[i].weight;
+    return number != PLAN_NONE && p->weights[number].w.n == w->n;
+}
+
 /* ---- For people ------------------------------------------------------------------------------------------------ */
 
 int64_t weight_elements(const kweight *w) {

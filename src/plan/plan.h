@@ -97,6 +97,9 @@ int64_t plan_weight_bytes(const plan *p);
  * experts in the array *experts. Both are the caller's to free, also after a failure. */
 nb_status plan_copy_weights(const plan *p, kweight **matrices, kweight **experts, nb_error *err);
 
+/* Whether w, of a call that computes step i, is the step's weight, wherever its data lie: not two that were merged. */
+bool plan_has_weight(const plan *p, int i, const kweight *w);
+
 /* One line that says what step i does, for `inspect --plan`: into text, at most size bytes. */
 void plan_step_text(const plan *p, int i, char *text, size_t size);
 

@@ -49,11 +49,13 @@ static void stop(steps *st, const nb_error *err) {
     st->stopped = true;
 }
 
-/* The weight as the file has it: the device may hold it elsewhere, or in another order. */
+/* The weight as the file has it, since the device may hold it elsewhere, or in another order; of a gated pair, which no
+ * file has as one matrix, what the device holds. */
 static kcall with_stored_weight(const steps *st, int step, const kcall *c) {
     const plan *p = st->s->o->model->plan;
     kcall call = *c;
-    if (p->steps[step].weight != PLAN_NONE && call.w) call.w = &p->weights[p->steps[step].weight].w;
+    if (!call.w) return call;
+    call.w = plan_has_weight(p, step, c->w) ? &p->weights[p->steps[step].weight].w : st->before.copy.call.w;
     return call;
 }
 
@@ -63,7 +65,8 @@ static void observe(void *user, int step, bool done, const krow *row, const kcal
     if (st->stopped || (st->wants && !st->wants(st, step))) return;
     if (!done) {
         tell_begin(st, step, row, call);
-        st->have_before = call_fetch(st->s->device, call, false, &st->before, &err) == NB_OK;
+        const bool own_weight = call->w && !plan_has_weight(st->s->o->model->plan, step, call->w);
+        st->have_before = call_fetch(st->s->device, call, own_weight, &st->before, &err) == NB_OK;
         if (!st->have_before) stop(st, &err);
         return;
     }

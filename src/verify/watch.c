@@ -68,7 +68,8 @@ static bool keep_call(watch *w, const kcall *c) {
     if (!w->device->memory)
         return keep(w, &w->call.x) && keep(w, &w->call.z) && keep(w, &w->call.residual) && keep(w, &w->call.y);
     if (kpages_bytes(&c->keys) + kpages_bytes(&c->values) > MAX_FETCH) return false;
-    if (call_fetch(w->device, c, false, &w->fetched, NULL)) return false;
+    const bool own_weight = c->w && !plan_has_weight(w->plan, w->step, c->w); /* see steps.c */
+    if (call_fetch(w->device, c, own_weight, &w->fetched, NULL)) return false;
     w->call = w->fetched.copy.call;
     return true;
 }
@@ -89,7 +90,7 @@ static void compare(watch *w) {
     sample right;
     comparison cmp;
     const int64_t token = (int64_t)(next_random(w) % (uint64_t)max_i64(1, c.x.rows));
-    if (w->plan->steps[step].weight != PLAN_NONE) c.w = &w->plan->weights[w->plan->steps[step].weight].w;
+    if (c.w && plan_has_weight(w->plan, step, c.w)) c.w = &w->plan->weights[w->plan->steps[step].weight].w;
     if (c.op == KOP_ATTENTION) c = call_tokens(&c, token, 1);
     kcall old = c;
     if (c.states.data) old.states = w->before;

@@ -211,7 +211,7 @@ INLINE void qmv_tiles(const qmv_part *p, mma_form f, u32 first, u32 token, u32 t
                 if (from > 0 || block != first) barrier();
                 qmv_stage(p, &at.x, f.bits, f.group_size, token, from, n);
                 barrier();
-                if (one && p->normed) one_factor = qmv_norm_factor(p, at.squares, 0);
+                if (tokens == 1 && p->normed) one_factor = qmv_norm_factor(p, at.squares, 0);
             }
             ROLLED for (; step < n_steps && step * columns < from + n; step += splits) {
                 if (step + splits < n_steps) load_step(&next, &rows, f, step + splits);
