@@ -92,7 +92,8 @@ static bool usage(const char *program) {
 
 bool walk_options(int argc, char **argv, bool one_of_each) {
     if (one_of_each)
-        options.patterns = "!*.affine2.*,!*.affine3.*,!*.affine5.*,!*.affine6.*,!*.affine8.*,!*.mxfp8.*,!*.nvfp4.*";
+        options.patterns = "!*.affine2.*,!*.affine3.*,!*.affine5.*,!*.affine6.*,!*.affine8.*,!*.mxfp8.*,!*.nvfp4.*,"
+                           "!*.mxfp4.*,!*.plain.*,!*.any.*,!*.fma.*,!*.f16.qmm*,!*.f16.few*,!*.qmm64.*,!*.qmm128.*";
     bool has_patterns = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--quick") == 0)
