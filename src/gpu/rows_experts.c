@@ -48,18 +48,21 @@ enum { QMV_FMA_WEIGHTS(FMA_WHICH) };
      .op = KOP_MATMUL_EXPERTS,                                                                                         \
      .rank = 30,                                                                                                       \
      .needs = GPU_NVIDIA,                                                                                              \
+     .flushes = true,                                                                                                  \
      .fused = KFUSED_ACT,                                                                                              \
      .param = {[QMV_PARAM_MODE] = mode, [QMV_PARAM_BITS] = bits, [QMV_PARAM_WHICH] = MMA_##name_},                     \
      .takes = mma_takes,                                                                                               \
      .tasks = gpu_one_task,                                                                                            \
      .scratch = table_bytes,                                                                                           \
      .enqueue = mma_enqueue},
+/* Codes and biases are summed apart, and may cancel: errors are as of sums in one chain. */
 #define FMA_ROW(name_, mode, bits)                                                                                     \
     {.name = "matmul_experts." #name_ ".fma.gpu",                                                                      \
      .backend = "gpu",                                                                                                 \
      .op = KOP_MATMUL_EXPERTS,                                                                                         \
      .rank = 10,                                                                                                       \
      .fused = KFUSED_ACT,                                                                                              \
+     .chains = 1,                                                                                                      \
      .param = {[QMV_PARAM_MODE] = mode, [QMV_PARAM_BITS] = bits, [QMV_PARAM_WHICH] = FMA_##name_},                     \
      .takes = fma_takes,                                                                                               \
      .tasks = gpu_one_task,                                                                                            \

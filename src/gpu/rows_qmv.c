@@ -37,17 +37,20 @@ enum { QMV_FMA_WEIGHTS(FMA_WHICH) };
      .op = KOP_MATMUL,                                                                                                 \
      .rank = 30,                                                                                                       \
      .needs = GPU_NVIDIA,                                                                                              \
+     .flushes = true,                                                                                                  \
      .fused = KFUSED_NORM | KFUSED_ACT,                                                                                \
      .param = {[QMV_PARAM_MODE] = mode, [QMV_PARAM_BITS] = bits, [QMV_PARAM_WHICH] = MMA_##name_},                     \
      .takes = qmv_mma_takes,                                                                                           \
      .tasks = gpu_one_task,                                                                                            \
      .enqueue = mma_enqueue},
+/* Codes and biases are summed apart, and may cancel: errors are as of sums in one chain. */
 #define FMA_ROW(name_, mode, bits)                                                                                     \
     {.name = "matmul." #name_ ".fma.gpu",                                                                              \
      .backend = "gpu",                                                                                                 \
      .op = KOP_MATMUL,                                                                                                 \
      .rank = 10,                                                                                                       \
      .fused = KFUSED_NORM | KFUSED_ACT,                                                                                \
+     .chains = 1,                                                                                                      \
      .param = {[QMV_PARAM_MODE] = mode, [QMV_PARAM_BITS] = bits, [QMV_PARAM_WHICH] = FMA_##name_},                     \
      .takes = qmv_fma_takes,                                                                                           \
      .tasks = gpu_one_task,                                                                                            \

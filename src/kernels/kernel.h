@@ -193,6 +193,8 @@ typedef struct krow {
     /* Products round their operands (x and the dequantized weight; queries, keys, weights of attention) to this type
      * before they multiply, and sum in fp32. DT_NONE: they do not. */
     dtype rounds_to;
+    /* Takes operands below the smallest normal fp32 number for 0, or holds them coarsely: not tried with such. */
+    bool flushes;
     unsigned fused;    /* KFUSED_...: what it can do beyond the operation proper */
     bool dequant_gemm; /* MATMUL: dequantizes the weight and leaves the product to a vendor's GEMM */
     /* Whether it can compute this call. The registry has checked op, layout, x_type and needs before. */

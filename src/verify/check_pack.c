@@ -68,7 +68,7 @@ nb_status check_pack(check *c, const krow *row, finding *found, nb_error *err) {
 /* Only whether there are data is looked at here, not what they are. */
 bool check_takes(check *c, const krow *row) {
     static uint8_t somewhere[64];
-    if (row->op != c->spec.op) return false;
+    if (row->op != c->spec.op || (row->flushes && c->spec.pattern == CHECK_SUBNORMAL)) return false;
     int64_t n;
     kweight *matrices = check_matrices(c, &n);
     if (row->layout && !row->layout->takes(matrices)) return false;
