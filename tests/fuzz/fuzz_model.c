@@ -105,7 +105,13 @@ static void run(const plan *p, const weights *files, int64_t vocab_size) {
     const int32_t pages[2] = {1, 0}, *tables[N_TOKENS] = {pages, pages, pages};
     const int32_t slots[N_TOKENS] = {1, 1, 1}, outputs[1] = {N_TOKENS - 1}, positions[N_TOKENS] = {0, 1, 2};
     const int32_t tokens[N_TOKENS] = {0, (int32_t)(vocab_size - 1), (int32_t)(vocab_size / 2)};
-    const batch b = {N_TOKENS, 1, tokens, positions, tables, slots, outputs};
+    const batch b = {.n_tokens = N_TOKENS,
+                     .n_outputs = 1,
+                     .tokens = tokens,
+                     .positions = positions,
+                     .tables = tables,
+                     .slots = slots,
+                     .outputs = outputs};
     const float *logits;
     if (e->run(e, &b, &logits, &err) == NB_OK)
         for (int64_t i = 0; i < vocab_size; i++)
