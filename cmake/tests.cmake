@@ -72,9 +72,10 @@ function(nb_test_name source out)
   set(${out} ${path} PARENT_SCOPE)
 endfunction()
 
-# Whole verifications take minutes under an emulator, and what they test (processes, levels, verdicts) knows no processor;
+# Whole verifications, and every model cut at every layer, take minutes under an emulator, and what they test (processes,
+# levels, verdicts, which device has what) knows no processor;
 # their parts (cases, comparing, workers) are tested there.
-set(nb_native_tests "^unit\\.verify\\.(session|watch)$")
+set(nb_native_tests "^unit\\.(verify\\.(session|watch)|engine\\.(split|draw))$")
 
 if("gpu" IN_LIST NB_TEST_PARTS)
   include(cmake/gpu_sim.cmake)
