@@ -201,10 +201,6 @@ static nb_status profile(executor *base, double *seconds, int n, nb_error *err) 
 
 /* ---- The KV cache ----------------------------------------------------------------------------------------------- */
 
-static size_t pages_bytes(const kpages *p) {
-    return (size_t)p->n_pages * (size_t)p->n_heads * (size_t)p->page_size * (size_t)p->head_dim * dtype_size(p->type);
-}
-
 static nb_status make_caches(cpu_executor *e, const executor_options *o, nb_error *err) {
     const plan *p = e->base.plan;
     e->keys = calloc((size_t)p->n_caches + 1, sizeof *e->keys);
@@ -214,10 +210,10 @@ static nb_status make_caches(cpu_executor *e, const executor_options *o, nb_erro
         const plan_cache *c = &p->caches[i];
         kpages pages = {NULL, o->kv_type, o->n_pages, c->n_heads, KV_PAGE_SIZE, c->head_dim};
         e->keys[i] = e->values[i] = pages;
-        e->keys[i].data = cpu_reserve(pages_bytes(&pages));
-        e->values[i].data = cpu_reserve(pages_bytes(&pages));
+        e->keys[i].data = cpu_reserve(kpages_bytes(&pages));
+        e->values[i].data = cpu_reserve(kpages_bytes(&pages));
         if (!e->keys[i].data || !e->values[i].data)
-            return err_no_memory(err, "the KV cache", 2 * pages_bytes(&pages) * (size_t)p->n_caches);
+            return err_no_memory(err, "the KV cache", 2 * kpages_bytes(&pages) * (size_t)p->n_caches);
         e->base.kv_bytes_per_token += 2 * c->n_heads * c->head_dim * (int64_t)dtype_size(o->kv_type);
     }
     return NB_OK;
@@ -287,9 +283,9 @@ static void executor_free(executor *base) {
     cpu_executor *e = (cpu_executor *)base;
     pool_free(e->threads);
     for (int i = 0; i < MAX_PROGRAMS; i++) free_program(&e->programs[i]);
-    for (int i = 0; e->keys && i < base->plan->n_caches; i++) cpu_unreserve(e->keys[i].data, pages_bytes(&e->keys[i]));
+    for (int i = 0; e->keys && i < base->plan->n_caches; i++) cpu_unreserve(e->keys[i].data, kpages_bytes(&e->keys[i]));
     for (int i = 0; e->values && i < base->plan->n_caches; i++)
-        cpu_unreserve(e->values[i].data, pages_bytes(&e->values[i]));
+        cpu_unreserve(e->values[i].data, kpages_bytes(&e->values[i]));
     for (int i = 0; e->states && i < base->plan->n_states; i++)
         cpu_unreserve(e->states[i].data, states_bytes(&e->states[i]));
     cpu_unreserve(e->work, e->work_size);

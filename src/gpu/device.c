@@ -78,12 +78,8 @@ static nb_status run(device *d, const krow *row, const kcall *call, int64_t begi
     gpu_context *c;
     (void)begin, (void)end; /* a call is one task */
     nb_status status = gpu_device_context(d, &c, err);
+    if (!status) status = gpu_launches_of(gpu_device_traits(d), row, call, scratch, &l, err);
     if (status) return status;
-    l.traits = gpu_device_traits(d);
-    l.n = 0;
-    row->enqueue(row, call, scratch, &l);
-    if (l.n > GPU_MAX_LAUNCHES)
-        return err_set(err, NB_ERR_INTERNAL, "%s makes more launches, or larger ones, than fit", row->name);
     for (int i = 0; i < l.n && !status; i++) {
         status = driver->prepare(c, &l.at[i], err);
         if (!status) status = driver->launch(c, &l.at[i], err);

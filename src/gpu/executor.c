@@ -94,10 +94,6 @@ static nb_status calls(executor *base, int64_t n_tokens, int64_t n_outputs, exec
 
 /* ---- The KV cache and recurrent states ------------------------------------------------------------------------- */
 
-static size_t page_bytes(const kpages *p) {
-    return (size_t)(p->n_heads * p->page_size * p->head_dim) * dtype_size(p->type);
-}
-
 static nb_status make_caches(gpu_executor *e, const executor_options *o, nb_error *err) {
     const plan *p = e->base.plan;
     e->keys = calloc((size_t)p->n_caches + 1, sizeof *e->keys);
@@ -109,7 +105,7 @@ static nb_status make_caches(gpu_executor *e, const executor_options *o, nb_erro
         kpages pages = {LOWER_SOMEWHERE, o->kv_type, o->n_pages, c->n_heads, KV_PAGE_SIZE, c->head_dim};
         e->keys[i] = e->values[i] = pages;
         e->base.kv_bytes_per_token += 2 * c->n_heads * c->head_dim * (int64_t)dtype_size(o->kv_type);
-        const size_t bytes = page_bytes(&pages) * (size_t)o->n_pages;
+        const size_t bytes = kpages_bytes(&pages);
         if (!o->dry) status = gpu_block(e, bytes, "the KV cache", &e->keys[i].data, err);
         if (!o->dry && !status) status = gpu_block(e, bytes, "the KV cache", &e->values[i].data, err);
     }
@@ -147,7 +143,7 @@ static void copy_page(executor *base, int32_t from, int32_t to, int64_t n_slots)
     nb_error err;
     for (int i = 0; i < 2 * base->plan->n_caches && !status; i++) {
         const kpages *p = i % 2 ? &e->values[i / 2] : &e->keys[i / 2];
-        const size_t bytes = page_bytes(p);
+        const size_t bytes = kpages_bytes(p) / (size_t)p->n_pages;
         uint8_t *data = p->data;
         status = e->driver->copy(e->context, data + (size_t)to * bytes, data + (size_t)from * bytes, bytes, &err);
     }

@@ -21,6 +21,15 @@ void gpu_add(gpu_launches *l, const gpu_kernel *k, int64_t grid_x, int64_t grid_
     memcpy(a->params, params, params_size);
 }
 
+nb_status gpu_launches_of(const gpu_traits *traits, const krow *row, const kcall *c, void *scratch, gpu_launches *to,
+                          nb_error *err) {
+    to->traits = traits;
+    to->n = 0;
+    row->enqueue(row, c, scratch, to);
+    if (to->n <= GPU_MAX_LAUNCHES) return NB_OK;
+    return err_set(err, NB_ERR_INTERNAL, "%s makes more launches, or larger ones, than fit", row->name);
+}
+
 typedef struct parts_head {
     uint32_t n, first[GPU_MAX_PARTS];
 } parts_head;

@@ -68,6 +68,10 @@ typedef struct gpu_launches {
     gpu_launch at[GPU_MAX_LAUNCHES];
 } gpu_launches;
 
+/* The launches of a call on a device with these traits; NB_ERR_INTERNAL: more, or larger ones, than fit. */
+nb_status gpu_launches_of(const gpu_traits *traits, const krow *row, const kcall *c, void *scratch, gpu_launches *to,
+                          nb_error *err);
+
 /* Appends. params is the kernel's struct of kernels/params.h. grid dimensions must be at least 1, y and z at most
  * 65535. */
 void gpu_add(gpu_launches *l, const gpu_kernel *k, int64_t grid_x, int64_t grid_y, int64_t grid_z, int block,

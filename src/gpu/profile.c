@@ -132,8 +132,7 @@ static nb_status capture_calls(const gpu_driver *d, gpu_context *c, const gpu_tr
     gpu_launches *l = malloc(sizeof *l);
     nb_status status = l ? NB_OK : err_no_memory(err, "launches", sizeof *l);
     for (int i = 0; i < n && !status; i++) {
-        *l = (gpu_launches){.traits = traits};
-        row->enqueue(row, calls[i], scratch, l);
+        status = gpu_launches_of(traits, row, calls[i], scratch, l, err);
         for (int j = 0; j < l->n && !status; j++)
             status = prepare ? d->prepare(c, &l->at[j], err) : d->launch(c, &l->at[j], err);
     }

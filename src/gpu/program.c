@@ -33,11 +33,7 @@ nb_status gpu_lower(gpu_executor *e, int64_t n_tokens, int64_t n_outputs, progra
 }
 
 nb_status gpu_enqueue(const gpu_executor *e, const program_call *c, gpu_launches *to, nb_error *err) {
-    to->traits = e->traits;
-    to->n = 0;
-    c->row->enqueue(c->row, &c->call, e->scratch, to);
-    if (to->n <= GPU_MAX_LAUNCHES) return NB_OK;
-    return err_set(err, NB_ERR_INTERNAL, "kernel %s needs too many launches", c->row->name);
+    return gpu_launches_of(e->traits, c->row, &c->call, e->scratch, to, err);
 }
 
 /* ---- Making ---------------------------------------------------------------------------------------------------- */

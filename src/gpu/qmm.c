@@ -17,14 +17,10 @@ const int qmm_tile_rows[QMM_N_TILES] = {32, 64, 128};
                {.module = "qmm_" #file, .name = "qmm_" #name_ "_" #type_name "_128"}}},
 const qmm_kernels qmm_of[] = {QMM_WEIGHTS(KERNELS)};
 
-static bool is_float(dtype t) {
-    return t == DT_F32 || t == DT_F16 || t == DT_BF16;
-}
-
 bool qmm_takes(const krow *row, const kcall *c) {
     const qmm_kernels *of = &qmm_of[row->param[QMM_WHICH]];
     const kweight *w = c->w;
-    if (w->mode != of->mode || c->normed || !is_float(c->y.type) || !gpu_mat_aligned(&c->x, 16)) return false;
+    if (w->mode != of->mode || c->normed || !is_stored_float(c->y.type) || !gpu_mat_aligned(&c->x, 16)) return false;
     if (w->mode == W_PLAIN) return w->type == of->type && w->k % 8 == 0 && gpu_weight_aligned(w, 16, 1);
     if (w->mode == W_AFFINE && (w->bits != of->bits || w->type != of->type)) return false;
     return w->k % 32 == 0 && gpu_weight_aligned(w, 4, w->mode == W_AFFINE ? 2 : 1);

@@ -11,12 +11,8 @@ _Static_assert(sizeof(struct qmv_params) <= GPU_MAX_PARAMS && sizeof(struct qmv_
                "params fit");
 _Static_assert(offsetof(struct qmv_params, part) == GPU_PARTS_AT, "parts begin where gpu_join puts them");
 
-static bool is_float(dtype t) {
-    return t == DT_F32 || t == DT_F16 || t == DT_BF16;
-}
-
 bool qmv_any_takes(const kcall *c) {
-    return is_float(c->x.type) && is_float(c->y.type) && (!c->z.data || is_float(c->z.type));
+    return is_stored_float(c->x.type) && is_stored_float(c->y.type) && (!c->z.data || is_stored_float(c->z.type));
 }
 
 /* outputs: rows of the weight that a warp computes at a time, one of each half of a gated pair. */

@@ -6,10 +6,6 @@
 #include "base/num.h"
 #include "gpu/kernels/attention_params.h"
 
-static bool is_float(dtype t) {
-    return t == DT_F32 || t == DT_F16 || t == DT_BF16;
-}
-
 static bool is_power_of_2(int64_t n) {
     return n > 0 && (n & (n - 1)) == 0;
 }
@@ -44,7 +40,7 @@ static size_t plain_shared(const kcall *c) {
 
 static bool plain_takes(const krow *row, const kcall *c) {
     (void)row;
-    return is_float(c->x.type) && is_float(c->y.type) && plain_shared(c) <= SHARED_MAX;
+    return is_stored_float(c->x.type) && is_stored_float(c->y.type) && plain_shared(c) <= SHARED_MAX;
 }
 
 static void plain_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
@@ -104,9 +100,9 @@ static bool is_aligned(const void *p, size_t bytes) {
 
 static bool decode_takes(const krow *row, const kcall *c) {
     (void)row;
-    return is_float(c->x.type) && is_float(c->y.type) && c->x.rows <= DECODE_ROWS && c->keys.head_dim % 8 == 0 &&
-           c->keys.head_dim <= 512 && is_power_of_2(c->keys.page_size) && is_aligned(c->keys.data, 16) &&
-           is_aligned(c->values.data, 16);
+    return is_stored_float(c->x.type) && is_stored_float(c->y.type) && c->x.rows <= DECODE_ROWS &&
+           c->keys.head_dim % 8 == 0 && c->keys.head_dim <= 512 && is_power_of_2(c->keys.page_size) &&
+           is_aligned(c->keys.data, 16) && is_aligned(c->values.data, 16);
 }
 
 static size_t decode_sums(const kcall *c) {
@@ -186,9 +182,9 @@ static tile_plan tile_plan_of(const gpu_traits *traits, const kcall *c) {
 }
 
 static bool tiles_takes(const krow *row, const kcall *c) {
-    return is_float(c->x.type) && is_float(c->y.type) && c->keys.type == row->rounds_to && c->keys.head_dim % 8 == 0 &&
-           c->keys.head_dim <= 512 && is_power_of_2(c->keys.page_size) && is_aligned(c->keys.data, 16) &&
-           is_aligned(c->values.data, 16);
+    return is_stored_float(c->x.type) && is_stored_float(c->y.type) && c->keys.type == row->rounds_to &&
+           c->keys.head_dim % 8 == 0 && c->keys.head_dim <= 512 && is_power_of_2(c->keys.page_size) &&
+           is_aligned(c->keys.data, 16) && is_aligned(c->values.data, 16);
 }
 
 static size_t tiles_scratch(const krow *row, const kcall *c) {

@@ -15,10 +15,6 @@ enum {
     MAX_GRID_Y = 65535
 };
 
-static bool is_float(dtype t) {
-    return t == DT_F32 || t == DT_F16 || t == DT_BF16;
-}
-
 /* ---- CONV1D ------------------------------------------------------------------------------------------------------ */
 
 static const gpu_kernel conv1d = {"delta_conv", "conv1d", 0}, conv1d_state = {"delta_conv", "conv1d_state", 0},
@@ -27,7 +23,7 @@ static const gpu_kernel conv1d = {"delta_conv", "conv1d", 0}, conv1d_state = {"d
 
 /* param[0]: the kernel that the row is for, 0: any */
 static bool conv_takes(const krow *row, const kcall *c) {
-    return is_float(c->x.type) && is_float(c->y.type) && (row->param[0] == 0 || c->w->k == row->param[0]);
+    return is_stored_float(c->x.type) && is_stored_float(c->y.type) && (row->param[0] == 0 || c->w->k == row->param[0]);
 }
 
 static void conv_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
@@ -62,7 +58,7 @@ static const gpu_kernel delta_gates = {"delta_conv", "delta_gates", 0};
 
 static bool gates_takes(const krow *row, const kcall *c) {
     (void)row;
-    return is_float(c->x.type) && is_float(c->z.type) && is_float(c->y.type);
+    return is_stored_float(c->x.type) && is_stored_float(c->z.type) && is_stored_float(c->y.type);
 }
 
 static void gates_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
@@ -99,7 +95,7 @@ static struct delta_params delta_params_of(const kcall *c, int64_t grid_y) {
 
 static bool delta_takes(const krow *row, const kcall *c) {
     (void)row;
-    return is_float(c->x.type) && is_float(c->z.type) && is_float(c->y.type);
+    return is_stored_float(c->x.type) && is_stored_float(c->z.type) && is_stored_float(c->y.type);
 }
 
 static void delta_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {

@@ -147,13 +147,9 @@ static void gemm_enqueue(const krow *row, const kcall *c, void *scratch, gpu_lau
 
 static const gpu_kernel k_any = {.module = "gemm", .name = "gemm_any"};
 
-static bool is_float(dtype t) {
-    return t == DT_F32 || t == DT_F16 || t == DT_BF16;
-}
-
 static bool any_takes(const krow *row, const kcall *c) {
     (void)row;
-    return c->x.rows >= FEWEST && !c->normed && is_float(c->x.type) && is_float(c->y.type) &&
+    return c->x.rows >= FEWEST && !c->normed && is_stored_float(c->x.type) && is_stored_float(c->y.type) &&
            div_up(c->w->n, GEMM_TILE) <= 65535;
 }
 

@@ -12,13 +12,9 @@ enum { ROUTE_MAX = 4096 /* experts: what fits into shared memory */, ROUTE_BLOCK
 static const gpu_kernel route = {"moe", "route", 0},
                         sum_experts[2] = {{"moe", "sum_experts", 0}, {"moe", "sum_experts4", 0}};
 
-static bool is_float(dtype t) {
-    return t == DT_F32 || t == DT_F16 || t == DT_BF16;
-}
-
 static bool route_takes(const krow *row, const kcall *c) {
     (void)row;
-    return is_float(c->x.type) && c->y.type == DT_F32 && c->x.cols <= ROUTE_MAX;
+    return is_stored_float(c->x.type) && c->y.type == DT_F32 && c->x.cols <= ROUTE_MAX;
 }
 
 static void route_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
@@ -37,7 +33,7 @@ static void route_enqueue(const krow *row, const kcall *c, void *scratch, gpu_la
 
 static bool sum_takes(const krow *row, const kcall *c) {
     (void)row;
-    return is_float(c->x.type) && is_float(c->y.type);
+    return is_stored_float(c->x.type) && is_stored_float(c->y.type);
 }
 
 static bool by_four(const kmat *m) {

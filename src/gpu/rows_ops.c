@@ -11,10 +11,6 @@
 
 enum { BLOCK = 256, MAX_GRID_Y = 65535 };
 
-static bool is_float(dtype t) {
-    return t == DT_F32 || t == DT_F16 || t == DT_BF16;
-}
-
 /* Whether rows can be taken four elements at a time. */
 static bool by_four(const kmat *m) {
     return m->cols % 4 == 0 && gpu_mat_aligned(m, 4 * dtype_size(m->type));
@@ -47,7 +43,7 @@ static bool has_two(const kcall *c) {
 
 static bool each_takes(const krow *row, const kcall *c) {
     (void)row;
-    return is_float(c->x.type) && is_float(c->y.type) && (!has_two(c) || is_float(c->z.type));
+    return is_stored_float(c->x.type) && is_stored_float(c->y.type) && (!has_two(c) || is_stored_float(c->z.type));
 }
 
 static void each_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
@@ -69,7 +65,7 @@ static const gpu_kernel select_rows[2] = {{"ops", "select_rows", 0}, {"ops", "se
 
 static bool select_takes(const krow *row, const kcall *c) {
     (void)row;
-    return is_float(c->x.type) && is_float(c->y.type);
+    return is_stored_float(c->x.type) && is_stored_float(c->y.type);
 }
 
 static void select_rows_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
@@ -89,7 +85,7 @@ static void select_cols_enqueue(const krow *row, const kcall *c, void *scratch, 
 
 static bool embed_takes(const krow *row, const kcall *c) {
     (void)row;
-    return is_float(c->y.type);
+    return is_stored_float(c->y.type);
 }
 
 static void embed_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
@@ -124,7 +120,7 @@ static struct norm_params norm_params_of(const kcall *c) {
 
 static bool norm_takes(const krow *row, const kcall *c) {
     (void)row;
-    return is_float(c->x.type) && is_float(c->y.type);
+    return is_stored_float(c->x.type) && is_stored_float(c->y.type);
 }
 
 static void norm_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
@@ -137,8 +133,8 @@ static void norm_enqueue(const krow *row, const kcall *c, void *scratch, gpu_lau
 
 static bool norm_by_four(const kcall *c) {
     const kvec *w = &c->weight;
-    return is_float(c->x.type) && is_float(c->y.type) && c->x.cols / c->n_parts % 4 == 0 && by_four(&c->x) &&
-           by_four(&c->y) && (!c->residual.data || by_four(&c->residual)) &&
+    return is_stored_float(c->x.type) && is_stored_float(c->y.type) && c->x.cols / c->n_parts % 4 == 0 &&
+           by_four(&c->x) && by_four(&c->y) && (!c->residual.data || by_four(&c->residual)) &&
            (!w->data || (uintptr_t)w->data % (4 * dtype_size(w->type)) == 0);
 }
 

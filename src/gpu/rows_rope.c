@@ -12,17 +12,13 @@ _Static_assert((int)GPU_KERNEL_PARTS == (int)GPU_MAX_PARTS, "as launches have th
 
 enum { BLOCK = 128 };
 
-static bool is_float(dtype t) {
-    return t == DT_F32 || t == DT_F16 || t == DT_BF16;
-}
-
 /* ---- ROPE_TABLE ---------------------------------------------------------------------------------------------- */
 
 static const gpu_kernel k_table = {.module = "rope", .name = "rope_table"};
 
 static bool table_takes(const krow *row, const kcall *c) {
     (void)row;
-    return is_float(c->y.type);
+    return is_stored_float(c->y.type);
 }
 
 static void table_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
@@ -41,7 +37,8 @@ static const gpu_kernel k_head = {.module = "rope", .name = "head_op", .part_siz
 
 static bool head_takes(const krow *row, const kcall *c) {
     (void)row;
-    return is_float(c->x.type) && (c->op == KOP_KV_STORE || is_float(c->y.type)) && (!c->z.data || is_float(c->z.type));
+    return is_stored_float(c->x.type) && (c->op == KOP_KV_STORE || is_stored_float(c->y.type)) &&
+           (!c->z.data || is_stored_float(c->z.type));
 }
 
 static head_part head_part_of(const kcall *c) {

@@ -64,14 +64,6 @@ static const void *put_new(uploader *u, const void *from, size_t bytes) {
     return to;
 }
 
-static size_t code_bytes(const kweight *w) {
-    return w->mode == W_PLAIN ? (size_t)(w->n * w->k) * dtype_size(w->type) : (size_t)(w->n * (w->k * w->bits / 8));
-}
-
-static size_t scale_bytes(const kweight *w) {
-    return w->mode == W_PLAIN ? 0 : (size_t)(w->n * (w->k / w->group_size)) * dtype_size(w->type);
-}
-
 typedef enum part { CODES, SCALES, BIASES, N_PARTS } part;
 
 static const void **part_of(kweight *w, part which) {
@@ -79,7 +71,7 @@ static const void **part_of(kweight *w, part which) {
 }
 
 static size_t part_bytes(const kweight *w, part which) {
-    return which == CODES ? code_bytes(w) : scale_bytes(w);
+    return which == CODES ? kweight_code_bytes(w) : kweight_scale_bytes(w);
 }
 
 /* One part of a weight (second NULL), or of a pair: experts' one after the other, each first's before second's. Where

@@ -44,8 +44,16 @@ const char *kact_name(kact act) {
     return act >= 0 && act < ACT_COUNT ? names[act] : "?";
 }
 
-static bool is_stored_float(dtype t) {
-    return t == DT_F16 || t == DT_BF16 || t == DT_F32;
+size_t kpages_bytes(const kpages *p) {
+    return (size_t)(p->n_pages * p->n_heads * p->page_size * p->head_dim) * dtype_size(p->type);
+}
+
+size_t kweight_code_bytes(const kweight *w) {
+    return w->mode == W_PLAIN ? (size_t)(w->n * w->k) * dtype_size(w->type) : (size_t)(w->n * (w->k * w->bits / 8));
+}
+
+size_t kweight_scale_bytes(const kweight *w) {
+    return w->mode == W_PLAIN ? 0 : (size_t)(w->n * (w->k / w->group_size)) * dtype_size(w->type);
 }
 
 static bool mat_ok(const kmat *m) {

@@ -82,6 +82,16 @@ typedef enum kact {
     ACT_COUNT
 } kact;
 
+/* What files store floats in, and rows read them in. */
+static inline bool is_stored_float(dtype t) {
+    return t == DT_F16 || t == DT_BF16 || t == DT_F32;
+}
+
+size_t kpages_bytes(const kpages *p);
+/* Bytes of a weight's codes, and of its scales (or its biases); of experts those of each. */
+size_t kweight_code_bytes(const kweight *w);
+size_t kweight_scale_bytes(const kweight *w);
+
 /* ---- Operations ---------------------------------------------------------------------------------------------- */
 
 typedef enum kop {

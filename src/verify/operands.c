@@ -13,18 +13,6 @@ size_t kmat_bytes(const kmat *m) {
     return m->rows > 0 ? (size_t)((m->rows - 1) * m->stride + m->cols) * dtype_size(m->type) : 0;
 }
 
-size_t kpages_bytes(const kpages *p) {
-    return (size_t)(p->n_pages * p->n_heads * p->page_size * p->head_dim) * dtype_size(p->type);
-}
-
-size_t kweight_code_bytes(const kweight *w) {
-    return w->mode == W_PLAIN ? (size_t)(w->n * w->k) * dtype_size(w->type) : (size_t)(w->n * (w->k * w->bits / 8));
-}
-
-size_t kweight_scale_bytes(const kweight *w) {
-    return w->mode == W_PLAIN ? 0 : (size_t)(w->n * (w->k / w->group_size)) * dtype_size(w->type);
-}
-
 typedef struct mover {
     operand_move *move;
     void *user;

@@ -36,9 +36,5 @@ void call_copy_free(call_copy *copy);
 
 /* Bytes of a matrix from its first element to its last. */
 size_t kmat_bytes(const kmat *m);
-size_t kpages_bytes(const kpages *p);
-/* Bytes of a weight's codes, and of its scales (or its biases). */
-size_t kweight_code_bytes(const kweight *w);
-size_t kweight_scale_bytes(const kweight *w);
 
 #endif

@@ -60,13 +60,13 @@ static nb_status device_run(device *d, const krow *row, const kcall *c, int64_t 
                             nb_error *err) {
     sim_device *s = (sim_device *)d;
     char error[SIM_ERROR_TEXT];
-    gpu_launches list = {.traits = &s->traits};
+    gpu_launches list;
     if (begin == end) return NB_OK;
     if (begin != 0 || end != 1) return err_set(err, NB_ERR_INTERNAL, "%s: more than one task", row->name);
     sim_open(false);
-    row->enqueue(row, c, scratch, &list);
+    nb_status status = gpu_launches_of(&s->traits, row, c, scratch, &list, err);
     sim_open(true);
-    if (list.n > GPU_MAX_LAUNCHES) return err_set(err, NB_ERR_INTERNAL, "%s: too many launches", row->name);
+    if (status) return status;
     for (int i = 0; i < list.n; i++)
         if (!sim_launch(&list.at[i], error)) {
             print_failure(s, row, error);
