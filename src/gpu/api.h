@@ -42,6 +42,7 @@
     X(function_set, (void *function, int attribute, int value))                                                        \
     X(launch, (void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,  \
                unsigned block_z, unsigned shared, void *stream, void **params, void **extra))                          \
+    X(launch_with, (const void *config, void *function, void **params, void **extra))                                  \
     X(capture_begin, (void *stream, int mode))                                                                         \
     X(capture_end, (void *stream, void **graph))                                                                       \
     X(graph_make, (void **out, void *graph, unsigned long long flags))                                                 \
@@ -79,6 +80,8 @@ typedef struct gpu_vendor {
     void (*identify)(const gpu_calls *calls, int index, int dev, gpu_info *out);
     /* Fills in driver; false: it is too old, and out->unusable says so. */
     bool (*describe_driver)(int version, gpu_info *out);
+    /* Whether launches may overlap, where there is launch_with. */
+    bool (*overlaps)(const char *arch, int version);
 } gpu_vendor;
 
 extern const gpu_vendor gpu_cuda, gpu_hip;

@@ -33,6 +33,7 @@ struct gpu_context {
     gpu_function functions[GPU_MAX_FUNCTIONS]; /* a hash table by the kernel's address */
     gpu_blas *blas;
     void *blas_memory;
+    bool overlaps;  /* launches may begin before the one in front has ended: PTX says where they wait */
     char lost[700]; /* the error after which nothing works any more; "": none */
 };
 

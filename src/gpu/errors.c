@@ -73,10 +73,10 @@ static void describe_memory(gpu_context *c, size_t wanted, char *to, size_t size
 }
 
 nb_status gpu_failed(gpu_context *c, gpu_call call, int error, size_t wanted, nb_error *err) {
-    const char *meaning = gpu_error_meaning(error);
+    const char *meaning = gpu_error_meaning(error), *symbol = c->vendor->symbols[call]; /* '?' marks optional ones */
     char memory[128], line[sizeof c->lost];
     describe_memory(c, error == NO_MEMORY ? wanted : 0, memory, sizeof memory);
-    snprintf(line, sizeof line, "%.120s: %s: %.200s (error %d)%s%s%s", c->name, c->vendor->symbols[call],
+    snprintf(line, sizeof line, "%.120s: %s: %.200s (error %d)%s%s%s", c->name, symbol + (symbol[0] == '?'),
              gpu_error_text(&c->calls, error), error, memory, meaning[0] ? ": " : "", meaning);
     if (is_lasting(error) && !c->lost[0]) memcpy(c->lost, line, sizeof line);
     return err_set(err, error == NO_MEMORY ? NB_ERR_NO_MEMORY : NB_ERR_INTERNAL, "%s", line);

@@ -30,17 +30,12 @@ endef
 
 $(OUT)/%_sm90a.ptx: $(KERNELS)/%_sm90a.c $(HERE)kernels.mk | $(OUT)
 	$(call compile,$(NVIDIA) -march=sm_90a)
-# Large tiles of products, and products of few tokens: registers for two blocks of 256 threads on a processor. C has no
-# way to say so.
-TWO_BLOCKS = @sed '/\.entry $1($$/,/^{/s/^{/.maxntid 256, 1, 1\n.minnctapersm 2\n{/' $@ >$@.bounds && mv $@.bounds $@
-$(OUT)/qmm_%.ptx: $(KERNELS)/qmm_%.c $(HERE)kernels.mk | $(OUT)
+# Kernels that get registers for two blocks: large tiles of products, and products of few tokens. C has no way to say so.
+TWO_BLOCKS := (qmm_.*_128|qmv_(affine|mx).*|qmv_one_.*)
+FINISH = @awk -v 'two_blocks=$(TWO_BLOCKS)' -f $(HERE)ptx.awk $@ >$@.finished && mv $@.finished $@
+$(OUT)/%.ptx: $(KERNELS)/%.c $(HERE)kernels.mk $(HERE)ptx.awk | $(OUT)
 	$(call compile,$(NVIDIA) -march=sm_80)
-	$(call TWO_BLOCKS,qmm_.*_128)
-$(OUT)/qmv_mma_%.ptx: $(KERNELS)/qmv_mma_%.c $(HERE)kernels.mk | $(OUT)
-	$(call compile,$(NVIDIA) -march=sm_80)
-	$(call TWO_BLOCKS,qmv_.*)
-$(OUT)/%.ptx: $(KERNELS)/%.c $(HERE)kernels.mk | $(OUT)
-	$(call compile,$(NVIDIA) -march=sm_80)
+	$(FINISH)
 
 define amd_rule
 $(OUT)/%.$1: $(KERNELS)/%.c $(HERE)kernels.mk | $(OUT)

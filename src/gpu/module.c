@@ -22,12 +22,29 @@ static void first_error(char *log) {
     log[strcspn(log, "\n")] = 0;
 }
 
+/* PTX for devices whose launches may overlap: what ptx.awk has left in comments becomes valid. NULL: no memory. */
+static char *overlapping(const gpu_code *code) {
+    static const char target[] = ".target sm_80", comment[] = "//sm_90 ";
+    char *text = malloc(code->size + 1);
+    if (!text) return NULL;
+    memcpy(text, code->data, code->size);
+    text[code->size] = 0;
+    char *at = strstr(text, target);
+    if (at) at[sizeof target - 3] = '9';
+    for (at = text; (at = strstr(at, comment)); at += sizeof comment - 1) memset(at, ' ', sizeof comment - 1);
+    return text;
+}
+
 static nb_status load(gpu_context *c, const gpu_code *code, void **out, nb_error *err) {
     char log[4096] = "";
     int options[] = {JIT_ERROR_LOG, JIT_ERROR_LOG_SIZE};
     void *values[] = {log, (void *)(uintptr_t)(sizeof log - 1)};
     const double start = clock_now();
-    const int error = c->calls.module_load(out, code->data, c->vendor->compiles ? 2 : 0, options, values);
+    char *text = c->overlaps ? overlapping(code) : NULL;
+    if (c->overlaps && !text) return err_no_memory(err, "kernels", code->size);
+    const int error =
+        c->calls.module_load(out, text ? text : (const void *)code->data, c->vendor->compiles ? 2 : 0, options, values);
+    free(text);
     if (error) {
         nb_status status = gpu_failed(c, CALL_module_load, error, 0, err);
         first_error(log);
@@ -96,6 +113,23 @@ nb_status gpu_function_of(gpu_context *c, const gpu_launch *l, void **out, nb_er
     return allow_shared(c, f, l->shared, err);
 }
 
+/* CUDA's CUlaunchConfig and CUlaunchAttribute: "programmatic stream serialization", the launch need not wait for the
+ * end of the one before. */
+typedef struct launch_attribute {
+    int id, unused;
+    union {
+        int value;
+        char bytes[64];
+    };
+} launch_attribute;
+typedef struct launch_config {
+    unsigned grid[3], block[3], shared;
+    void *stream;
+    const launch_attribute *attributes;
+    unsigned n_attributes;
+} launch_config;
+static const launch_attribute may_overlap = {.id = 6, .value = 1};
+
 nb_status gpu_launch_kernel(gpu_context *c, const gpu_launch *l, nb_error *err) {
     void *function;
     nb_status status = gpu_function_of(c, l, &function, err);
@@ -104,8 +138,18 @@ nb_status gpu_launch_kernel(gpu_context *c, const gpu_launch *l, nb_error *err) 
     size_t size = l->params_size;
     void *extra[] = {(void *)(uintptr_t)EXTRA_BUFFER, (void *)(uintptr_t)l->params, (void *)(uintptr_t)EXTRA_SIZE,
                      &size, (void *)(uintptr_t)c->vendor->extra_end};
-    status = GPU_TRY(c, launch, function, l->grid[0], l->grid[1], l->grid[2], l->block, 1, 1, l->shared, c->stream,
-                     NULL, extra);
+    if (c->overlaps) {
+        const launch_config config = {.grid = {l->grid[0], l->grid[1], l->grid[2]},
+                                      .block = {l->block, 1, 1},
+                                      .shared = l->shared,
+                                      .stream = c->stream,
+                                      .attributes = &may_overlap,
+                                      .n_attributes = 1};
+        status = GPU_TRY(c, launch_with, &config, function, NULL, extra);
+    } else {
+        status = GPU_TRY(c, launch, function, l->grid[0], l->grid[1], l->grid[2], l->block, 1, 1, l->shared, c->stream,
+                         NULL, extra);
+    }
     if (!status) return NB_OK;
     return err_prefix(err, status, "kernel %s, %u x %u x %u blocks of %u threads, %u bytes shared", l->kernel->name,
                       l->grid[0], l->grid[1], l->grid[2], l->block, l->shared);

@@ -2,6 +2,7 @@
 #include "gpu/qmv.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "base/num.h"
 #include "gpu/weight.h"
@@ -171,20 +172,107 @@ void qmv_add_mma(const krow *row, const kcall *c, gpu_launches *to) {
                      shared_of(c, to->traits), &p);
 }
 
-void qmv_add_mma_experts(const krow *row, const kcall *c, void *table, gpu_launches *to) {
-    const gpu_weight w = gpu_weight_of(c->w, table, to);
-    qmv_part part = part_of(c, &w, to->traits);
-    const i64 pairs = c->x.rows * c->n_chosen, launched = launched_of(&part, pairs, to->traits);
-    const struct qmv_experts_params p = {.part = part,
+static void add_experts(const kcall *c, const gpu_kernel *k, const gpu_weight *w, const qmv_part *part, i64 launched,
+                        size_t shared, gpu_launches *to) {
+    const struct qmv_experts_params p = {.part = *part,
                                          .z = c->z.data,
                                          .z_stride = c->z.stride,
-                                         .codes_step = w.codes_step,
-                                         .scales_step = w.scales_step,
-                                         .table = w.table,
+                                         .codes_step = w->codes_step,
+                                         .scales_step = w->scales_step,
+                                         .table = w->table,
                                          .z_type = (u32)c->z.type,
                                          .n_chosen = (u32)c->n_chosen,
                                          .own_x = c->x.cols != c->w->k,
                                          .y_each = (u32)(c->act ? c->w->n / 2 : c->w->n)};
-    gpu_add(to, mma_kernel(row, c, FOR_EXPERTS), launched, pairs, 1, QMV_THREADS, shared_of(c, to->traits), &p,
-            sizeof p);
+    gpu_add(to, k, launched, c->x.rows * c->n_chosen, 1, QMV_THREADS, shared, &p, sizeof p);
+}
+
+void qmv_add_mma_experts(const krow *row, const kcall *c, void *table, gpu_launches *to) {
+    const gpu_weight w = gpu_weight_of(c->w, table, to);
+    qmv_part part = part_of(c, &w, to->traits);
+    add_experts(c, mma_kernel(row, c, FOR_EXPERTS), &w, &part, launched_of(&part, c->x.rows * c->n_chosen, to->traits),
+                shared_of(c, to->traits), to);
+}
+
+/* ---- One token, on NVIDIA's units for integers --------------------------------------------------------------------- */
+
+typedef struct one_kernels {
+    gpu_kernel dense, experts;
+} one_kernels;
+#define ONE(bits, scales, group)                                                                                       \
+    {                                                                                                                  \
+        {.module = "qmv_one_affine" #bits "_" #scales,                                                                 \
+         .name = "qmv_one_affine" #bits "_" #scales "_" #group,                                                        \
+         .part_size = sizeof(qmv_part)},                                                                               \
+        {                                                                                                              \
+            .module = "qmv_one_affine" #bits "_" #scales, .name = "qmv_one_affine" #bits "_" #scales "_" #group "_experts" \
+        }                                                                                                              \
+    }
+#define ONE_SIZES(bits, scales) {ONE(bits, scales, 32), ONE(bits, scales, 64), ONE(bits, scales, 128)}
+/* By bits, type of scales, size of groups. */
+static const one_kernels k_one[2][2][SIZES] = {{ONE_SIZES(4, f16), ONE_SIZES(4, bf16)},
+                                               {ONE_SIZES(8, f16), ONE_SIZES(8, bf16)}};
+
+static const one_kernels *one_of(const kweight *w) {
+    return &k_one[w->bits == 8][w->type == DT_BF16][w->group_size == 32 ? 0 : w->group_size == 64 ? 1 : 2];
+}
+
+static int one_step_columns(const kweight *w) {
+    const int two = 1024 / w->bits;
+    return two >= 2 * w->group_size && !getenv("NB_X_FOUR") ? two : 2 * two;
+}
+
+bool qmv_one_takes(const krow *row, const kcall *c) {
+    const kweight *w = c->w, *first = w->experts ? w->experts : w;
+    if (w->mode != W_AFFINE || w->bits != row->param[QMV_PARAM_BITS] || dtype_size(w->type) != 2 || !first->biases)
+        return false;
+    if (w->group_size != 32 && w->group_size != 64 && w->group_size != 128) return false;
+    if (w->k % one_step_columns(w) != 0 || w->k > QMV_ONE_MOST || c->x.rows < 1 || !qmv_any_takes(c)) return false;
+    if (c->x.stride > INT32_MAX || c->y.stride > INT32_MAX || c->residual.stride > INT32_MAX) return false;
+    return (w->experts || c->x.rows == 1) && gpu_weight_aligned(w, 16, 16) && gpu_mat_aligned(&c->x, 16) &&
+           (uintptr_t)c->weight2.data % 16 == 0;
+}
+
+static size_t one_shared_of(const kweight *w) {
+    const int64_t unit = 512 / w->bits, block = min_i64(w->group_size, unit);
+    const int64_t floats = 2 * QMV_SUMS + QMV_WARPS * QMV_COLUMNS + w->k / block * 8;
+    return (size_t)floats * sizeof(float) + (size_t)w->k * 3;
+}
+
+/* Tiles that a block takes at once: one, whose columns its warps share; more where there are fewer steps than warps,
+ * and more blocks than processors. */
+static u32 one_tiles_of(const qmv_part *p, const kweight *w, const gpu_traits *traits) {
+    const i64 steps = w->k / one_step_columns(w), tiles = div_up(w->n, QMV_ROWS);
+    u32 n = p->act ? 2 : 1;
+    while (n < QMV_WARPS && QMV_WARPS / n > steps && tiles >= (i64)(2 * n) * traits->n_processors) n *= 2;
+    return n;
+}
+
+static qmv_part one_part_of(const kcall *c, const gpu_weight *w, const gpu_traits *traits) {
+    qmv_part p = part_of(c, w, traits);
+    p.row_tiles = one_tiles_of(&p, c->w, traits);
+    return p;
+}
+
+/* Each processor has one block at a time: the other half of its registers is the next launch's, which loads its first
+ * weights meanwhile. */
+static i64 one_launched_of(qmv_part *p, i64 columns, const gpu_traits *traits) {
+    p->blocks = (u32)blocks_of(p);
+    const char *x_ = getenv("NB_X_BLOCKS"); const i64 x = x_ ? atoi(x_) : 1;
+    p->stride = (u32)min_i64(p->blocks, max_i64(1, x * traits->n_processors / columns));
+    return p->stride;
+}
+
+void qmv_add_one(const kcall *c, gpu_launches *to) {
+    const gpu_weight w = gpu_weight_of(c->w, NULL, to);
+    qmv_part p = one_part_of(c, &w, to->traits);
+    const i64 launched = one_launched_of(&p, 1, to->traits);
+    if (launched > 0) gpu_add_part(to, &one_of(c->w)->dense, launched, 1, 1, QMV_THREADS, one_shared_of(c->w), &p);
+}
+
+void qmv_add_one_experts(const kcall *c, void *table, gpu_launches *to) {
+    const gpu_weight w = gpu_weight_of(c->w, table, to);
+    qmv_part part = one_part_of(c, &w, to->traits);
+    add_experts(c, &one_of(c->w)->experts, &w, &part, one_launched_of(&part, c->x.rows * c->n_chosen, to->traits),
+                one_shared_of(c->w), to);
 }

@@ -41,5 +41,9 @@ bool qmv_fma_takes(const krow *row, const kcall *c);
 void qmv_add_fma(const krow *row, const kcall *c, void *table, gpu_launches *to);
 void qmv_add_mma(const krow *row, const kcall *c, gpu_launches *to);
 void qmv_add_mma_experts(const krow *row, const kcall *c, void *table, gpu_launches *to);
+/* One token, or single tokens with their experts (kernels/qmv_one.h). */
+bool qmv_one_takes(const krow *row, const kcall *c);
+void qmv_add_one(const kcall *c, gpu_launches *to);
+void qmv_add_one_experts(const kcall *c, void *table, gpu_launches *to);
 
 #endif

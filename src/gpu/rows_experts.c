@@ -19,6 +19,10 @@ static bool mma_takes(const krow *row, const kcall *c) {
     return gpu_weight_ok(c->w) && c->x.rows * c->n_chosen <= 65535 && qmv_mma_takes(row, c);
 }
 
+static bool one_takes(const krow *row, const kcall *c) {
+    return gpu_weight_ok(c->w) && c->x.rows * c->n_chosen <= 65535 && c->x.rows <= QMV_MOST && qmv_one_takes(row, c);
+}
+
 static size_t table_bytes(const krow *row, const kcall *c) {
     (void)row;
     return GPU_TABLE_BYTES * (size_t)min_i64(c->w->n_experts, GPU_TABLE_MAX);
@@ -35,6 +39,11 @@ static void fma_enqueue(const krow *row, const kcall *c, void *scratch, gpu_laun
 
 static void mma_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
     qmv_add_mma_experts(row, c, scratch, to);
+}
+
+static void one_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    (void)row;
+    qmv_add_one_experts(c, scratch, to);
 }
 
 #define MMA_WHICH(name, mode, bits) MMA_##name,
@@ -55,6 +64,20 @@ enum { QMV_FMA_WEIGHTS(FMA_WHICH) };
      .tasks = gpu_one_task,                                                                                            \
      .scratch = table_bytes,                                                                                           \
      .enqueue = mma_enqueue},
+#define ONE_ROW(bits_)                                                                                                 \
+    {.name = "matmul_experts.affine" #bits_ ".one.gpu",                                                                        \
+     .backend = "gpu",                                                                                                 \
+     .op = KOP_MATMUL_EXPERTS,                                                                                                 \
+     .rank = 40,                                                                                                       \
+     .needs = GPU_NVIDIA,                                                                                              \
+     .flushes = true,                                                                                                  \
+     .rounds_to = DT_XI8X3,                                                                                            \
+     .fused = KFUSED_ACT,                                                                                 \
+     .param = {[QMV_PARAM_BITS] = bits_},                                                                              \
+     .takes = one_takes,                                                                                           \
+     .tasks = gpu_one_task,                                                                                            \
+     .scratch = table_bytes,                                                                                           \
+     .enqueue = one_enqueue},
 /* Codes and biases are summed apart, and may cancel: errors are as of sums in one chain. */
 #define FMA_ROW(name_, mode, bits)                                                                                     \
     {.name = "matmul_experts." #name_ ".fma.gpu",                                                                      \
@@ -71,6 +94,7 @@ enum { QMV_FMA_WEIGHTS(FMA_WHICH) };
 
 /* clang-format off */
 static const krow rows[] = {
+    ONE_ROW(4) ONE_ROW(8)
     QMV_MMA_WEIGHTS(MMA_ROW)
     QMV_FMA_WEIGHTS(FMA_ROW)
     {.name = "matmul_experts.any.gpu",

@@ -26,6 +26,12 @@ static void mma_enqueue(const krow *row, const kcall *c, void *scratch, gpu_laun
     qmv_add_mma(row, c, to);
 }
 
+static void one_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    (void)row;
+    (void)scratch;
+    qmv_add_one(c, to);
+}
+
 #define MMA_WHICH(name, mode, bits) MMA_##name,
 #define FMA_WHICH(name, mode, bits) FMA_##name,
 enum { QMV_MMA_WEIGHTS(MMA_WHICH) };
@@ -43,6 +49,19 @@ enum { QMV_FMA_WEIGHTS(FMA_WHICH) };
      .takes = qmv_mma_takes,                                                                                           \
      .tasks = gpu_one_task,                                                                                            \
      .enqueue = mma_enqueue},
+#define ONE_ROW(bits_)                                                                                                 \
+    {.name = "matmul.affine" #bits_ ".one.gpu",                                                                        \
+     .backend = "gpu",                                                                                                 \
+     .op = KOP_MATMUL,                                                                                                 \
+     .rank = 40,                                                                                                       \
+     .needs = GPU_NVIDIA,                                                                                              \
+     .flushes = true,                                                                                                  \
+     .rounds_to = DT_XI8X3,                                                                                            \
+     .fused = KFUSED_NORM | KFUSED_ACT,                                                                                 \
+     .param = {[QMV_PARAM_BITS] = bits_},                                                                              \
+     .takes = qmv_one_takes,                                                                                           \
+     .tasks = gpu_one_task,                                                                                            \
+     .enqueue = one_enqueue},
 /* Codes and biases are summed apart, and may cancel: errors are as of sums in one chain. */
 #define FMA_ROW(name_, mode, bits)                                                                                     \
     {.name = "matmul." #name_ ".fma.gpu",                                                                              \
@@ -58,6 +77,7 @@ enum { QMV_FMA_WEIGHTS(FMA_WHICH) };
 
 /* clang-format off */
 static const krow rows[] = {
+    ONE_ROW(4) ONE_ROW(8)
     QMV_MMA_WEIGHTS(MMA_ROW)
     QMV_FMA_WEIGHTS(FMA_ROW)
     {.name = "matmul.any.gpu",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How far a result moves when a kernel rounds the operands of its products to 16 bits (krow.rounds_to): at most, and
- * its variance. An operand that is of that type already stays as it is. x and the weight as it is dequantized; of
+ * How far a result moves when a kernel rounds the operands of its products (krow.rounds_to), to 16 bits or, x alone, to
+ * integers that share a scale: at most, and its variance. An operand that is of that type already stays as it is. x and the weight as it is dequantized; of
  * attention queries, keys, values and the softmax's weights, which may be rounded while they are still exponentials, of
  * at most
  * 1. One rounding of v is off by at most e |v|, e = 2^-11 or 2^-8, and where fp16's spacing no longer shrinks, below
@@ -28,6 +28,14 @@ static double off_by(dtype to, double v) {
 static double off_by_inexact(dtype to, double v) {
     return to == DT_F16 ? (fabs(v) >= 65504 ? INFINITY : fmax(0x1p-11 * fabs(v), 0x1p-25))
                         : fmax(0x1p-8 * fabs(v), 0x1p-126);
+}
+
+/* x as integers of 23 bits: half of a step, 2^-22 of the largest of a block of columns, which is a weight's group or a
+ * part of it; nothing is finer than the smallest normal number. */
+static void off_by_of_block(const double *x, int64_t n, double *off) {
+    double largest = 0;
+    for (int64_t j = 0; j < n; j++) largest = fmax(largest, fabs(x[j]));
+    for (int64_t j = 0; j < n; j++) off[j] = fmax(0x1p-22 * largest, 0x1p-126);
 }
 
 static double square(double x) {
@@ -69,7 +77,7 @@ static void move_row(const kcall *c, dtype to, int64_t e, int64_t i, ref_product
     int64_t places = c->w->experts ? c->n_chosen : 1, k = w->k;
     double bias = c->weight.data ? float_at(c->weight.data, c->weight.type, e * w->n + i) : 0, magnitude;
     ref_product_row(r, w, i);
-    for (int64_t j = 0; j < k; j++) value_off[j] = off_by(to, r->values[j]);
+    for (int64_t j = 0; j < k; j++) value_off[j] = to == DT_XI8X3 ? 0 : off_by(to, r->values[j]);
     for (int64_t pair = 0; pair < c->x.rows * places; pair++) {
         int64_t t = pair / places, s = pair % places, at = pair * w->n + i;
         if (!is_of_expert(c, t, s, e)) continue;
@@ -107,7 +115,11 @@ static bool of_product(const kcall *c, dtype to, double *most, double *variance)
     double *x_off = malloc((size_t)(n_x + k + n) * sizeof *x_off), *value_off = x_off + n_x, *p = value_off + k;
     moved *m = malloc((size_t)n * sizeof *m);
     bool have = r.x && x_off && m;
-    for (int64_t i = 0; have && i < n_x; i++) x_off[i] = c->normed ? off_by_inexact(to, r.x[i]) : off_by(to, r.x[i]);
+    if (have && to == DT_XI8X3)
+        for (int64_t i = 0; i < n_x; i += c->w->group_size) off_by_of_block(r.x + i, c->w->group_size, x_off + i);
+    else
+        for (int64_t i = 0; have && i < n_x; i++)
+            x_off[i] = c->normed ? off_by_inexact(to, r.x[i]) : off_by(to, r.x[i]);
     for (int64_t e = 0; have && e < max_i64(1, c->w->n_experts); e++)
         for (int64_t i = 0; i < c->w->n; i++) move_row(c, to, e, i, &r, x_off, value_off, p, m);
     if (have && c->act != ACT_NONE) {

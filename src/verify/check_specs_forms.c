@@ -292,6 +292,33 @@ static void emit_plain_kind(visitor *v, chooser *c, kop op, size_t kind, dtype x
     }
 }
 
+/* One token, or the experts of one or a few, over whole steps of what streams a weight: 2048 / bits columns. */
+static void emit_one_token(visitor *v, chooser *c, kop op, int bits, dtype scales) {
+    static const int64_t steps[] = {1, 2, 3, 4, 5, 9, 16}, cols[] = {16, 33, 64, 200, 272};
+    check_spec s = {.op = op, .mode = W_AFFINE, .bits = bits, .w_type = scales, .rows = 1};
+    s.group_size = (int)CHOOSE(c, check_groups);
+    s.k = 2048 / bits * CHOOSE(c, steps);
+    s.cols = CHOOSE(c, cols);
+    s.x_type = CHOOSE(c, check_stored);
+    if (op == KOP_MATMUL_EXPERTS) {
+        s.rows = (int64_t)(1 + choose(c, 3));
+        s.n_experts = 4;
+        s.n_chosen = 2;
+        s.cols *= s.n_chosen;
+        s.own_x = one_in(c, 3);
+    } else {
+        s.residual = one_in(c, 3);
+        s.normed = one_in(c, 2);
+        s.offset = s.normed && one_in(c, 3);
+    }
+    s.bias = one_in(c, 3);
+    if (one_in(c, 3)) s.act = some_act(c);
+    choose_output(c, &s);
+    s.seed = ++v->n;
+    s.pattern = (check_pattern)(v->n % CHECK_PATTERNS);
+    v->stopped = !v->visit(v->user, &s);
+}
+
 void product_forms(visitor *v, kop op) {
     static const dtype types[] = {DT_F16, DT_BF16, DT_F32};
     chooser c = {v->n};
@@ -305,4 +332,6 @@ void product_forms(visitor *v, kop op) {
     }
     for (size_t i = 2; i < KINDS && !v->stopped; i++) /* of plain ones all are the same here */
         for (size_t type = 0; type < 2; type++) emit_plain_kind(v, &c, op, i, types[type]);
+    for (int i = 0; i < 4 * (v->level == CHECK_FULL ? 48 : 12) && !v->stopped; i++)
+        emit_one_token(v, &c, op, i % 2 ? 8 : 4, types[i / 2 % 2]);
 }

@@ -51,6 +51,11 @@ static void identify(const gpu_calls *calls, int index, int dev, gpu_info *out) 
                  "its compute capability is %d.%d, the kernels need 8.0 (Ampere) or later", major, minor);
 }
 
+/* Graphs have such launches since CUDA 12.3. */
+static bool overlaps(const char *arch, int version) {
+    return version >= 12030 && atoi(arch + 3) >= 90;
+}
+
 static const char *const libraries[] = {"libcuda.so.1", NULL};
 
 const gpu_vendor gpu_cuda = {
@@ -86,6 +91,7 @@ const gpu_vendor gpu_cuda = {
             [CALL_function_get] = "cuModuleGetFunction",
             [CALL_function_set] = "cuFuncSetAttribute",
             [CALL_launch] = "cuLaunchKernel",
+            [CALL_launch_with] = "?cuLaunchKernelEx",
             [CALL_capture_begin] = "cuStreamBeginCapture_v2",
             [CALL_capture_end] = "cuStreamEndCapture",
             [CALL_graph_make] = "cuGraphInstantiateWithFlags",
@@ -107,4 +113,5 @@ const gpu_vendor gpu_cuda = {
     .compiles = true,
     .identify = identify,
     .describe_driver = describe_driver,
+    .overlaps = overlaps,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Copies of 16 bytes from global to shared memory that run while the thread does other things, where the target has
- * them; elsewhere they are done at once. */
+ * Moves of 16 bytes as the target does them best: copies from global to shared memory that run while the thread does
+ * other things, where the target has them (elsewhere they are done at once), and loads with a hint or a condition. */
 #ifndef NB_GPU_KERNELS_ASYNC_H
 #define NB_GPU_KERNELS_ASYNC_H
 
@@ -32,5 +32,38 @@ INLINE void async_commit(void) {
 #else
 #    define ASYNC_WAIT(n) (void)(n)
 #endif
+
+/* The line of memory at p, which need not be valid, is fetched into the second level cache. */
+INLINE void ask_for(const GLOBAL void *p) {
+#if defined(__NVPTX__)
+    __asm__ volatile("prefetch.global.L2 [%0];" ::"l"(p));
+#else
+    (void)p;
+#endif
+}
+/* 16 bytes that are read once. */
+INLINE u32x4 stream_load16(const GLOBAL void *p) {
+#if defined(__NVPTX__)
+    u32 a, b, c, d;
+    __asm__ volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(a), "=r"(b), "=r"(c), "=r"(d)
+                     : "l"(p));
+    return (u32x4){a, b, c, d};
+#else
+    return *(const GLOBAL u32x4 *)p;
+#endif
+}
+/* Not there: *to stays as it is, at no cost. */
+INLINE void shared_load16_if(u32x4 *to, const SHARED u32x4 *from, bool there) {
+#if defined(__NVPTX__)
+    u32 a = (*to)[0], b = (*to)[1], c = (*to)[2], d = (*to)[3];
+    __asm__ volatile("{.reg .pred p; setp.ne.u32 p, %5, 0; @p ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];}"
+                     : "+r"(a), "+r"(b), "+r"(c), "+r"(d)
+                     : "r"((u32)(u64)from), "r"((u32)there));
+    *to = (u32x4){a, b, c, d};
+#else
+    if (there) *to = *from;
+#endif
+}
 
 #endif

@@ -56,6 +56,11 @@ extern SHARED u8 gpu_dynamic_shared[] __attribute__((aligned(16)));
 INLINE SHARED u8 *shared_memory(void) {
     return gpu_dynamic_shared;
 }
+/* A launch may begin while the one before it still runs (gpu/ptx.awk, gpu/module.c): until this returns a kernel must
+ * not touch what others write. Kernels that do not say it begin with it. */
+INLINE void previous_done(void) {
+    __asm__ volatile("//sm_90 griddepcontrol.wait;" ::: "memory");
+}
 /* 2^x within 2 ulp. */
 INLINE float exp2_fast(float x) {
     return __nvvm_ex2_approx_ftz_f(x);
@@ -127,6 +132,10 @@ float shfl_xor(float v, u32 mask);
 void warp_exchange(const void *mine, void *all, u32 bytes);
 u8 *shared_memory(void);
 float exp2_fast(float x);
+#endif
+
+#if !defined(__NVPTX__)
+INLINE void previous_done(void) {}
 #endif
 
 INLINE u32 lane_id(void) {

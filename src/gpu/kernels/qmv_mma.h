@@ -150,19 +150,12 @@ INLINE void step_product(float total[4], const mma_step *s, const mma_rows *rows
     }
 }
 
-/* The rows of a warp's tile; beyond the last one it reads the last one again. */
+/* The rows of a warp's tile. */
 INLINE mma_rows rows_of(const qmv_part *p, mma_form f, u32 block, u32 tile) {
-    u32 first = (block * p->row_tiles + tile) * QMV_ROWS, end = p->n;
-    if (p->act) {
-        const u32 half = p->n / 2;
-        first = (block * (p->row_tiles / 2) + tile / 2) * QMV_ROWS + tile % 2 * half;
-        end = tile % 2 ? p->n : half;
-    }
     mma_rows rows = {.n_groups = p->k / f.group_size, .scale_type = QMV_TYPE(p->types, QMV_SCALE)};
     const u32 size = f.mode != DQ_AFFINE ? 1 : rows.scale_type == G_F32 ? 4 : 2;
     UNROLL for (u32 r = 0; r < 2; r++) {
-        u32 row = first + lane_id() / 4 + 8 * r;
-        row = row < end ? row : end - 1;
+        const u32 row = qmv_row(p, block, tile, lane_id() / 4 + 8 * r);
         rows.codes[r] = p->codes + (u64)row * (p->k / 8 * f.bits);
         rows.scales[r] = p->scales + (u64)row * rows.n_groups * size;
         rows.biases[r] = p->biases ? p->biases + (u64)row * rows.n_groups * size : 0;
@@ -234,12 +227,8 @@ INLINE void qmv_tiles(const qmv_part *p, mma_form f, u32 first, u32 token, u32 t
 
 /* Grid: the parts' blocks, tiles of tokens. */
 INLINE void qmv_dense(const struct qmv_params *p, mma_form f, bool one) {
-    qmv_part part = p->part[0];
-    u32 block = bid_x();
-    UNROLL for (u32 i = 1; i < GPU_KERNEL_PARTS; i++) if (i < p->parts.n && bid_x() >= p->parts.first[i]) {
-        part = p->part[i];
-        block = bid_x() - p->parts.first[i];
-    }
+    qmv_part part;
+    const u32 block = qmv_part_of(p, &part);
     const u32 token = bid_y() * QMV_COLUMNS, rest = part.rows - token, tokens = rest < QMV_COLUMNS ? rest : QMV_COLUMNS;
     qmv_tiles(&part, f, block, token, one ? 1 : tokens, 0, 0, one);
 }
@@ -247,19 +236,8 @@ INLINE void qmv_dense(const struct qmv_params *p, mma_form f, bool one) {
 /* Grid: blocks of an expert's matrix, pairs of a token and one of its experts. */
 INLINE void qmv_experts(const struct qmv_experts_params *p, mma_form f) {
     const u32 token = bid_y() / p->n_chosen, place = bid_y() % p->n_chosen;
-    const u32 e = (u32)load_as_f32(p->z, p->z_type, token * p->z_stride + place);
-    qmv_part part = p->part;
-    if (p->table) {
-        const GLOBAL u64 *entry = p->table + 3 * (u64)e;
-        part.codes = (const GLOBAL u8 *)entry[0];
-        part.scales = (const GLOBAL u8 *)entry[1];
-        part.biases = (const GLOBAL u8 *)entry[2];
-    } else {
-        part.codes += e * p->codes_step;
-        part.scales += e * p->scales_step;
-        if (part.biases) part.biases += e * p->scales_step;
-    }
-    if (p->own_x) part.x += (u64)place * part.k * (QMV_TYPE(part.types, QMV_X) == G_F32 ? 4 : 2);
+    qmv_part part;
+    const u32 e = qmv_expert_of(p, token, place, &part);
     qmv_tiles(&part, f, bid_x(), token, 1, (i64)e * part.n, place * p->y_each, true);
 }
 

@@ -7,6 +7,7 @@
 #define NB_GPU_KERNELS_QMV_STAGE_H
 
 #include "act.h"
+#include "async.h"
 #include "dequant.h"
 #include "qmv_params.h"
 
@@ -117,6 +118,47 @@ INLINE void qmv_stage(const qmv_part *p, const qmv_x *x, u32 bits, u32 group_siz
             if (column % group_size == 0) x->sums[column / group_size * x->tokens + m] = group_sum;
         }
     }
+}
+
+/* Row `row` of a block's tile, of the weight; beyond the last one the last one again. Of a gated pair every other tile
+ * is the second half's. */
+INLINE u32 qmv_row(const qmv_part *p, u32 block, u32 tile, u32 row) {
+    u32 first = (block * p->row_tiles + tile) * QMV_ROWS, end = p->n;
+    if (p->act) {
+        const u32 half = p->n / 2;
+        first = (block * (p->row_tiles / 2) + tile / 2) * QMV_ROWS + tile % 2 * half;
+        end = tile % 2 ? p->n : half;
+    }
+    return first + row < end ? first + row : end - 1;
+}
+
+/* The part that this block belongs to; the block's number in it. */
+INLINE u32 qmv_part_of(const struct qmv_params *p, qmv_part *part) {
+    u32 block = bid_x();
+    *part = p->part[0];
+    UNROLL for (u32 i = 1; i < GPU_KERNEL_PARTS; i++) if (i < p->parts.n && bid_x() >= p->parts.first[i]) {
+        *part = p->part[i];
+        block = bid_x() - p->parts.first[i];
+    }
+    return block;
+}
+
+/* The product of a token with one of its experts; the expert. */
+INLINE u32 qmv_expert_of(const struct qmv_experts_params *p, u32 token, u32 place, qmv_part *part) {
+    const u32 e = (u32)load_as_f32(p->z, p->z_type, token * p->z_stride + place);
+    *part = p->part;
+    if (p->table) {
+        const GLOBAL u64 *entry = p->table + 3 * (u64)e;
+        part->codes = (const GLOBAL u8 *)entry[0];
+        part->scales = (const GLOBAL u8 *)entry[1];
+        part->biases = (const GLOBAL u8 *)entry[2];
+    } else {
+        part->codes += e * p->codes_step;
+        part->scales += e * p->scales_step;
+        if (part->biases) part->biases += e * p->scales_step;
+    }
+    if (p->own_x) part->x += (u64)place * part->k * (QMV_TYPE(part->types, QMV_X) == G_F32 ? 4 : 2);
+    return e;
 }
 
 /* Each warp's part of the sum of squares: to[warp][token]. */

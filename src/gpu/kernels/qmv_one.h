@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Products of one token with affine weights of 4 or 8 bits on NVIDIA's matrix units for integers, where a code costs
+ * half an instruction or none. x is operand B as integers of 23 bits with a scale for each block of columns, in three
+ * signed bytes that are three columns of B, so that the sums of a block are exact; two blocks stand side by side in the
+ * eight columns. A warp streams 16 rows of the weight: a lane's next 16 bytes of a row are on their way as soon as the
+ * last ones have been used. */
+#ifndef NB_GPU_KERNELS_QMV_ONE_H
+#define NB_GPU_KERNELS_QMV_ONE_H
+
+#include "mma_nv.h"
+#include "qmv_stage.h"
+
+#if MMA_NV
+
+/* Constant at compilation. A unit of columns is what the four lanes t of a row load at once, 16 bytes each; a step is
+ * four units, or two where the scales of more take too many registers. */
+typedef struct one_form {
+    u32 bits, group_size;
+    gpu_type scales; /* f16 or bf16, biases too */
+} one_form;
+
+enum { MOST_UNITS = 4, ONE_AHEAD = 4 /* steps whose codes are asked for before x is there */ };
+INLINE u32 one_units(one_form f) {
+    return 8 * 128 / f.bits >= 2 * f.group_size ? 2 : 4;
+}
+INLINE u32 lane_columns(one_form f) {
+    return 128 / f.bits;
+}
+INLINE u32 unit_columns(one_form f) {
+    return 4 * lane_columns(f);
+}
+INLINE u32 one_step_columns(one_form f) {
+    return one_units(f) * unit_columns(f);
+}
+/* Columns of x that share a scale. */
+INLINE u32 block_columns(one_form f) {
+    return f.group_size < unit_columns(f) ? f.group_size : unit_columns(f);
+}
+INLINE u32 unit_blocks(one_form f) {
+    return unit_columns(f) / block_columns(f);
+}
+/* Words of two scales that a row has in a step. */
+INLINE u32 scale_words(one_form f) {
+    return one_step_columns(f) / f.group_size / 2;
+}
+
+/* Byte i of the result is that of the eight of a and b which nibble i of `which` says. */
+INLINE u32 pick_bytes(u32 a, u32 b, u32 which) {
+#    if defined(__NVPTX__)
+    u32 r;
+    __asm__("prmt.b32 %0, %1, %2, %3;" : "=r"(r) : "r"(a), "r"(b), "r"(which));
+    return r;
+#    else
+    const u64 both = a | (u64)b << 32;
+    u32 r = 0;
+    for (u32 i = 0; i < 4; i++) r |= (u32)(both >> 8 * (which >> 4 * i & 7) & 255) << 8 * i;
+    return r;
+#    endif
+}
+/* The second or the first half of a word. */
+INLINE float half_as_f32(u32 word, gpu_type type, bool second) {
+    if (type == G_F16) return f16_to_f32((u16)(word >> (second ? 16 : 0)));
+    return as_f32(pick_bytes(word, 0, second ? 0x3244 : 0x1044));
+}
+
+enum { MOST_SCALE_WORDS = 4 };
+typedef struct one_scales {
+    u32 scales[2][MOST_SCALE_WORDS], biases[2][MOST_SCALE_WORDS];
+} one_scales;
+
+/* What a lane reads next: rows g and g + 8 of its tile. */
+typedef struct one_rows {
+    const GLOBAL u8 *codes[2], *scales[2], *biases[2];
+} one_rows;
+
+INLINE one_rows one_rows_at(const qmv_part *p, one_form f, u32 block, u32 tile, u32 step) {
+    const u32 t = lane_id() % 4;
+    one_rows r;
+    UNROLL for (u32 i = 0; i < 2; i++) {
+        const u32 row = qmv_row(p, block, tile, lane_id() / 4 + 8 * i);
+        const u64 groups = (u64)row * (p->k / f.group_size) + step * 2 * scale_words(f);
+        r.codes[i] = p->codes + (u64)row * (p->k / 8 * f.bits) + step * one_units(f) * 64 + t * 16;
+        r.scales[i] = p->scales + 2 * groups;
+        r.biases[i] = p->biases + 2 * groups;
+    }
+    return r;
+}
+INLINE void one_advance(one_rows *r, one_form f, u32 steps) {
+    UNROLL for (u32 i = 0; i < 2; i++) {
+        r->codes[i] += steps * one_units(f) * 64;
+        r->scales[i] += steps * scale_words(f) * 4;
+        r->biases[i] += steps * scale_words(f) * 4;
+    }
+}
+
+INLINE void one_load_unit(u32x4 codes[2], const one_rows *r, u32 unit) {
+    UNROLL for (u32 i = 0; i < 2; i++) codes[i] = stream_load16(r->codes[i] + unit * 64);
+}
+INLINE void one_load_scales(one_scales *s, const one_rows *r, one_form f) {
+    UNROLL for (u32 i = 0; i < 2; i++) {
+        dq_load_words(s->scales[i], r->scales[i], scale_words(f), true);
+        dq_load_words(s->biases[i], r->biases[i], scale_words(f), true);
+    }
+}
+
+/* Asks for a step of the warp's tile: 16 rows of 256 bytes (or 128), two lines each, and their scales. */
+INLINE void one_ask(const qmv_part *p, one_form f, u32 block, u32 tile, u32 step) {
+    const u32 row = qmv_row(p, block, tile, lane_id() / 2), row2 = qmv_row(p, block, tile, lane_id() % 16);
+    const u64 groups = (u64)row2 * (p->k / f.group_size) + step * 2 * scale_words(f);
+    ask_for(p->codes + (u64)row * (p->k / 8 * f.bits) + step * one_units(f) * 64 + lane_id() % 2 * 128);
+    ask_for((lane_id() < 16 ? p->scales : p->biases) + 2 * groups);
+}
+
+/* ---- x in shared memory ------------------------------------------------------------------------------------------- */
+
+/* Bytes of x as lanes take them: [unit][pair of products][t][plane], 16 bytes each; what a block's sums are to be
+ * multiplied with: [block][2]: of the first two planes; of the third, and the block's sum for the bias. */
+typedef struct one_x {
+    SHARED u32x4 *planes;
+    SHARED f32x4 *factors;
+} one_x;
+INLINE u32 plane_at(one_form f, u32 unit, u32 pair, u32 t, u32 plane) {
+    return ((unit * (lane_columns(f) / 16) + pair) * 4 + t) * 3 + plane;
+}
+
+/* Eight columns from `column` on, all lanes of a warp: codes and their block's factors. Scales as of quant/xform.h, a
+ * bit coarser: |x| < 2^22 * scale. */
+INLINE void one_put(const one_x *x, one_form f, const eight *e, u32 column) {
+    const u32 each = block_columns(f);
+    float largest = 0, sum = 0;
+    UNROLL for (u32 i = 0; i < 8; i++) {
+        largest = __builtin_fmaxf(largest, __builtin_fabsf(e->v[i]));
+        sum += e->v[i]; /* a NaN shows here */
+    }
+    largest = lanes_max(largest, each / 8);
+    sum = lanes_sum(sum, each / 8);
+    const u32 exponent = as_u32(largest) >> 23, scale_bits = (exponent > 22 ? exponent - 21 : 1) << 23;
+    const bool finite = exponent < 255 && sum == sum;
+    const float scale = finite ? as_f32(scale_bits) : as_f32(0x7fc00000);
+    const float inverse = finite ? as_f32((254u << 23) - scale_bits) : 0;
+    u32 q[8]; /* bytes: low, middle, high; 0 of a NaN times 0 */
+    UNROLL for (u32 i = 0; i < 8; i++) {
+        const float v = finite ? e->v[i] * inverse : 0;
+        q[i] = (as_u32(v + 12582912.0f) - 0x4b400000u + 0x8080u) ^ 0x8080u;
+    }
+    /* The first product takes columns 0, 2, 4, 6 from low halves of bytes, 1, 3, 5, 7 from high ones. */
+    const u32 unit = column / unit_columns(f), t = column % unit_columns(f) / lane_columns(f);
+    const u32 product = column % lane_columns(f) / 8;
+    UNROLL for (u32 plane = 0; plane < 3; plane++) {
+        const u32 byte = 2 - plane, from = byte | (byte + 4) << 4;
+        u32x2 w;
+        UNROLL for (u32 i = 0; i < 2; i++) {
+            const u32 a = f.bits == 4 ? i : 4 * i, by = f.bits == 4 ? 2 : 1;
+            const u32 first = pick_bytes(q[a], q[a + by], from), second = pick_bytes(q[a + 2 * by], q[a + 3 * by], from);
+            w[i] = pick_bytes(first, second, 0x5410);
+        }
+        ((SHARED u32x2 *)&x->planes[plane_at(f, unit, product / 2, t, plane)])[product % 2] = w;
+    }
+    if (column % each == 0) {
+        x->factors[column / each * 2] = (f32x4){scale * 65536, scale * 256, 0, 0};
+        x->factors[column / each * 2 + 1] = (f32x4){scale, 0, finite ? sum : scale, 0};
+    }
+}
+
+/* The token's x, with the norm's weights; squares: each warp's part of their sum before these. */
+INLINE void one_stage(const qmv_part *p, const one_x *x, one_form f, u32 token, SHARED float *squares) {
+    enum { AT_ONCE = 2 };
+    float own = 0;
+    ROLLED for (u32 first = tid(); first < p->k / 8; first += AT_ONCE * QMV_THREADS) {
+        eight e[AT_ONCE], w[AT_ONCE];
+        UNROLL for (u32 a = 0; a < AT_ONCE; a++) {
+            const u32 column = (first + a * QMV_THREADS) * 8;
+            if (column >= p->k) continue;
+            eight_load(&e[a], p->x, QMV_TYPE(p->types, QMV_X), (u64)token * p->x_stride + column);
+            if (p->norm) eight_load(&w[a], p->norm, QMV_TYPE(p->types, QMV_NORM), column);
+        }
+        UNROLL for (u32 a = 0; a < AT_ONCE; a++) {
+            const u32 column = (first + a * QMV_THREADS) * 8;
+            if (column >= p->k) continue;
+            if (p->normed) UNROLL for (u32 i = 0; i < 8; i++) {
+                own += e[a].v[i] * e[a].v[i];
+                e[a].v[i] *= p->offset + (p->norm ? w[a].v[i] : 1.0f);
+            }
+            one_put(x, f, &e[a], column);
+        }
+    }
+    if (!p->normed) return;
+    own = warp_sum(own);
+    if (lane_id() == 0) squares[warp_id() * QMV_COLUMNS] = own;
+}
+
+/* ---- Products ----------------------------------------------------------------------------------------------------- */
+
+/* Which lanes hold what of operand B, and of the factors; the others' stay zero. */
+typedef struct one_lane {
+    u32 plane, t;
+    bool planes_here[2], factors_here; /* of each set of two blocks */
+} one_lane;
+INLINE one_lane one_lane_of(one_form f) {
+    const u32 column = lane_id() / 4, t = lane_id() % 4, blocks = unit_blocks(f);
+    one_lane l = {.plane = column % 4, .t = t};
+    const bool plane = column % 4 < 3;
+    UNROLL for (u32 set = 0; set < 2; set++)
+        l.planes_here[set] = plane && (blocks == 1   ? column < 4
+                                       : blocks == 2 ? column / 4 == t / 2
+                                                     : t / 2 == set && column / 4 == t % 2);
+    l.factors_here = blocks > 1 || t < 2;
+    return l;
+}
+
+INLINE float one_scale(const u32 *words, one_form f, u32 group, bool either) {
+    return half_as_f32(words[group / 2], f.scales, either ? lane_id() % 4 / 2 : group % 2);
+}
+
+/* acc: rows g and g + 8, a share in each lane of the four. */
+INLINE void one_product(float acc[2], u32x4 codes[MOST_UNITS][2], const one_scales *s, const one_rows *next, bool more,
+                        const one_x *x, one_form f, const one_lane *l, u32 step) {
+    const u32 sets = unit_blocks(f) == 4 ? 2 : 1, pairs = lane_columns(f) / 16;
+    u32x4 b[2] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
+    f32x4 factor = {0, 0, 0, 0};
+    UNROLL for (u32 u = 0; u < one_units(f); u++) {
+        const u32 unit = step * one_units(f) + u;
+        UNROLL for (u32 set = 0; set < sets; set++) {
+            i32 c[4] = {0, 0, 0, 0};
+            if (sets == 2) b[0] = b[1] = (u32x4){0, 0, 0, 0};
+            UNROLL for (u32 pair = 0; pair < pairs; pair++) {
+                u32x4 *at = &b[pair % 2];
+                shared_load16_if(at, &x->planes[plane_at(f, unit, pair, l->t, l->plane)], l->planes_here[set]);
+                UNROLL for (u32 half = 0; half < 2; half++) {
+                    u32 a[4];
+                    UNROLL for (u32 r = 0; r < 2; r++) {
+                        const u32 j = 2 * pair + half;
+                        a[r] = f.bits == 4 ? codes[u][r][j] & 0x0f0f0f0f : codes[u][r][2 * j % 4];
+                        a[2 + r] = f.bits == 4 ? codes[u][r][j] >> 4 & 0x0f0f0f0f : codes[u][r][(2 * j + 1) % 4];
+                    }
+                    mma_nv_u8(c, a, (*at)[2 * half], (*at)[2 * half + 1]);
+                }
+            }
+            const u32 blocks = unit_blocks(f), first = u * blocks + 2 * set;
+            shared_load16_if((u32x4 *)&factor, (const SHARED u32x4 *)&x->factors[(unit * blocks + 2 * set) * 2 + l->t],
+                             l->factors_here);
+            UNROLL for (u32 r = 0; r < 2; r++) {
+                const u32 group = first * block_columns(f) / f.group_size;
+                const float sum = (float)c[2 * r] * factor[0] + (float)c[2 * r + 1] * factor[1];
+                acc[r] += one_scale(s->scales[r], f, group, blocks > 1) * sum;
+                acc[r] += one_scale(s->biases[r], f, group, blocks > 1) * factor[2];
+            }
+        }
+        if (more) one_load_unit(codes[u], next, u);
+    }
+}
+
+INLINE one_x one_x_of(const qmv_part *p, SHARED float **sums, SHARED float **squares) {
+    one_x x;
+    *sums = (SHARED float *)shared_memory();
+    *squares = *sums + 2 * QMV_SUMS;
+    x.planes = (SHARED u32x4 *)(*squares + QMV_WARPS * QMV_COLUMNS);
+    x.factors = (SHARED f32x4 *)(x.planes + p->k * 3 / 16);
+    return x;
+}
+
+/* The tiles of block `first`, first + p->stride, ... of a product with one token. early: the weight is known before the
+ * work in front of this launch is done. */
+INLINE void one_tiles(const qmv_part *p, one_form f, u32 first, u32 token, i64 bias_at, u32 y_at, bool early) {
+    const u32 tile = warp_id() % p->row_tiles, splits = QMV_WARPS / p->row_tiles, start = warp_id() / p->row_tiles;
+    const u32 n_steps = p->k / one_step_columns(f), each = p->act ? p->row_tiles / 2 : p->row_tiles;
+    SHARED float *sums, *squares;
+    const one_x x = one_x_of(p, &sums, &squares);
+    const one_lane lane = one_lane_of(f);
+    one_rows rows = one_rows_at(p, f, first, tile, start);
+    u32x4 codes[MOST_UNITS][2];
+    one_scales scales;
+    if (start < n_steps) {
+        one_load_scales(&scales, &rows, f);
+        UNROLL for (u32 u = 0; u < one_units(f); u++) one_load_unit(codes[u], &rows, u);
+    }
+    if (early) {
+        u32 block = first, step = start;
+        ROLLED for (u32 i = 0; i < ONE_AHEAD; i++) {
+            step += splits;
+            if (step >= n_steps) {
+                step = start;
+                block += p->stride;
+            }
+            if (step < n_steps && block < p->blocks) one_ask(p, f, block, tile, step);
+        }
+        previous_done();
+    }
+    one_stage(p, &x, f, token, squares);
+    barrier();
+    const float norm = p->normed ? qmv_norm_factor(p, squares, 0) : 1;
+    u32 turn = 0;
+    ROLLED for (u32 block = first; block < p->blocks; block += p->stride) {
+        const bool last_block = block + p->stride >= p->blocks;
+        float acc[2] = {0, 0};
+        ROLLED for (u32 step = start; step < n_steps; step += splits) {
+            const bool last = step + splits >= n_steps, more = !last || !last_block;
+            const one_scales now = scales;
+            if (!last)
+                one_advance(&rows, f, splits);
+            else if (more)
+                rows = one_rows_at(p, f, block + p->stride, tile, start);
+            if (more) one_load_scales(&scales, &rows, f);
+            one_product(acc, codes, &now, &rows, more, &x, f, &lane, step);
+        }
+        SHARED float *to = sums + turn * QMV_SUMS;
+        UNROLL for (u32 r = 0; r < 2; r++) {
+            const float sum = lanes_sum(acc[r], 4);
+            if (lane.t == 0) to[(warp_id() * QMV_ROWS + lane_id() / 4 + 8 * r) * QMV_COLUMNS] = sum;
+        }
+        barrier();
+        qmv_finish(p, to, squares, norm, block * each, token, 1, bias_at, y_at);
+        turn ^= 1;
+    }
+}
+
+/* Grid: the parts' blocks. */
+INLINE void one_dense(const struct qmv_params *p, one_form f) {
+    u32 which = 0;
+    UNROLL for (u32 i = 1; i < GPU_KERNEL_PARTS; i++) which += i < p->parts.n && bid_x() >= p->parts.first[i];
+    one_tiles(&p->part[which], f, bid_x() - p->parts.first[which], 0, 0, 0, true);
+}
+
+/* Grid: blocks of an expert's matrix, pairs of a token and one of its experts. */
+INLINE void one_experts(const struct qmv_experts_params *p, one_form f) {
+    previous_done();
+    const u32 token = bid_y() / p->n_chosen, place = bid_y() % p->n_chosen;
+    qmv_part part;
+    const u32 e = qmv_expert_of(p, token, place, &part);
+    one_tiles(&part, f, bid_x(), token, (i64)e * part.n, place * p->y_each, false);
+}
+
+#    define QMV_ONE_KERNELS(name, bits, group_size, scales)                                                            \
+        KERNEL void name(struct qmv_params p) {                                                                        \
+            one_dense(&p, (one_form){bits, group_size, scales});                                                       \
+        }                                                                                                              \
+        KERNEL void name##_experts(struct qmv_experts_params p) {                                                      \
+            one_experts(&p, (one_form){bits, group_size, scales});                                                     \
+        }
+
+#endif
+#endif

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Products of one token (qmv_one.h) with affine weights of 4 bits whose scales are f16. */
+#define NB_GPU_DEVICE_CODE
+#include "qmv_one.h"
+
+#if MMA_NV
+QMV_ONE_KERNELS(qmv_one_affine4_f16_32, 4, 32, G_F16)
+QMV_ONE_KERNELS(qmv_one_affine4_f16_64, 4, 64, G_F16)
+QMV_ONE_KERNELS(qmv_one_affine4_f16_128, 4, 128, G_F16)
+#endif
