@@ -219,7 +219,7 @@ static const one_kernels *one_of(const kweight *w) {
 
 static int one_step_columns(const kweight *w) {
     const int two = 1024 / w->bits;
-    return two >= 2 * w->group_size && !getenv("NB_X_FOUR") ? two : 2 * two;
+    return w->bits * w->group_size == 128 ? two : 2 * two;
 }
 
 bool qmv_one_takes(const krow *row, const kcall *c) {
@@ -235,7 +235,7 @@ bool qmv_one_takes(const krow *row, const kcall *c) {
 
 static size_t one_shared_of(const kweight *w) {
     const int64_t unit = 512 / w->bits, block = min_i64(w->group_size, unit);
-    const int64_t floats = 2 * QMV_SUMS + QMV_WARPS * QMV_COLUMNS + w->k / block * 8;
+    const int64_t floats = QMV_ONE_ROUNDS * QMV_WARPS * QMV_ROWS + QMV_WARPS * QMV_COLUMNS + w->k / block * 8;
     return (size_t)floats * sizeof(float) + (size_t)w->k * 3;
 }
 

@@ -20,9 +20,10 @@ typedef struct one_form {
     gpu_type scales; /* f16 or bf16, biases too */
 } one_form;
 
-enum { MOST_UNITS = 4, ONE_AHEAD = 4 /* steps whose codes are asked for before x is there */ };
+enum { MOST_UNITS = 4, ONE_AHEAD = 4, /* steps whose codes are asked for before x is there */
+       ONE_ASKS = 1 };
 INLINE u32 one_units(one_form f) {
-    return 8 * 128 / f.bits >= 2 * f.group_size ? 2 : 4;
+    return f.bits * f.group_size == 128 ? 2 : 4;
 }
 INLINE u32 lane_columns(one_form f) {
     return 128 / f.bits;
@@ -69,47 +70,52 @@ typedef struct one_scales {
     u32 scales[2][MOST_SCALE_WORDS], biases[2][MOST_SCALE_WORDS];
 } one_scales;
 
-/* What a lane reads next: rows g and g + 8 of its tile. */
+/* What a lane reads next: of row g of its tile; how many bytes further row g + 8 has the same; from scales to biases. */
 typedef struct one_rows {
-    const GLOBAL u8 *codes[2], *scales[2], *biases[2];
+    const GLOBAL u8 *codes, *scales;
+    u32 codes_8, scales_8;
+    i64 biases;
 } one_rows;
 
 INLINE one_rows one_rows_at(const qmv_part *p, one_form f, u32 block, u32 tile, u32 step) {
-    const u32 t = lane_id() % 4;
-    one_rows r;
-    UNROLL for (u32 i = 0; i < 2; i++) {
-        const u32 row = qmv_row(p, block, tile, lane_id() / 4 + 8 * i);
-        const u64 groups = (u64)row * (p->k / f.group_size) + step * 2 * scale_words(f);
-        r.codes[i] = p->codes + (u64)row * (p->k / 8 * f.bits) + step * one_units(f) * 64 + t * 16;
-        r.scales[i] = p->scales + 2 * groups;
-        r.biases[i] = p->biases + 2 * groups;
-    }
-    return r;
+    const u32 row = qmv_row(p, block, tile, lane_id() / 4), further = qmv_row(p, block, tile, lane_id() / 4 + 8) - row;
+    const u32 groups = p->k / f.group_size, row_bytes = p->k / 8 * f.bits;
+    return (one_rows){
+        .codes = p->codes + (u64)row * row_bytes + step * one_units(f) * 64 + lane_id() % 4 * 16,
+        .scales = p->scales + 2 * ((u64)row * groups + step * 2 * scale_words(f)),
+        .codes_8 = further * row_bytes,
+        .scales_8 = further * groups * 2,
+        .biases = (i64)p->biases - (i64)p->scales,
+    };
 }
 INLINE void one_advance(one_rows *r, one_form f, u32 steps) {
-    UNROLL for (u32 i = 0; i < 2; i++) {
-        r->codes[i] += steps * one_units(f) * 64;
-        r->scales[i] += steps * scale_words(f) * 4;
-        r->biases[i] += steps * scale_words(f) * 4;
-    }
+    r->codes += steps * one_units(f) * 64;
+    r->scales += steps * scale_words(f) * 4;
 }
 
 INLINE void one_load_unit(u32x4 codes[2], const one_rows *r, u32 unit) {
-    UNROLL for (u32 i = 0; i < 2; i++) codes[i] = stream_load16(r->codes[i] + unit * 64);
+    codes[0] = stream_load16(r->codes + unit * 64);
+    codes[1] = stream_load16(r->codes + r->codes_8 + unit * 64);
 }
 INLINE void one_load_scales(one_scales *s, const one_rows *r, one_form f) {
     UNROLL for (u32 i = 0; i < 2; i++) {
-        dq_load_words(s->scales[i], r->scales[i], scale_words(f), true);
-        dq_load_words(s->biases[i], r->biases[i], scale_words(f), true);
+        dq_load_words(s->scales[i], r->scales + i * r->scales_8, scale_words(f), true);
+        dq_load_words(s->biases[i], r->scales + r->biases + i * r->scales_8, scale_words(f), true);
     }
 }
 
-/* Asks for a step of the warp's tile: 16 rows of 256 bytes (or 128), two lines each, and their scales. */
-INLINE void one_ask(const qmv_part *p, one_form f, u32 block, u32 tile, u32 step) {
-    const u32 row = qmv_row(p, block, tile, lane_id() / 2), row2 = qmv_row(p, block, tile, lane_id() % 16);
-    const u64 groups = (u64)row2 * (p->k / f.group_size) + step * 2 * scale_words(f);
-    ask_for(p->codes + (u64)row * (p->k / 8 * f.bits) + step * one_units(f) * 64 + lane_id() % 2 * 128);
-    ask_for((lane_id() < 16 ? p->scales : p->biases) + 2 * groups);
+/* Asks for the warp's step behind *step of *block: 16 rows of 256 bytes (or 128), two lines each, and their scales. */
+INLINE void one_ask_next(const qmv_part *p, one_form f, u32 *block, u32 *step, u32 tile, u32 splits) {
+    *step += splits;
+    if (*step >= p->k / one_step_columns(f)) {
+        *step = warp_id() / p->row_tiles;
+        *block += p->stride;
+    }
+    if (*block >= p->blocks) return;
+    const u32 row = qmv_row(p, *block, tile, lane_id() / 2), row2 = qmv_row(p, *block, tile, lane_id() % 16);
+    const u64 groups = (u64)row2 * (p->k / f.group_size) + *step * 2 * scale_words(f);
+    ask_for(p->codes + (u64)row * (p->k / 8 * f.bits) + *step * one_units(f) * 64 + lane_id() % 2 * 128);
+    ask_for(p->scales + 2 * groups + (lane_id() < 16 ? 0 : (i64)p->biases - (i64)p->scales));
 }
 
 /* ---- x in shared memory ------------------------------------------------------------------------------------------- */
@@ -163,31 +169,43 @@ INLINE void one_put(const one_x *x, one_form f, const eight *e, u32 column) {
     }
 }
 
-/* The token's x, with the norm's weights; squares: each warp's part of their sum before these. */
-INLINE void one_stage(const qmv_part *p, const one_x *x, one_form f, u32 token, SHARED float *squares) {
-    enum { AT_ONCE = 2 };
+/* The token's x, with the norm's weights; squares: each warp's part of their sum before these. Loads of several turns
+ * are on their way at once; at_once and normed are constant at compilation. */
+INLINE void one_stage_turns(const qmv_part *p, const one_x *x, one_form f, u32 token, SHARED float *squares,
+                            u32 at_once, bool normed) {
+    enum { MOST = 4 };
+    const u32 type = QMV_TYPE(p->types, QMV_X), norm_type = QMV_TYPE(p->types, QMV_NORM);
     float own = 0;
-    ROLLED for (u32 first = tid(); first < p->k / 8; first += AT_ONCE * QMV_THREADS) {
-        eight e[AT_ONCE], w[AT_ONCE];
-        UNROLL for (u32 a = 0; a < AT_ONCE; a++) {
-            const u32 column = (first + a * QMV_THREADS) * 8;
+    ROLLED for (u32 first = tid() * 8; first < p->k; first += at_once * QMV_THREADS * 8) {
+        eight_raw raw[MOST], weights[MOST];
+        UNROLL for (u32 a = 0; a < at_once; a++) {
+            const u32 column = first + a * QMV_THREADS * 8;
             if (column >= p->k) continue;
-            eight_load(&e[a], p->x, QMV_TYPE(p->types, QMV_X), (u64)token * p->x_stride + column);
-            if (p->norm) eight_load(&w[a], p->norm, QMV_TYPE(p->types, QMV_NORM), column);
+            eight_read(&raw[a], p->x, type, (u64)token * p->x_stride + column);
+            if (normed && p->norm) eight_read(&weights[a], p->norm, norm_type, column);
         }
-        UNROLL for (u32 a = 0; a < AT_ONCE; a++) {
-            const u32 column = (first + a * QMV_THREADS) * 8;
+        UNROLL for (u32 a = 0; a < at_once; a++) {
+            const u32 column = first + a * QMV_THREADS * 8;
             if (column >= p->k) continue;
-            if (p->normed) UNROLL for (u32 i = 0; i < 8; i++) {
-                own += e[a].v[i] * e[a].v[i];
-                e[a].v[i] *= p->offset + (p->norm ? w[a].v[i] : 1.0f);
+            eight e, w = {{1, 1, 1, 1, 1, 1, 1, 1}};
+            eight_of(&e, &raw[a], type);
+            if (normed && p->norm) eight_of(&w, &weights[a], norm_type);
+            if (normed) UNROLL for (u32 i = 0; i < 8; i++) {
+                own += e.v[i] * e.v[i];
+                e.v[i] *= p->offset + w.v[i];
             }
-            one_put(x, f, &e[a], column);
+            one_put(x, f, &e, column);
         }
     }
-    if (!p->normed) return;
+    if (!normed) return;
     own = warp_sum(own);
     if (lane_id() == 0) squares[warp_id() * QMV_COLUMNS] = own;
+}
+INLINE void one_stage(const qmv_part *p, const one_x *x, one_form f, u32 token, SHARED float *squares) {
+    if (p->normed)
+        one_stage_turns(p, x, f, token, squares, 2, true);
+    else
+        one_stage_turns(p, x, f, token, squares, 3, false);
 }
 
 /* ---- Products ----------------------------------------------------------------------------------------------------- */
@@ -251,46 +269,80 @@ INLINE void one_product(float acc[2], u32x4 codes[MOST_UNITS][2], const one_scal
     }
 }
 
-INLINE one_x one_x_of(const qmv_part *p, SHARED float **sums, SHARED float **squares) {
+/* Shared memory; bytes are counted in gpu/qmv.c. sums: [round][warp][row]. */
+typedef struct one_places {
+    SHARED float *sums, *squares;
     one_x x;
-    *sums = (SHARED float *)shared_memory();
-    *squares = *sums + 2 * QMV_SUMS;
-    x.planes = (SHARED u32x4 *)(*squares + QMV_WARPS * QMV_COLUMNS);
-    x.factors = (SHARED f32x4 *)(x.planes + p->k * 3 / 16);
-    return x;
+} one_places;
+INLINE one_places one_places_of(const qmv_part *p) {
+    one_places at;
+    at.sums = (SHARED float *)shared_memory();
+    at.squares = at.sums + QMV_ONE_ROUNDS * QMV_WARPS * QMV_ROWS;
+    at.x.planes = (SHARED u32x4 *)(at.squares + QMV_WARPS * QMV_COLUMNS);
+    at.x.factors = (SHARED f32x4 *)(at.x.planes + p->k * 3 / 16);
+    return at;
 }
 
-/* The tiles of block `first`, first + p->stride, ... of a product with one token. early: the weight is known before the
- * work in front of this launch is done. */
+/* Row `row` of a round's tile: its warps' sums added up in order. */
+INLINE float one_total(const qmv_part *p, const SHARED float *sums, u32 tile, u32 row) {
+    float v = 0;
+    UNROLL for (u32 i = 0; i < QMV_WARPS; i++) if ((i & (p->row_tiles - 1)) == tile) v += sums[i * QMV_ROWS + row];
+    return v;
+}
+
+INLINE u32 one_output(const qmv_part *p, u32 first, u32 n_tiles, u32 i) {
+    return (first + i / QMV_ROWS / n_tiles * p->stride) * n_tiles * QMV_ROWS + i % (n_tiles * QMV_ROWS);
+}
+
+/* The residual of the first output that a thread finishes, if there is one. */
+INLINE float one_residual(const qmv_part *p, u32 first, u32 token) {
+    const u32 each = p->act ? p->n / 2 : p->n, n_tiles = p->act ? p->row_tiles / 2 : p->row_tiles;
+    const u32 output = one_output(p, first, n_tiles, tid());
+    return output < each ? qmv_residual(p, token, output) : 0;
+}
+
+/* The outputs of `rounds` blocks of tiles from `first` on; begin, residual: the launch's first one, and its residual. */
+INLINE void one_finish(const qmv_part *p, const one_places *at, float norm, u32 begin, float early, u32 first,
+                       u32 rounds, u32 token, i64 bias_at, u32 y_at) {
+    const u32 each = p->act ? p->n / 2 : p->n, n_tiles = p->act ? p->row_tiles / 2 : p->row_tiles;
+    ROLLED for (u32 i = tid(); i < rounds * n_tiles * QMV_ROWS; i += QMV_THREADS) {
+        const u32 row = i % QMV_ROWS, tile = i / QMV_ROWS % n_tiles, round = i / QMV_ROWS / n_tiles;
+        const u32 output = one_output(p, first, n_tiles, i);
+        const SHARED float *sums = at->sums + round * QMV_WARPS * QMV_ROWS;
+        if (output >= each) continue;
+        const float second = p->act ? one_total(p, sums, 2 * tile + 1, row) : 0;
+        const float residual = i == tid() && first == begin ? early : qmv_residual(p, token, output);
+        qmv_end(p, one_total(p, sums, p->act ? 2 * tile : tile, row) * norm, second * norm, residual, token, output,
+                bias_at, y_at);
+    }
+}
+
+/* The tiles of block `first`, first + p->stride, ... of a product with one token; warps run through them on their own
+ * and meet when their sums are to be added up. early: the weight is known before the work in front of this launch is
+ * done. */
 INLINE void one_tiles(const qmv_part *p, one_form f, u32 first, u32 token, i64 bias_at, u32 y_at, bool early) {
     const u32 tile = warp_id() % p->row_tiles, splits = QMV_WARPS / p->row_tiles, start = warp_id() / p->row_tiles;
-    const u32 n_steps = p->k / one_step_columns(f), each = p->act ? p->row_tiles / 2 : p->row_tiles;
-    SHARED float *sums, *squares;
-    const one_x x = one_x_of(p, &sums, &squares);
+    const u32 n_steps = p->k / one_step_columns(f);
+    const one_places at = one_places_of(p);
     const one_lane lane = one_lane_of(f);
     one_rows rows = one_rows_at(p, f, first, tile, start);
     u32x4 codes[MOST_UNITS][2];
     one_scales scales;
+    u32 ask_block = first, ask_step = start;
     if (start < n_steps) {
         one_load_scales(&scales, &rows, f);
         UNROLL for (u32 u = 0; u < one_units(f); u++) one_load_unit(codes[u], &rows, u);
+        ROLLED for (u32 i = 0; i < ONE_AHEAD; i++) one_ask_next(p, f, &ask_block, &ask_step, tile, splits);
     }
     if (early) {
-        u32 block = first, step = start;
-        ROLLED for (u32 i = 0; i < ONE_AHEAD; i++) {
-            step += splits;
-            if (step >= n_steps) {
-                step = start;
-                block += p->stride;
-            }
-            if (step < n_steps && block < p->blocks) one_ask(p, f, block, tile, step);
-        }
+        if (p->norm && tid() < p->k / 32) ask_for(p->norm + tid() * (QMV_TYPE(p->types, QMV_NORM) == G_F32 ? 128 : 64));
         previous_done();
     }
-    one_stage(p, &x, f, token, squares);
+    const float residual = one_residual(p, first, token);
+    one_stage(p, &at.x, f, token, at.squares);
     barrier();
-    const float norm = p->normed ? qmv_norm_factor(p, squares, 0) : 1;
-    u32 turn = 0;
+    const float norm = p->normed ? qmv_norm_factor(p, at.squares, 0) : 1;
+    u32 round = 0, begin = first;
     ROLLED for (u32 block = first; block < p->blocks; block += p->stride) {
         const bool last_block = block + p->stride >= p->blocks;
         float acc[2] = {0, 0};
@@ -302,16 +354,18 @@ INLINE void one_tiles(const qmv_part *p, one_form f, u32 first, u32 token, i64 b
             else if (more)
                 rows = one_rows_at(p, f, block + p->stride, tile, start);
             if (more) one_load_scales(&scales, &rows, f);
-            one_product(acc, codes, &now, &rows, more, &x, f, &lane, step);
+            one_product(acc, codes, &now, &rows, more, &at.x, f, &lane, step);
         }
-        SHARED float *to = sums + turn * QMV_SUMS;
         UNROLL for (u32 r = 0; r < 2; r++) {
             const float sum = lanes_sum(acc[r], 4);
-            if (lane.t == 0) to[(warp_id() * QMV_ROWS + lane_id() / 4 + 8 * r) * QMV_COLUMNS] = sum;
+            if (lane.t == 0) at.sums[(round * QMV_WARPS + warp_id()) * QMV_ROWS + lane_id() / 4 + 8 * r] = sum;
         }
+        if (++round < QMV_ONE_ROUNDS && !last_block) continue;
         barrier();
-        qmv_finish(p, to, squares, norm, block * each, token, 1, bias_at, y_at);
-        turn ^= 1;
+        one_finish(p, &at, norm, first, residual, begin, round, token, bias_at, y_at);
+        if (!last_block) barrier();
+        begin = block + p->stride;
+        round = 0;
     }
 }
 

@@ -26,17 +26,30 @@ INLINE void eight_from_16(eight *e, u32x4 words, u32 type) {
         e->v[2 * i + 1] = type == G_F16 ? f16_to_f32((u16)(w >> 16)) : as_f32(w & 0xffff0000);
     }
 }
+/* As they lie in memory: f32 in both, 16-bit numbers in the first. */
+typedef struct eight_raw {
+    u32x4 a, b;
+} eight_raw;
 /* From a multiple of 16 bytes on. */
-INLINE void eight_load(eight *e, const GLOBAL u8 *p, u32 type, u64 j) {
+INLINE void eight_read(eight_raw *raw, const GLOBAL u8 *p, u32 type, u64 j) {
+    const GLOBAL u32x4 *at = (const GLOBAL u32x4 *)(p + (type == G_F32 ? 4 : 2) * j);
+    raw->a = at[0];
+    if (type == G_F32) raw->b = at[1];
+}
+INLINE void eight_of(eight *e, const eight_raw *raw, u32 type) {
     if (type != G_F32) {
-        eight_from_16(e, *(const GLOBAL u32x4 *)(p + 2 * j), type);
+        eight_from_16(e, raw->a, type);
         return;
     }
-    const f32x4 a = *(const GLOBAL f32x4 *)(p + 4 * j), b = *(const GLOBAL f32x4 *)(p + 4 * j + 16);
     UNROLL for (u32 i = 0; i < 4; i++) {
-        e->v[i] = a[i];
-        e->v[4 + i] = b[i];
+        e->v[i] = as_f32(raw->a[i]);
+        e->v[4 + i] = as_f32(raw->b[i]);
     }
+}
+INLINE void eight_load(eight *e, const GLOBAL u8 *p, u32 type, u64 j) {
+    eight_raw raw;
+    eight_read(&raw, p, type, j);
+    eight_of(e, &raw, type);
 }
 /* At any address. */
 INLINE void eight_load_any(eight *e, const GLOBAL u8 *p, u32 type, u64 j) {
@@ -188,6 +201,23 @@ INLINE float qmv_total(const qmv_part *p, const SHARED float *sums, u32 tile, u3
     return v;
 }
 
+INLINE float qmv_residual(const qmv_part *p, u32 token, u32 output) {
+    if (!p->residual) return 0;
+    return load_as_f32(p->residual, QMV_TYPE(p->types, QMV_RESIDUAL), (i64)token * p->residual_stride + output);
+}
+
+/* Output `output` of a token: bias, activation (of a gated pair `second` is the other half's), residual. */
+INLINE void qmv_end(const qmv_part *p, float v, float second, float residual, u32 token, u32 output, i64 bias_at,
+                    u32 y_at) {
+    const u32 each = p->act ? p->n / 2 : p->n;
+    if (p->bias) v += load_any(p->bias, QMV_TYPE(p->types, QMV_BIAS), bias_at + output);
+    if (p->act) {
+        if (p->bias) second += load_any(p->bias, QMV_TYPE(p->types, QMV_BIAS), bias_at + each + output);
+        v = act_gated(p->act, v, second);
+    }
+    store_from_f32(p->y, QMV_TYPE(p->types, QMV_Y), (i64)token * p->y_stride + y_at + output, v + residual);
+}
+
 /* sums: [warp][row][token], warp w has tile w % row_tiles. bias_at and y_at: where the outputs of this matrix begin. Of
  * a gated pair, tiles come in twos, of the first half and of the second. */
 INLINE void qmv_finish(const qmv_part *p, const SHARED float *sums, const SHARED float *squares, float one_factor,
@@ -198,17 +228,9 @@ INLINE void qmv_finish(const qmv_part *p, const SHARED float *sums, const SHARED
         const u32 output = (first_tile + tile) * QMV_ROWS + row;
         if (output >= each) continue;
         const float factor = p->normed && tokens > 1 ? qmv_norm_factor(p, squares, m) : one_factor;
-        float v = qmv_total(p, sums, p->act ? 2 * tile : tile, row, m) * factor;
-        if (p->bias) v += load_any(p->bias, QMV_TYPE(p->types, QMV_BIAS), bias_at + output);
-        if (p->act) {
-            float second = qmv_total(p, sums, 2 * tile + 1, row, m) * factor;
-            if (p->bias) second += load_any(p->bias, QMV_TYPE(p->types, QMV_BIAS), bias_at + each + output);
-            v = act_gated(p->act, v, second);
-        }
-        if (p->residual)
-            v += load_as_f32(p->residual, QMV_TYPE(p->types, QMV_RESIDUAL),
-                             (i64)(token + m) * p->residual_stride + output);
-        store_from_f32(p->y, QMV_TYPE(p->types, QMV_Y), (i64)(token + m) * p->y_stride + y_at + output, v);
+        const float second = p->act ? qmv_total(p, sums, 2 * tile + 1, row, m) : 0;
+        qmv_end(p, qmv_total(p, sums, p->act ? 2 * tile : tile, row, m) * factor, second * factor,
+                qmv_residual(p, token + m, output), token + m, output, bias_at, y_at);
     }
 }
 
