@@ -2,7 +2,6 @@
 #include "gpu/qmv.h"
 
 #include <stddef.h>
-#include <stdlib.h>
 
 #include "base/num.h"
 #include "gpu/weight.h"
@@ -196,30 +195,38 @@ void qmv_add_mma_experts(const krow *row, const kcall *c, void *table, gpu_launc
 
 /* ---- One token, on NVIDIA's units for integers --------------------------------------------------------------------- */
 
+/* Of a step of four units of columns, and of two. Whether there is such a kernel, one_units says. */
 typedef struct one_kernels {
     gpu_kernel dense, experts;
 } one_kernels;
-#define ONE(bits, scales, group)                                                                                       \
+#define ONE_UNITS(bits, scales, group, units)                                                                          \
     {                                                                                                                  \
-        {.module = "qmv_one_affine" #bits "_" #scales,                                                                 \
-         .name = "qmv_one_affine" #bits "_" #scales "_" #group,                                                        \
+        {.module = "qmv_one_affine" #bits "_" #scales "_" #group,                                                      \
+         .name = "qmv_one_affine" #bits "_" #scales "_" #group "_" #units,                                             \
          .part_size = sizeof(qmv_part)},                                                                               \
         {                                                                                                              \
-            .module = "qmv_one_affine" #bits "_" #scales, .name = "qmv_one_affine" #bits "_" #scales "_" #group "_experts" \
+            .module = "qmv_one_affine" #bits "_" #scales "_" #group,                                                   \
+            .name = "qmv_one_affine" #bits "_" #scales "_" #group "_" #units "_experts"                                \
         }                                                                                                              \
     }
+#define ONE(bits, scales, group) {ONE_UNITS(bits, scales, group, 4), ONE_UNITS(bits, scales, group, 2)}
 #define ONE_SIZES(bits, scales) {ONE(bits, scales, 32), ONE(bits, scales, 64), ONE(bits, scales, 128)}
 /* By bits, type of scales, size of groups. */
-static const one_kernels k_one[2][2][SIZES] = {{ONE_SIZES(4, f16), ONE_SIZES(4, bf16)},
-                                               {ONE_SIZES(8, f16), ONE_SIZES(8, bf16)}};
+static const one_kernels k_one[2][2][SIZES][2] = {{ONE_SIZES(4, f16), ONE_SIZES(4, bf16)},
+                                                  {ONE_SIZES(8, f16), ONE_SIZES(8, bf16)}};
 
-static const one_kernels *one_of(const kweight *w) {
-    return &k_one[w->bits == 8][w->type == DT_BF16][w->group_size == 32 ? 0 : w->group_size == 64 ? 1 : 2];
+/* Of a step, which k is a multiple of; 0: there is none. Steps of four units make less work, but so few columns that
+ * warps would be idle are better cut into smaller ones. */
+static int one_units(const kweight *w) {
+    const int unit = 512 / w->bits;
+    const bool four = w->bits * w->group_size != 128 && w->k % (4 * unit) == 0;
+    const bool two = w->bits * w->group_size != 1024 && w->k % (2 * unit) == 0;
+    return four && (!two || w->k >= 16 * unit) ? 4 : two ? 2 : 0;
 }
 
-static int one_step_columns(const kweight *w) {
-    const int two = 1024 / w->bits;
-    return w->bits * w->group_size == 128 ? two : 2 * two;
+static const one_kernels *one_of(const kweight *w) {
+    const int size = w->group_size == 32 ? 0 : w->group_size == 64 ? 1 : 2;
+    return &k_one[w->bits == 8][w->type == DT_BF16][size][one_units(w) == 2];
 }
 
 bool qmv_one_takes(const krow *row, const kcall *c) {
@@ -227,7 +234,8 @@ bool qmv_one_takes(const krow *row, const kcall *c) {
     if (w->mode != W_AFFINE || w->bits != row->param[QMV_PARAM_BITS] || dtype_size(w->type) != 2 || !first->biases)
         return false;
     if (w->group_size != 32 && w->group_size != 64 && w->group_size != 128) return false;
-    if (w->k % one_step_columns(w) != 0 || w->k > QMV_ONE_MOST || c->x.rows < 1 || !qmv_any_takes(c)) return false;
+    enum { OF_A_WARP = 256 }; /* columns of x that a warp stages at a time */
+    if (one_units(w) == 0 || w->k % OF_A_WARP != 0 || w->k > QMV_ONE_MOST || c->x.rows < 1 || !qmv_any_takes(c)) return false;
     if (c->x.stride > INT32_MAX || c->y.stride > INT32_MAX || c->residual.stride > INT32_MAX) return false;
     return (w->experts || c->x.rows == 1) && gpu_weight_aligned(w, 16, 16) && gpu_mat_aligned(&c->x, 16) &&
            (uintptr_t)c->weight2.data % 16 == 0;
@@ -242,7 +250,7 @@ static size_t one_shared_of(const kweight *w) {
 /* Tiles that a block takes at once: one, whose columns its warps share; more where there are fewer steps than warps,
  * and more blocks than processors. */
 static u32 one_tiles_of(const qmv_part *p, const kweight *w, const gpu_traits *traits) {
-    const i64 steps = w->k / one_step_columns(w), tiles = div_up(w->n, QMV_ROWS);
+    const i64 steps = w->k / (one_units(w) * 512 / w->bits), tiles = div_up(w->n, QMV_ROWS);
     u32 n = p->act ? 2 : 1;
     while (n < QMV_WARPS && QMV_WARPS / n > steps && tiles >= (i64)(2 * n) * traits->n_processors) n *= 2;
     return n;
@@ -254,25 +262,16 @@ static qmv_part one_part_of(const kcall *c, const gpu_weight *w, const gpu_trait
     return p;
 }
 
-/* Each processor has one block at a time: the other half of its registers is the next launch's, which loads its first
- * weights meanwhile. */
-static i64 one_launched_of(qmv_part *p, i64 columns, const gpu_traits *traits) {
-    p->blocks = (u32)blocks_of(p);
-    const char *x_ = getenv("NB_X_BLOCKS"); const i64 x = x_ ? atoi(x_) : 1;
-    p->stride = (u32)min_i64(p->blocks, max_i64(1, x * traits->n_processors / columns));
-    return p->stride;
-}
-
 void qmv_add_one(const kcall *c, gpu_launches *to) {
     const gpu_weight w = gpu_weight_of(c->w, NULL, to);
     qmv_part p = one_part_of(c, &w, to->traits);
-    const i64 launched = one_launched_of(&p, 1, to->traits);
+    const i64 launched = launched_of(&p, 1, to->traits);
     if (launched > 0) gpu_add_part(to, &one_of(c->w)->dense, launched, 1, 1, QMV_THREADS, one_shared_of(c->w), &p);
 }
 
 void qmv_add_one_experts(const kcall *c, void *table, gpu_launches *to) {
     const gpu_weight w = gpu_weight_of(c->w, table, to);
     qmv_part part = one_part_of(c, &w, to->traits);
-    add_experts(c, &one_of(c->w)->experts, &w, &part, one_launched_of(&part, c->x.rows * c->n_chosen, to->traits),
+    add_experts(c, &one_of(c->w)->experts, &w, &part, launched_of(&part, c->x.rows * c->n_chosen, to->traits),
                 one_shared_of(c->w), to);
 }

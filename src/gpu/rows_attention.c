@@ -102,7 +102,7 @@ static bool decode_takes(const krow *row, const kcall *c) {
     (void)row;
     return is_stored_float(c->x.type) && is_stored_float(c->y.type) && c->x.rows <= DECODE_ROWS &&
            c->keys.head_dim % 8 == 0 && c->keys.head_dim <= 512 && is_power_of_2(c->keys.page_size) &&
-           is_aligned(c->keys.data, 16) && is_aligned(c->values.data, 16);
+           is_aligned(c->keys.data, 16) && is_aligned(c->values.data, 16) && gpu_mat_aligned(&c->x, 16);
 }
 
 static size_t decode_sums(const kcall *c) {

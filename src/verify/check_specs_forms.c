@@ -292,12 +292,12 @@ static void emit_plain_kind(visitor *v, chooser *c, kop op, size_t kind, dtype x
     }
 }
 
-/* One token, or the experts of one or a few, over whole steps of what streams a weight: 2048 / bits columns. */
+/* One token, or the experts of one or a few, over whole steps of what streams a weight: 1024 / bits columns. */
 static void emit_one_token(visitor *v, chooser *c, kop op, int bits, dtype scales) {
-    static const int64_t steps[] = {1, 2, 3, 4, 5, 9, 16}, cols[] = {16, 33, 64, 200, 272};
+    static const int64_t steps[] = {1, 2, 3, 4, 5, 6, 9, 16, 32}, cols[] = {16, 33, 64, 200, 272};
     check_spec s = {.op = op, .mode = W_AFFINE, .bits = bits, .w_type = scales, .rows = 1};
     s.group_size = (int)CHOOSE(c, check_groups);
-    s.k = 2048 / bits * CHOOSE(c, steps);
+    s.k = 1024 / bits * CHOOSE(c, steps);
     s.cols = CHOOSE(c, cols);
     s.x_type = CHOOSE(c, check_stored);
     if (op == KOP_MATMUL_EXPERTS) {

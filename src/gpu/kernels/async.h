@@ -33,21 +33,6 @@ INLINE void async_commit(void) {
 #    define ASYNC_WAIT(n) (void)(n)
 #endif
 
-/* The line of memory at p, which need not be valid, is fetched into the second level cache. */
-INLINE void ask_for(const GLOBAL void *p) {
-#if defined(__NVPTX__)
-    __asm__ volatile("prefetch.global.L2 [%0];" ::"l"(p));
-#else
-    (void)p;
-#endif
-}
-/* The same of `bytes`, a constant, a multiple of 16 at one. */
-#if defined(__NVPTX__)
-#    define ASK_FOR_BYTES(p, bytes)                                                                                    \
-        __asm__ volatile("//sm_90 cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p), "n"(bytes))
-#else
-#    define ASK_FOR_BYTES(p, bytes) (void)(p)
-#endif
 /* 16 bytes that are read once. */
 INLINE u32x4 stream_load16(const GLOBAL void *p) {
 #if defined(__NVPTX__)

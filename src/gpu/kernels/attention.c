@@ -78,8 +78,10 @@ KERNEL void attention_plain(struct attention_params p) {
 
 /* ---- Few rows: attention_decode.h ------------------------------------------------------------------------------ */
 
-/* Puts the splits of a row's head together: grid (heads, rows). */
+/* Puts the splits of a row's head together: grid (heads, rows). Each lane has the largest score and the sum of weights
+ * of some splits; the first sums are on their way meanwhile. */
 KERNEL void decode_join(struct attention_split_params p) {
+    enum { AT_ONCE = 16, EACH = (ATTEND_MOST_SPLITS + WARP - 1) / WARP };
     const attention_call *c = &p.c;
     const u32 head = bid_x(), row = bid_y(), dim = c->head_dim;
     const sight seen = sight_of(c, row);
@@ -87,20 +89,33 @@ KERNEL void decode_join(struct attention_split_params p) {
     const u32 n = n_stretches < p.n_splits ? n_stretches : p.n_splits;
     const i64 from = ((i64)row * c->n_heads + head) * p.n_splits;
     SHARED float *factors = (SHARED float *)shared_memory();
-    float top = c->sinks.data ? sink_of(c, head) : LOWEST, weights = 0;
-    for (u32 i = lane_id(); i < n; i += WARP) top = larger(top, p.weights[2 * (from + i)]);
+    const float sink = c->sinks.data ? sink_of(c, head) : LOWEST;
+    previous_done(); /* the batch, and so n, was there before */
+    f32x2 mine[EACH];
+    float ahead[AT_ONCE], top = sink, weights = 0;
+    UNROLL for (u32 i = 0; i < EACH; i++) {
+        const u32 split = lane_id() + i * WARP;
+        mine[i] = split < n ? *(const GLOBAL f32x2 *)(p.weights + 2 * (from + split)) : (f32x2){LOWEST, 0};
+    }
+    UNROLL for (u32 i = 0; i < AT_ONCE; i++) ahead[i] =
+        i < n && tid() < dim ? p.sums[(from + i) * dim + tid()] : 0;
+    UNROLL for (u32 i = 0; i < EACH; i++) top = larger(top, mine[i].x);
     top = warp_max(top);
-    for (u32 i = lane_id(); i < n; i += WARP) {
-        const float factor = exp2_fast(p.weights[2 * (from + i)] - top);
-        weights += p.weights[2 * (from + i) + 1] * factor;
-        if (warp_id() == 0) factors[i] = factor;
+    UNROLL for (u32 i = 0; i < EACH; i++) {
+        const u32 split = lane_id() + i * WARP;
+        if (split >= n) continue;
+        const float factor = exp2_fast(mine[i].x - top);
+        weights += mine[i].y * factor;
+        if (warp_id() == 0) factors[split] = factor;
     }
     weights = warp_sum(weights);
-    if (c->sinks.data) weights += exp2_fast(sink_of(c, head) - top);
+    if (c->sinks.data) weights += exp2_fast(sink - top);
     barrier();
     for (u32 d = tid(); d < dim; d += ATTEND_BLOCK) {
         float sum = 0;
-        _Pragma("unroll 8") for (u32 i = 0; i < n; i++) sum += factors[i] * p.sums[(from + i) * dim + d];
+        UNROLL for (u32 i = 0; i < AT_ONCE; i++) if (i < n) sum +=
+            factors[i] * (d == tid() ? ahead[i] : p.sums[(from + i) * dim + d]);
+        _Pragma("unroll 8") for (u32 i = AT_ONCE; i < n; i++) sum += factors[i] * p.sums[(from + i) * dim + d];
         store_from_f32(c->y.data, c->y.type, row * c->y.stride + head * dim + d, sum / weights);
     }
 }

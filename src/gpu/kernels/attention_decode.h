@@ -7,6 +7,7 @@
 #define NB_GPU_KERNELS_ATTENTION_DECODE_H
 
 #include "attention.h"
+#include "eight.h"
 
 enum {
     AHEAD = 4, /* positions that a worker loads at once */
@@ -20,23 +21,6 @@ typedef struct decode_shape {
     u32 lanes, vectors, heads, type;
 } decode_shape;
 
-typedef struct raw8 {
-    u32x4 low, high; /* high: of f32 only */
-} raw8;
-
-INLINE raw8 raw_load(const GLOBAL u8 *p, u32 type, i64 at) {
-    raw8 r = {*(const GLOBAL u32x4 *)(p + at * (type == G_F32 ? 4 : 2)), {0, 0, 0, 0}};
-    if (type == G_F32) r.high = *(const GLOBAL u32x4 *)(p + at * 4 + 16);
-    return r;
-}
-
-INLINE float raw_at(const raw8 *r, u32 type, u32 i) {
-    if (type == G_F32) return as_f32(i < 4 ? r->low[i % 4] : r->high[i % 4]);
-    const u32 word = r->low[i / 2];
-    if (type == G_BF16) return as_f32(i % 2 ? word & 0xffff0000u : word << 16);
-    return f16_to_f32((u16)(word >> i % 2 * 16));
-}
-
 /* What a thread knows: its columns of the queries and of the weighted sums; of each head the largest score and the sum
  * of weights. */
 typedef struct decode_state {
@@ -48,37 +32,52 @@ INLINE u32 column_of(const decode_shape *k, u32 vector) {
     return (vector * k->lanes + tid() % k->lanes) * 8;
 }
 
+/* x at multiples of 16 bytes. */
 INLINE void decode_begin(const attention_call *c, const decode_shape *k, decode_state *s, u32 row, u32 head, u32 n) {
     UNROLL for (u32 h = 0; h < k->heads; h++) {
         s->largest[h] = LOWEST;
         s->weights[h] = 0;
         UNROLL for (u32 v = 0; v < k->vectors; v++) {
             const u32 column = column_of(k, v);
-            const i64 at = row * c->x.stride + (head + h) * c->head_dim + column;
-            const int present = h < n && column < c->head_dim;
+            eight query = {{0, 0, 0, 0, 0, 0, 0, 0}};
+            if (h < n && column < c->head_dim)
+                eight_load(&query, c->x.data, c->x.type, (u64)(row * c->x.stride + (head + h) * c->head_dim + column));
             UNROLL for (u32 i = 0; i < 8; i++) {
-                s->query[h][v * 8 + i] = present ? load_as_f32(c->x.data, c->x.type, at + i) * c->scale : 0;
+                s->query[h][v * 8 + i] = query.v[i] * c->scale;
                 s->sums[h][v * 8 + i] = 0;
             }
         }
     }
 }
 
-/* AHEAD positions: at, at + step, ... */
-INLINE void decode_positions(const attention_call *c, const decode_shape *k, decode_state *s, const GLOBAL i32 *pages,
-                             u32 kv_head, sight seen, u32 at, u32 step) {
-    raw8 keys[AHEAD][MOST_VECTORS], values[AHEAD][MOST_VECTORS];
+/* Where AHEAD positions lie, at, at + step, ..., as far as they are before `end` and seen. */
+typedef struct decode_places {
     int sees[AHEAD];
+    i64 from[AHEAD];
+} decode_places;
+INLINE decode_places decode_places_of(const attention_call *c, const GLOBAL i32 *pages, u32 kv_head, sight seen, u32 at,
+                                      u32 step, u32 end) {
+    decode_places places;
     UNROLL for (u32 u = 0; u < AHEAD; u++) {
         const u32 position = at + u * step;
-        sees[u] = position >= seen.first && position <= seen.last;
-        const i64 from = sees[u] ? page_offset_shift(c, pages, position, kv_head) : 0;
+        places.sees[u] = position < end && position >= seen.first && position <= seen.last;
+        places.from[u] = places.sees[u] ? page_offset_shift(c, pages, position, kv_head) : 0;
+    }
+    return places;
+}
+
+INLINE void decode_positions(const attention_call *c, const decode_shape *k, decode_state *s,
+                             const decode_places *places) {
+    eight_raw keys[AHEAD][MOST_VECTORS], values[AHEAD][MOST_VECTORS];
+    const int *sees = places->sees;
+    UNROLL for (u32 u = 0; u < AHEAD; u++) {
+        const i64 from = places->from[u];
         UNROLL for (u32 v = 0; v < k->vectors; v++) {
             const u32 column = column_of(k, v);
-            keys[u][v] = values[u][v] = (raw8){{0, 0, 0, 0}, {0, 0, 0, 0}};
+            keys[u][v] = values[u][v] = (eight_raw){{0, 0, 0, 0}, {0, 0, 0, 0}};
             if (sees[u] && column < c->head_dim) {
-                keys[u][v] = raw_load(c->keys, k->type, from + column);
-                values[u][v] = raw_load(c->values, k->type, from + column);
+                eight_read(&keys[u][v], c->keys, k->type, (u64)(from + column));
+                eight_read(&values[u][v], c->values, k->type, (u64)(from + column));
             }
         }
     }
@@ -86,7 +85,7 @@ INLINE void decode_positions(const attention_call *c, const decode_shape *k, dec
     UNROLL for (u32 u = 0; u < AHEAD; u++) {
         UNROLL for (u32 h = 0; h < k->heads; h++) scores[u][h] = 0;
         UNROLL for (u32 i = 0; i < k->vectors * 8; i++) {
-            const float key = raw_at(&keys[u][i / 8], k->type, i % 8);
+            const float key = eight_at(&keys[u][i / 8], k->type, i % 8);
             UNROLL for (u32 h = 0; h < k->heads; h++) scores[u][h] += s->query[h][i] * key;
         }
         UNROLL for (u32 h = 0; h < k->heads; h++) scores[u][h] = lanes_sum(scores[u][h], k->lanes);
@@ -106,7 +105,7 @@ INLINE void decode_positions(const attention_call *c, const decode_shape *k, dec
     }
     UNROLL for (u32 u = 0; u < AHEAD; u++) {
         UNROLL for (u32 i = 0; i < k->vectors * 8; i++) {
-            const float value = raw_at(&values[u][i / 8], k->type, i % 8);
+            const float value = eight_at(&values[u][i / 8], k->type, i % 8);
             UNROLL for (u32 h = 0; h < k->heads; h++) s->sums[h][i] += scores[u][h] * value;
         }
     }
@@ -179,12 +178,25 @@ INLINE void decode(const struct attention_split_params *p, u32 lanes, u32 vector
     const u32 begin = seen.first / ATTEND_STRETCH + split, end = seen.last / ATTEND_STRETCH + 1;
     if (begin >= end) return;
     const GLOBAL i32 *pages = (const GLOBAL i32 *)c->tables[row];
-    const u32 n_workers = ATTEND_BLOCK / lanes;
+    const u32 n_workers = ATTEND_BLOCK / lanes, worker = tid() / lanes;
+    /* The batch is there before the first launch; so are the first pages' numbers, not what is on the pages. */
+    u32 stretch = begin, at = 0;
+    decode_places places = decode_places_of(c, pages, kv_head, seen, stretch * ATTEND_STRETCH + worker, n_workers,
+                                            (stretch + 1) * ATTEND_STRETCH);
+    previous_done();
     decode_state s;
     decode_begin(c, &k, &s, row, head, n);
-    for (u32 stretch = begin; stretch < end; stretch += p->n_splits)
-        _Pragma("nounroll") for (u32 at = 0; at < ATTEND_STRETCH; at += AHEAD * n_workers)
-            decode_positions(c, &k, &s, pages, kv_head, seen, stretch * ATTEND_STRETCH + at + tid() / lanes, n_workers);
+    while (1) {
+        decode_positions(c, &k, &s, &places);
+        at += AHEAD * n_workers;
+        if (at >= ATTEND_STRETCH) {
+            at = 0;
+            stretch += p->n_splits;
+        }
+        if (stretch >= end) break;
+        places = decode_places_of(c, pages, kv_head, seen, stretch * ATTEND_STRETCH + at + worker, n_workers,
+                                  (stretch + 1) * ATTEND_STRETCH);
+    }
     decode_join_lanes(&k, &s);
     decode_join_warps(p, &k, &s, row, head, n, split);
 }

@@ -26,7 +26,7 @@ struct attention_params {
 /* Positions fall into stretches of ATTEND_STRETCH; those that a query sees are dealt out to n_splits blocks in turn.
  * Each leaves the weighted sum of values, [row][head][split][head_dim], and the largest score and the sum of weights,
  * [row][head][split][2]. */
-enum { ATTEND_STRETCH = 64, ATTEND_BLOCK = 128, ATTEND_MOST_SPLITS = 64 };
+enum { ATTEND_STRETCH = 32, ATTEND_BLOCK = 128, ATTEND_MOST_SPLITS = 64 };
 struct attention_split_params {
     attention_call c;
     GLOBAL float *sums, *weights;

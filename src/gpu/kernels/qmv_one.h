@@ -14,9 +14,9 @@
 #if MMA_NV
 
 /* Constant at compilation. A unit of columns is what the four lanes t of a row load at once, 16 bytes each; a step is
- * four units, or two where the scales of more take too many registers. */
+ * four units, or two where there are too few columns or a step's scales take too many registers. */
 typedef struct one_form {
-    u32 bits, group_size;
+    u32 bits, group_size, units;
     gpu_type scales; /* f16 or bf16, biases too */
 } one_form;
 
@@ -32,7 +32,7 @@ INLINE u32 unit_columns(one_form f) {
     return 4 * lane_columns(f);
 }
 INLINE u32 one_step_columns(one_form f) {
-    return one_units(f) * unit_columns(f);
+    return f.units * unit_columns(f);
 }
 /* Columns of x that share a scale. */
 INLINE u32 block_columns(one_form f) {
@@ -81,7 +81,7 @@ INLINE one_rows one_rows_at(const qmv_part *p, one_form f, u32 block, u32 tile, 
     const u32 row = qmv_row(p, block, tile, lane_id() / 4), further = qmv_row(p, block, tile, lane_id() / 4 + 8) - row;
     const u32 groups = p->k / f.group_size, row_bytes = p->k / 8 * f.bits;
     return (one_rows){
-        .codes = p->codes + (u64)row * row_bytes + step * one_units(f) * 64 + lane_id() % 4 * 16,
+        .codes = p->codes + (u64)row * row_bytes + step * f.units * 64 + lane_id() % 4 * 16,
         .scales = p->scales + 2 * ((u64)row * groups + step * 2 * scale_words(f)),
         .codes_8 = further * row_bytes,
         .scales_8 = further * groups * 2,
@@ -89,7 +89,7 @@ INLINE one_rows one_rows_at(const qmv_part *p, one_form f, u32 block, u32 tile, 
     };
 }
 INLINE void one_advance(one_rows *r, one_form f, u32 steps) {
-    r->codes += steps * one_units(f) * 64;
+    r->codes += steps * f.units * 64;
     r->scales += steps * scale_words(f) * 4;
 }
 
@@ -102,20 +102,6 @@ INLINE void one_load_scales(one_scales *s, const one_rows *r, one_form f) {
         dq_load_words(s->scales[i], r->scales + i * r->scales_8, scale_words(f), true);
         dq_load_words(s->biases[i], r->scales + r->biases + i * r->scales_8, scale_words(f), true);
     }
-}
-
-/* Asks for the warp's step behind *step of *block: 16 rows of 256 bytes (or 128), two lines each, and their scales. */
-INLINE void one_ask_next(const qmv_part *p, one_form f, u32 *block, u32 *step, u32 tile, u32 splits) {
-    *step += splits;
-    if (*step >= p->k / one_step_columns(f)) {
-        *step = warp_id() / p->row_tiles;
-        *block += p->stride;
-    }
-    if (*block >= p->blocks) return;
-    const u32 row = qmv_row(p, *block, tile, lane_id() / 2), row2 = qmv_row(p, *block, tile, lane_id() % 16);
-    const u64 groups = (u64)row2 * (p->k / f.group_size) + *step * 2 * scale_words(f);
-    ask_for(p->codes + (u64)row * (p->k / 8 * f.bits) + *step * one_units(f) * 64 + lane_id() % 2 * 128);
-    ask_for(p->scales + 2 * groups + (lane_id() < 16 ? 0 : (i64)p->biases - (i64)p->scales));
 }
 
 /* ---- x in shared memory ------------------------------------------------------------------------------------------- */
@@ -237,8 +223,8 @@ INLINE void one_product(float acc[2], u32x4 codes[MOST_UNITS][2], const one_scal
     const u32 sets = unit_blocks(f) == 4 ? 2 : 1, pairs = lane_columns(f) / 16;
     u32x4 b[2] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
     f32x4 factor = {0, 0, 0, 0};
-    UNROLL for (u32 u = 0; u < one_units(f); u++) {
-        const u32 unit = step * one_units(f) + u;
+    UNROLL for (u32 u = 0; u < f.units; u++) {
+        const u32 unit = step * f.units + u;
         UNROLL for (u32 set = 0; set < sets; set++) {
             i32 c[4] = {0, 0, 0, 0};
             if (sets == 2) b[0] = b[1] = (u32x4){0, 0, 0, 0};
@@ -328,16 +314,11 @@ INLINE void one_tiles(const qmv_part *p, one_form f, u32 first, u32 token, i64 b
     one_rows rows = one_rows_at(p, f, first, tile, start);
     u32x4 codes[MOST_UNITS][2];
     one_scales scales;
-    u32 ask_block = first, ask_step = start;
     if (start < n_steps) {
         one_load_scales(&scales, &rows, f);
-        UNROLL for (u32 u = 0; u < one_units(f); u++) one_load_unit(codes[u], &rows, u);
-        ROLLED for (u32 i = 0; i < ONE_AHEAD; i++) one_ask_next(p, f, &ask_block, &ask_step, tile, splits);
+        UNROLL for (u32 u = 0; u < f.units; u++) one_load_unit(codes[u], &rows, u);
     }
-    if (early) {
-        if (p->norm && tid() < p->k / 32) ask_for(p->norm + tid() * (QMV_TYPE(p->types, QMV_NORM) == G_F32 ? 128 : 64));
-        previous_done();
-    }
+    if (early) previous_done();
     const float residual = one_residual(p, first, token);
     one_stage(p, &at.x, f, token, at.squares);
     barrier();
@@ -385,12 +366,12 @@ INLINE void one_experts(const struct qmv_experts_params *p, one_form f) {
     one_tiles(&part, f, bid_x(), token, (i64)e * part.n, place * p->y_each, false);
 }
 
-#    define QMV_ONE_KERNELS(name, bits, group_size, scales)                                                            \
+#    define QMV_ONE_KERNELS(name, bits, group_size, units, scales)                                                     \
         KERNEL void name(struct qmv_params p) {                                                                        \
-            one_dense(&p, (one_form){bits, group_size, scales});                                                       \
+            one_dense(&p, (one_form){bits, group_size, units, scales});                                                \
         }                                                                                                              \
         KERNEL void name##_experts(struct qmv_experts_params p) {                                                      \
-            one_experts(&p, (one_form){bits, group_size, scales});                                                     \
+            one_experts(&p, (one_form){bits, group_size, units, scales});                                              \
         }
 
 #endif

@@ -9,55 +9,11 @@
 #include "act.h"
 #include "async.h"
 #include "dequant.h"
+#include "eight.h"
 #include "qmv_params.h"
 
 /* Loops that unrolling would only cost registers. */
 #define ROLLED _Pragma("clang loop unroll(disable)")
-
-/* Eight elements from column j on, a multiple of 8. */
-typedef struct eight {
-    float v[8];
-} eight;
-
-INLINE void eight_from_16(eight *e, u32x4 words, u32 type) {
-    UNROLL for (u32 i = 0; i < 4; i++) {
-        const u32 w = words[i];
-        e->v[2 * i] = type == G_F16 ? f16_to_f32((u16)w) : as_f32(w << 16);
-        e->v[2 * i + 1] = type == G_F16 ? f16_to_f32((u16)(w >> 16)) : as_f32(w & 0xffff0000);
-    }
-}
-/* As they lie in memory: f32 in both, 16-bit numbers in the first. */
-typedef struct eight_raw {
-    u32x4 a, b;
-} eight_raw;
-/* From a multiple of 16 bytes on. */
-INLINE void eight_read(eight_raw *raw, const GLOBAL u8 *p, u32 type, u64 j) {
-    const GLOBAL u32x4 *at = (const GLOBAL u32x4 *)(p + (type == G_F32 ? 4 : 2) * j);
-    raw->a = at[0];
-    if (type == G_F32) raw->b = at[1];
-}
-INLINE void eight_of(eight *e, const eight_raw *raw, u32 type) {
-    if (type != G_F32) {
-        eight_from_16(e, raw->a, type);
-        return;
-    }
-    UNROLL for (u32 i = 0; i < 4; i++) {
-        e->v[i] = as_f32(raw->a[i]);
-        e->v[4 + i] = as_f32(raw->b[i]);
-    }
-}
-INLINE void eight_load(eight *e, const GLOBAL u8 *p, u32 type, u64 j) {
-    eight_raw raw;
-    eight_read(&raw, p, type, j);
-    eight_of(e, &raw, type);
-}
-/* At any address. */
-INLINE void eight_load_any(eight *e, const GLOBAL u8 *p, u32 type, u64 j) {
-    if (((u64)p + (type == G_F32 ? 4 : 2) * j) % 16 == 0)
-        eight_load(e, p, type, j);
-    else
-        UNROLL for (u32 i = 0; i < 8; i++) e->v[i] = load_any(p, type, (i64)(j + i));
-}
 
 /* hi + mid + lo = x: the leading 8 bits each time. Infinities have no rest. */
 INLINE void qmv_split(float x, u32 parts[3]) {

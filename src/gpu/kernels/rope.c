@@ -85,20 +85,26 @@ INLINE float weight_at(const head_part *p, u32 column) {
     return p->offset + (p->weight ? load_any(p->weight, p->weight_type, column) : 1.0f);
 }
 
-INLINE void pair_store(const head_part *p, i64 at, u32 row, u32 i, f32x2 v, float norm) {
+/* What a pair is multiplied with: the norm's weights, the angle's cosine and sine. */
+typedef struct pair_factors {
+    f32x2 weight, angle;
+} pair_factors;
+
+INLINE f32x2 pair_weight(const head_part *p, pair c) {
+    if (!(p->flags & HEAD_NORMED)) return (f32x2){1, 1};
+    return (f32x2){weight_at(p, c.a), c.b < p->head_dim ? weight_at(p, c.b) : 0};
+}
+INLINE f32x2 pair_angle(const head_part *p, u32 row, u32 i) {
+    if (i >= p->half) return (f32x2){1, 0};
+    const i64 at = row * p->angles_stride + i;
+    return (f32x2){load_as_f32(p->angles, p->angles_type, at), load_as_f32(p->angles, p->angles_type, at + p->half)};
+}
+
+INLINE void pair_store(const head_part *p, i64 at, u32 i, f32x2 v, float norm, const pair_factors *f) {
     const pair c = pair_of(p, i);
-    if (p->flags & HEAD_NORMED) {
-        v.x = v.x * norm * weight_at(p, c.a);
-        if (c.b < p->head_dim) v.y = v.y * norm * weight_at(p, c.b);
-    } else if ((p->flags & HEAD_IN_PLACE) && i >= p->half) {
-        return;
-    }
-    if (i < p->half) {
-        const i64 angle = row * p->angles_stride + i;
-        const float cosine = load_as_f32(p->angles, p->angles_type, angle);
-        const float sine = load_as_f32(p->angles, p->angles_type, angle + p->half);
-        v = (f32x2){v.x * cosine - v.y * sine, v.y * cosine + v.x * sine};
-    }
+    if (!(p->flags & HEAD_NORMED) && (p->flags & HEAD_IN_PLACE) && i >= p->half) return;
+    if (p->flags & HEAD_NORMED) v = v * norm * f->weight;
+    if (i < p->half) v = (f32x2){v.x * f->angle.x - v.y * f->angle.y, v.y * f->angle.x + v.x * f->angle.y};
     store_from_f32(p->y, p->y_type, at + c.a, v.x);
     if (c.b < p->head_dim) store_from_f32(p->y, p->y_type, at + c.b, v.y);
 }
@@ -112,15 +118,23 @@ INLINE i64 head_target(const head_part *p, u32 row, u32 head) {
     return ((page * p->n_heads + head) * p->page_size + position % p->page_size) * p->head_dim;
 }
 
+/* The batch and the weights are there before the launch in front is done. */
 INLINE void head_op_of(const head_part *p, u32 item) {
     const u32 row = item / p->n_heads, head = item % p->n_heads;
     const u32 n_pairs = (p->head_dim + 1) / 2;
     const i64 from = row * p->x_stride + head * p->head_dim, to = head_target(p, row, head);
     f32x2 kept[KEPT];
+    pair_factors factors[KEPT];
     float squares = 0, norm = 1;
     UNROLL for (u32 k = 0; k < KEPT; k++) {
         const u32 i = lane_id() + k * WARP;
+        factors[k].weight = i < n_pairs ? pair_weight(p, pair_of(p, i)) : (f32x2){0, 0};
+    }
+    previous_done();
+    UNROLL for (u32 k = 0; k < KEPT; k++) {
+        const u32 i = lane_id() + k * WARP;
         kept[k] = i < n_pairs ? pair_load(p, p->x, from, pair_of(p, i)) : (f32x2){0, 0};
+        factors[k].angle = pair_angle(p, row, i);
         squares += kept[k].x * kept[k].x + kept[k].y * kept[k].y;
     }
     if (p->flags & HEAD_NORMED) {
@@ -132,10 +146,12 @@ INLINE void head_op_of(const head_part *p, u32 item) {
     }
     UNROLL for (u32 k = 0; k < KEPT; k++) {
         const u32 i = lane_id() + k * WARP;
-        if (i < n_pairs) pair_store(p, to, row, i, kept[k], norm);
+        if (i < n_pairs) pair_store(p, to, i, kept[k], norm, &factors[k]);
     }
-    for (u32 i = lane_id() + KEPT * WARP; i < n_pairs; i += WARP)
-        pair_store(p, to, row, i, pair_load(p, p->x, from, pair_of(p, i)), norm);
+    for (u32 i = lane_id() + KEPT * WARP; i < n_pairs; i += WARP) {
+        const pair_factors f = {pair_weight(p, pair_of(p, i)), pair_angle(p, row, i)};
+        pair_store(p, to, i, pair_load(p, p->x, from, pair_of(p, i)), norm, &f);
+    }
 }
 
 /* A warp for each head of each token: grid (rows * heads / warps of a block). Parts can be joined: queries, keys and

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Eight neighbouring elements of a row of floats: read with as few loads as can be, turned into fp32 when they are
+ * needed. */
+#ifndef NB_GPU_KERNELS_EIGHT_H
+#define NB_GPU_KERNELS_EIGHT_H
+
+#include "gpu.h"
+
+/* Eight elements from column j on, a multiple of 8. */
+typedef struct eight {
+    float v[8];
+} eight;
+
+/* As they lie in memory: f32 in both, 16-bit numbers in the first. */
+typedef struct eight_raw {
+    u32x4 a, b;
+} eight_raw;
+/* From a multiple of 16 bytes on. */
+INLINE void eight_read(eight_raw *raw, const GLOBAL u8 *p, u32 type, u64 j) {
+    const GLOBAL u32x4 *at = (const GLOBAL u32x4 *)(p + (type == G_F32 ? 4 : 2) * j);
+    raw->a = at[0];
+    if (type == G_F32) raw->b = at[1];
+}
+/* The i-th of them; type and i are better constants. */
+INLINE float eight_at(const eight_raw *raw, u32 type, u32 i) {
+    if (type == G_F32) return as_f32(i < 4 ? raw->a[i % 4] : raw->b[i % 4]);
+    const u32 word = raw->a[i / 2];
+    if (type == G_BF16) return as_f32(i % 2 ? word & 0xffff0000u : word << 16);
+    return f16_to_f32((u16)(word >> i % 2 * 16));
+}
+INLINE void eight_of(eight *e, const eight_raw *raw, u32 type) {
+    UNROLL for (u32 i = 0; i < 8; i++) e->v[i] = eight_at(raw, type, i);
+}
+INLINE void eight_load(eight *e, const GLOBAL u8 *p, u32 type, u64 j) {
+    eight_raw raw;
+    eight_read(&raw, p, type, j);
+    eight_of(e, &raw, type);
+}
+/* At any address. */
+INLINE void eight_load_any(eight *e, const GLOBAL u8 *p, u32 type, u64 j) {
+    if (((u64)p + (type == G_F32 ? 4 : 2) * j) % 16 == 0)
+        eight_load(e, p, type, j);
+    else
+        UNROLL for (u32 i = 0; i < 8; i++) e->v[i] = load_any(p, type, (i64)(j + i));
+}
+
+#endif
