@@ -30,9 +30,11 @@ endef
 
 $(OUT)/%_sm90a.ptx: $(KERNELS)/%_sm90a.c $(HERE)kernels.mk | $(OUT)
 	$(call compile,$(NVIDIA) -march=sm_90a)
-# Kernels that get registers for two blocks: large tiles of products, and products of few tokens. C has no way to say so.
-TWO_BLOCKS := (qmm_.*_128|qmv_(affine|mx).*|qmv_one_.*)
-FINISH = @awk -v 'two_blocks=$(TWO_BLOCKS)' -f $(HERE)ptx.awk $@ >$@.finished && mv $@.finished $@
+# Kernels that get registers for two blocks of 256 threads, or one of 512: large tiles of products, and products of few
+# tokens. C has no way to say so.
+TWO_BLOCKS := (qmm_.*_128|qmv_(affine|mx).*)
+ONE_BLOCK := qmv_one_.*
+FINISH = @awk -v 'two_blocks=$(TWO_BLOCKS)' -v 'one_block=$(ONE_BLOCK)' -f $(HERE)ptx.awk $@ >$@.finished && mv $@.finished $@
 $(OUT)/%.ptx: $(KERNELS)/%.c $(HERE)kernels.mk $(HERE)ptx.awk | $(OUT)
 	$(call compile,$(NVIDIA) -march=sm_80)
 	$(FINISH)

@@ -172,7 +172,7 @@ void qmv_add_mma(const krow *row, const kcall *c, gpu_launches *to) {
 }
 
 static void add_experts(const kcall *c, const gpu_kernel *k, const gpu_weight *w, const qmv_part *part, i64 launched,
-                        size_t shared, gpu_launches *to) {
+                        int threads, size_t shared, gpu_launches *to) {
     const struct qmv_experts_params p = {.part = *part,
                                          .z = c->z.data,
                                          .z_stride = c->z.stride,
@@ -183,14 +183,14 @@ static void add_experts(const kcall *c, const gpu_kernel *k, const gpu_weight *w
                                          .n_chosen = (u32)c->n_chosen,
                                          .own_x = c->x.cols != c->w->k,
                                          .y_each = (u32)(c->act ? c->w->n / 2 : c->w->n)};
-    gpu_add(to, k, launched, c->x.rows * c->n_chosen, 1, QMV_THREADS, shared, &p, sizeof p);
+    gpu_add(to, k, launched, c->x.rows * c->n_chosen, 1, threads, shared, &p, sizeof p);
 }
 
 void qmv_add_mma_experts(const krow *row, const kcall *c, void *table, gpu_launches *to) {
     const gpu_weight w = gpu_weight_of(c->w, table, to);
     qmv_part part = part_of(c, &w, to->traits);
     add_experts(c, mma_kernel(row, c, FOR_EXPERTS), &w, &part, launched_of(&part, c->x.rows * c->n_chosen, to->traits),
-                shared_of(c, to->traits), to);
+                QMV_THREADS, shared_of(c, to->traits), to);
 }
 
 /* ---- One token, on NVIDIA's units for integers --------------------------------------------------------------------- */
@@ -215,18 +215,47 @@ typedef struct one_kernels {
 static const one_kernels k_one[2][2][SIZES][2] = {{ONE_SIZES(4, f16), ONE_SIZES(4, bf16)},
                                                   {ONE_SIZES(8, f16), ONE_SIZES(8, bf16)}};
 
-/* Of a step, which k is a multiple of; 0: there is none. Steps of four units make less work, but so few columns that
- * warps would be idle are better cut into smaller ones. */
-static int one_units(const kweight *w) {
-    const int unit = 512 / w->bits;
-    const bool four = w->bits * w->group_size != 128 && w->k % (4 * unit) == 0;
-    const bool two = w->bits * w->group_size != 1024 && w->k % (2 * unit) == 0;
-    return four && (!two || w->k >= 16 * unit) ? 4 : two ? 2 : 0;
+static int unit_columns(const kweight *w) {
+    return 512 / w->bits;
 }
 
-static const one_kernels *one_of(const kweight *w) {
+/* Whether there are kernels whose steps have so many units, of which k is a multiple. */
+static bool has_units(const kweight *w, int units) {
+    const int none = units == 4 ? 128 : 1024; /* too many scales in a step, or half a word of them */
+    return w->bits * w->group_size != none && w->k % (units * unit_columns(w)) == 0;
+}
+
+/* How a product is spread over processors: tiles of a block, whose columns the block's warps share, and the size of
+ * steps. */
+typedef struct one_shape {
+    u32 row_tiles, units;
+} one_shape;
+
+/* The shape by which the busiest warp has least to do; a step costs about a third of a unit beside its units. Where
+ * there are fewer steps than warps some are idle; else they have equally many over all of a block's rounds. */
+static one_shape one_shape_of(const kweight *w, bool act, i64 columns, const gpu_traits *traits) {
+    one_shape best = {0, 0};
+    double least = 0;
+    const i64 room = max_i64(1, traits->n_processors / columns), tiles = div_up(w->n, QMV_ROWS);
+    for (u32 units = 4; units >= 2; units -= 2) {
+        if (!has_units(w, (int)units)) continue;
+        const i64 steps = w->k / (units * (u32)unit_columns(w));
+        for (u32 n = act ? 2 : 1; n <= QMV_ONE_WARPS; n *= 2) {
+            const i64 splits = QMV_ONE_WARPS / n, rounds = div_up(div_up(tiles, n), room);
+            const i64 each = steps < splits ? rounds : div_up(rounds * steps, splits);
+            const double cost = (double)each * (units + 1.0 / 3);
+            if (best.units == 0 || cost < least) {
+                best = (one_shape){n, units};
+                least = cost;
+            }
+        }
+    }
+    return best;
+}
+
+static const one_kernels *one_of(const kweight *w, one_shape shape) {
     const int size = w->group_size == 32 ? 0 : w->group_size == 64 ? 1 : 2;
-    return &k_one[w->bits == 8][w->type == DT_BF16][size][one_units(w) == 2];
+    return &k_one[w->bits == 8][w->type == DT_BF16][size][shape.units == 2];
 }
 
 bool qmv_one_takes(const krow *row, const kcall *c) {
@@ -235,43 +264,40 @@ bool qmv_one_takes(const krow *row, const kcall *c) {
         return false;
     if (w->group_size != 32 && w->group_size != 64 && w->group_size != 128) return false;
     enum { OF_A_WARP = 256 }; /* columns of x that a warp stages at a time */
-    if (one_units(w) == 0 || w->k % OF_A_WARP != 0 || w->k > QMV_ONE_MOST || c->x.rows < 1 || !qmv_any_takes(c)) return false;
+    if ((!has_units(w, 4) && !has_units(w, 2)) || w->k % OF_A_WARP != 0 || w->k > QMV_ONE_MOST || c->x.rows < 1 || !qmv_any_takes(c)) return false;
     if (c->x.stride > INT32_MAX || c->y.stride > INT32_MAX || c->residual.stride > INT32_MAX) return false;
     return (w->experts || c->x.rows == 1) && gpu_weight_aligned(w, 16, 16) && gpu_mat_aligned(&c->x, 16) &&
            (uintptr_t)c->weight2.data % 16 == 0;
 }
 
 static size_t one_shared_of(const kweight *w) {
-    const int64_t unit = 512 / w->bits, block = min_i64(w->group_size, unit);
-    const int64_t floats = QMV_ONE_ROUNDS * QMV_WARPS * QMV_ROWS + QMV_WARPS * QMV_COLUMNS + w->k / block * 8;
+    const int64_t block = min_i64(w->group_size, unit_columns(w));
+    const int64_t floats = (QMV_ONE_ROUNDS * QMV_ROWS + 1) * QMV_ONE_WARPS + w->k / block * 8;
     return (size_t)floats * sizeof(float) + (size_t)w->k * 3;
 }
 
-/* Tiles that a block takes at once: one, whose columns its warps share; more where there are fewer steps than warps,
- * and more blocks than processors. */
-static u32 one_tiles_of(const qmv_part *p, const kweight *w, const gpu_traits *traits) {
-    const i64 steps = w->k / (one_units(w) * 512 / w->bits), tiles = div_up(w->n, QMV_ROWS);
-    u32 n = p->act ? 2 : 1;
-    while (n < QMV_WARPS && QMV_WARPS / n > steps && tiles >= (i64)(2 * n) * traits->n_processors) n *= 2;
-    return n;
-}
-
-static qmv_part one_part_of(const kcall *c, const gpu_weight *w, const gpu_traits *traits) {
+/* A block on each processor; `columns` such products at once. */
+static qmv_part one_part_of(const kcall *c, const gpu_weight *w, one_shape shape, i64 columns,
+                            const gpu_traits *traits) {
     qmv_part p = part_of(c, w, traits);
-    p.row_tiles = one_tiles_of(&p, c->w, traits);
+    p.row_tiles = shape.row_tiles;
+    p.blocks = (u32)blocks_of(&p);
+    p.stride = (u32)min_i64(p.blocks, max_i64(1, traits->n_processors / columns));
     return p;
 }
 
 void qmv_add_one(const kcall *c, gpu_launches *to) {
     const gpu_weight w = gpu_weight_of(c->w, NULL, to);
-    qmv_part p = one_part_of(c, &w, to->traits);
-    const i64 launched = launched_of(&p, 1, to->traits);
-    if (launched > 0) gpu_add_part(to, &one_of(c->w)->dense, launched, 1, 1, QMV_THREADS, one_shared_of(c->w), &p);
+    const one_shape shape = one_shape_of(c->w, c->act != ACT_NONE, 1, to->traits);
+    const qmv_part p = one_part_of(c, &w, shape, 1, to->traits);
+    if (p.stride > 0)
+        gpu_add_part(to, &one_of(c->w, shape)->dense, p.stride, 1, 1, QMV_ONE_THREADS, one_shared_of(c->w), &p);
 }
 
 void qmv_add_one_experts(const kcall *c, void *table, gpu_launches *to) {
     const gpu_weight w = gpu_weight_of(c->w, table, to);
-    qmv_part part = one_part_of(c, &w, to->traits);
-    add_experts(c, &one_of(c->w)->experts, &w, &part, launched_of(&part, c->x.rows * c->n_chosen, to->traits),
-                one_shared_of(c->w), to);
+    const i64 pairs = c->x.rows * c->n_chosen;
+    const one_shape shape = one_shape_of(c->w, c->act != ACT_NONE, pairs, to->traits);
+    const qmv_part part = one_part_of(c, &w, shape, pairs, to->traits);
+    add_experts(c, &one_of(c->w, shape)->experts, &w, &part, part.stride, QMV_ONE_THREADS, one_shared_of(c->w), to);
 }

@@ -131,12 +131,12 @@ INLINE void one_put(const one_x *x, one_form f, const eight *e, u32 column) {
     const bool finite = exponent < 255 && sum == sum;
     const float scale = finite ? as_f32(scale_bits) : as_f32(0x7fc00000);
     const float inverse = finite ? as_f32((254u << 23) - scale_bits) : 0;
-    u32 q[8]; /* bytes: low, middle, high; 0 of a NaN times 0 */
-    UNROLL for (u32 i = 0; i < 8; i++) {
-        const float v = finite ? e->v[i] * inverse : 0;
-        q[i] = (as_u32(v + 12582912.0f) - 0x4b400000u + 0x8080u) ^ 0x8080u;
-    }
-    /* The first product takes columns 0, 2, 4, 6 from low halves of bytes, 1, 3, 5, 7 from high ones. */
+    /* 1.5 * 2^23 + q, whose last 22 bits are q's; 0x8080 more gives the digits q = 65536 a + 256 b + c of [-128, 127] as
+     * bytes a, b + 128, c + 128. */
+    u32 q[8];
+    UNROLL for (u32 i = 0; i < 8; i++)
+        q[i] = as_u32((finite ? e->v[i] : 0) * inverse + 12582912.0f) + (0x8080u - 0x400000u);
+    /* A product's first half takes the columns of low halves of bytes, 0, 2, 4, 6; its second those of high ones. */
     const u32 unit = column / unit_columns(f), t = column % unit_columns(f) / lane_columns(f);
     const u32 product = column % lane_columns(f) / 8;
     UNROLL for (u32 plane = 0; plane < 3; plane++) {
@@ -145,7 +145,7 @@ INLINE void one_put(const one_x *x, one_form f, const eight *e, u32 column) {
         UNROLL for (u32 i = 0; i < 2; i++) {
             const u32 a = f.bits == 4 ? i : 4 * i, by = f.bits == 4 ? 2 : 1;
             const u32 first = pick_bytes(q[a], q[a + by], from), second = pick_bytes(q[a + 2 * by], q[a + 3 * by], from);
-            w[i] = pick_bytes(first, second, 0x5410);
+            w[i] = pick_bytes(first, second, 0x5410) ^ (plane > 0 ? 0x80808080 : 0);
         }
         ((SHARED u32x2 *)&x->planes[plane_at(f, unit, product / 2, t, plane)])[product % 2] = w;
     }
@@ -162,16 +162,16 @@ INLINE void one_stage_turns(const qmv_part *p, const one_x *x, one_form f, u32 t
     enum { MOST = 4 };
     const u32 type = QMV_TYPE(p->types, QMV_X), norm_type = QMV_TYPE(p->types, QMV_NORM);
     float own = 0;
-    ROLLED for (u32 first = tid() * 8; first < p->k; first += at_once * QMV_THREADS * 8) {
+    ROLLED for (u32 first = tid() * 8; first < p->k; first += at_once * QMV_ONE_THREADS * 8) {
         eight_raw raw[MOST], weights[MOST];
         UNROLL for (u32 a = 0; a < at_once; a++) {
-            const u32 column = first + a * QMV_THREADS * 8;
+            const u32 column = first + a * QMV_ONE_THREADS * 8;
             if (column >= p->k) continue;
             eight_read(&raw[a], p->x, type, (u64)token * p->x_stride + column);
             if (normed && p->norm) eight_read(&weights[a], p->norm, norm_type, column);
         }
         UNROLL for (u32 a = 0; a < at_once; a++) {
-            const u32 column = first + a * QMV_THREADS * 8;
+            const u32 column = first + a * QMV_ONE_THREADS * 8;
             if (column >= p->k) continue;
             eight e, w = {{1, 1, 1, 1, 1, 1, 1, 1}};
             eight_of(&e, &raw[a], type);
@@ -185,7 +185,7 @@ INLINE void one_stage_turns(const qmv_part *p, const one_x *x, one_form f, u32 t
     }
     if (!normed) return;
     own = warp_sum(own);
-    if (lane_id() == 0) squares[warp_id() * QMV_COLUMNS] = own;
+    if (lane_id() == 0) squares[warp_id()] = own;
 }
 INLINE void one_stage(const qmv_part *p, const one_x *x, one_form f, u32 token, SHARED float *squares) {
     if (p->normed)
@@ -263,16 +263,22 @@ typedef struct one_places {
 INLINE one_places one_places_of(const qmv_part *p) {
     one_places at;
     at.sums = (SHARED float *)shared_memory();
-    at.squares = at.sums + QMV_ONE_ROUNDS * QMV_WARPS * QMV_ROWS;
-    at.x.planes = (SHARED u32x4 *)(at.squares + QMV_WARPS * QMV_COLUMNS);
+    at.squares = at.sums + QMV_ONE_ROUNDS * QMV_ONE_WARPS * QMV_ROWS;
+    at.x.planes = (SHARED u32x4 *)(at.squares + QMV_ONE_WARPS);
     at.x.factors = (SHARED f32x4 *)(at.x.planes + p->k * 3 / 16);
     return at;
+}
+
+INLINE float one_norm_factor(const qmv_part *p, const SHARED float *squares) {
+    float sum = 0;
+    UNROLL for (u32 i = 0; i < QMV_ONE_WARPS; i++) sum += squares[i];
+    return 1.0f / __builtin_sqrtf(sum / (float)p->k + p->eps);
 }
 
 /* Row `row` of a round's tile: its warps' sums added up in order. */
 INLINE float one_total(const qmv_part *p, const SHARED float *sums, u32 tile, u32 row) {
     float v = 0;
-    UNROLL for (u32 i = 0; i < QMV_WARPS; i++) if ((i & (p->row_tiles - 1)) == tile) v += sums[i * QMV_ROWS + row];
+    UNROLL for (u32 i = 0; i < QMV_ONE_WARPS; i++) if ((i & (p->row_tiles - 1)) == tile) v += sums[i * QMV_ROWS + row];
     return v;
 }
 
@@ -291,10 +297,10 @@ INLINE float one_residual(const qmv_part *p, u32 first, u32 token) {
 INLINE void one_finish(const qmv_part *p, const one_places *at, float norm, u32 begin, float early, u32 first,
                        u32 rounds, u32 token, i64 bias_at, u32 y_at) {
     const u32 each = p->act ? p->n / 2 : p->n, n_tiles = p->act ? p->row_tiles / 2 : p->row_tiles;
-    ROLLED for (u32 i = tid(); i < rounds * n_tiles * QMV_ROWS; i += QMV_THREADS) {
+    ROLLED for (u32 i = tid(); i < rounds * n_tiles * QMV_ROWS; i += QMV_ONE_THREADS) {
         const u32 row = i % QMV_ROWS, tile = i / QMV_ROWS % n_tiles, round = i / QMV_ROWS / n_tiles;
         const u32 output = one_output(p, first, n_tiles, i);
-        const SHARED float *sums = at->sums + round * QMV_WARPS * QMV_ROWS;
+        const SHARED float *sums = at->sums + round * QMV_ONE_WARPS * QMV_ROWS;
         if (output >= each) continue;
         const float second = p->act ? one_total(p, sums, 2 * tile + 1, row) : 0;
         const float residual = i == tid() && first == begin ? early : qmv_residual(p, token, output);
@@ -304,11 +310,13 @@ INLINE void one_finish(const qmv_part *p, const one_places *at, float norm, u32 
 }
 
 /* The tiles of block `first`, first + p->stride, ... of a product with one token; warps run through them on their own
- * and meet when their sums are to be added up. early: the weight is known before the work in front of this launch is
+ * and meet when their sums are to be added up. The warps of a tile take its steps in turn and go on counting from tile
+ * to tile, so that all have as many. early: the weight is known before the work in front of this launch is
  * done. */
 INLINE void one_tiles(const qmv_part *p, one_form f, u32 first, u32 token, i64 bias_at, u32 y_at, bool early) {
-    const u32 tile = warp_id() % p->row_tiles, splits = QMV_WARPS / p->row_tiles, start = warp_id() / p->row_tiles;
-    const u32 n_steps = p->k / one_step_columns(f);
+    const u32 tile = warp_id() % p->row_tiles, splits = QMV_ONE_WARPS / p->row_tiles;
+    const u32 n_steps = p->k / one_step_columns(f), turns = n_steps < splits ? 0 : splits - n_steps % splits;
+    u32 start = warp_id() / p->row_tiles;
     const one_places at = one_places_of(p);
     const one_lane lane = one_lane_of(f);
     one_rows rows = one_rows_at(p, f, first, tile, start);
@@ -322,10 +330,11 @@ INLINE void one_tiles(const qmv_part *p, one_form f, u32 first, u32 token, i64 b
     const float residual = one_residual(p, first, token);
     one_stage(p, &at.x, f, token, at.squares);
     barrier();
-    const float norm = p->normed ? qmv_norm_factor(p, at.squares, 0) : 1;
+    const float norm = p->normed ? one_norm_factor(p, at.squares) : 1;
     u32 round = 0, begin = first;
     ROLLED for (u32 block = first; block < p->blocks; block += p->stride) {
         const bool last_block = block + p->stride >= p->blocks;
+        const u32 next_start = (start + turns) % splits;
         float acc[2] = {0, 0};
         ROLLED for (u32 step = start; step < n_steps; step += splits) {
             const bool last = step + splits >= n_steps, more = !last || !last_block;
@@ -333,14 +342,15 @@ INLINE void one_tiles(const qmv_part *p, one_form f, u32 first, u32 token, i64 b
             if (!last)
                 one_advance(&rows, f, splits);
             else if (more)
-                rows = one_rows_at(p, f, block + p->stride, tile, start);
+                rows = one_rows_at(p, f, block + p->stride, tile, next_start);
             if (more) one_load_scales(&scales, &rows, f);
             one_product(acc, codes, &now, &rows, more, &at.x, f, &lane, step);
         }
         UNROLL for (u32 r = 0; r < 2; r++) {
             const float sum = lanes_sum(acc[r], 4);
-            if (lane.t == 0) at.sums[(round * QMV_WARPS + warp_id()) * QMV_ROWS + lane_id() / 4 + 8 * r] = sum;
+            if (lane.t == 0) at.sums[(round * QMV_ONE_WARPS + warp_id()) * QMV_ROWS + lane_id() / 4 + 8 * r] = sum;
         }
+        start = next_start;
         if (++round < QMV_ONE_ROUNDS && !last_block) continue;
         barrier();
         one_finish(p, &at, norm, first, residual, begin, round, token, bias_at, y_at);

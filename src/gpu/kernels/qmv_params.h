@@ -30,8 +30,11 @@ enum {
     QMV_LARGE_SHARED = 192 * 1024,
     QMV_CHUNK = 2048,    /* for up to four; for more, half of that */
     QMV_CHUNK_STEP = 512, /* it is a multiple of */
-    QMV_ONE_MOST = 22528,  /* columns of qmv_one.h: x is staged as a whole, in less than 96 KiB with */
-    QMV_ONE_ROUNDS = 32    /* the sums of so many tiles for each warp */
+    /* qmv_one.h: */
+    QMV_ONE_THREADS = 512,
+    QMV_ONE_WARPS = 16,
+    QMV_ONE_MOST = 22528, /* columns: x is staged as a whole, in less than 96 KiB with */
+    QMV_ONE_ROUNDS = 16   /* the sums of so many tiles for each warp */
 };
 
 /* y = x W^T + bias + residual; types are packed four bits each, see QMV_TYPE. Strides in elements. */
