@@ -26,7 +26,7 @@ static void gpu_close(gpu_context *c) {
 static nb_status start(gpu_context *c, nb_error *err) {
     nb_status status = GPU_TRY(c, init, 0);
     if (!status) status = GPU_TRY(c, driver_version, &c->version);
-    if (!status) c->overlaps = !getenv("NB_X_NO_OVERLAP") && c->calls.launch_with && c->vendor->overlaps(c->info.arch, c->version);
+    if (!status) c->overlaps = c->calls.launch_with && c->vendor->overlaps(c->info.arch, c->version);
     if (!status) status = GPU_TRY(c, device_get, &c->dev, c->index);
     if (!status && c->calls.context_retain) status = GPU_TRY(c, context_retain, &c->context, c->dev);
     if (!status) status = gpu_enter(c, err);

@@ -44,6 +44,18 @@ void gpu_add_part(gpu_launches *l, const gpu_kernel *k, int64_t grid_x, int64_t 
     gpu_add(l, k, grid_x, grid_y, grid_z, block, shared, params, GPU_PARTS_AT + GPU_MAX_PARTS * k->part_size);
 }
 
+static uint32_t grid_of_turns(uint32_t turns, uint32_t room) {
+    return turns < room ? turns : room;
+}
+
+void gpu_add_turns(gpu_launches *l, const gpu_kernel *k, int64_t turns, int64_t room, int block, size_t shared,
+                   const void *part) {
+    gpu_add_part(l, k, grid_of_turns((uint32_t)turns, (uint32_t)room), 1, 1, block, shared, part);
+    if (l->n > GPU_MAX_LAUNCHES) return;
+    l->at[l->n - 1].turns = (uint32_t)turns;
+    l->at[l->n - 1].room = (uint32_t)room;
+}
+
 bool gpu_join(gpu_launch *a, const gpu_launch *b) {
     parts_head head, other;
     if (!a->kernel || a->kernel != b->kernel || a->kernel->part_size == 0) return false;
@@ -52,10 +64,12 @@ bool gpu_join(gpu_launch *a, const gpu_launch *b) {
     memcpy(&head, a->params, sizeof head);
     memcpy(&other, b->params, sizeof other);
     if (head.n == GPU_MAX_PARTS || other.n != 1) return false;
+    if (memcmp(a->params + GPU_PARTS_AT, b->params + GPU_PARTS_AT, a->kernel->same) != 0) return false;
     memcpy(a->params + GPU_PARTS_AT + head.n * a->kernel->part_size, b->params + GPU_PARTS_AT, a->kernel->part_size);
-    head.first[head.n++] = a->grid[0];
+    head.first[head.n++] = a->room ? a->turns : a->grid[0];
     memcpy(a->params, &head, sizeof head);
-    a->grid[0] += b->grid[0];
+    a->turns += b->turns;
+    a->grid[0] = a->room ? grid_of_turns(a->turns, a->room) : a->grid[0] + b->grid[0];
     return true;
 }
 

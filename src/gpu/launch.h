@@ -33,10 +33,13 @@ enum {
  * by its address.
  * Launches of one kernel that stand side by side and do not depend on one another can be joined into a single one: its
  * params begin with u32 n, the number of parts, and u32 first[GPU_MAX_PARTS], the block (in grid x) that each begins
- * at; then come the parts, part_size bytes each. y and z of their grids, block and shared must agree. */
+ * at; then come the parts, part_size bytes each. y and z of their grids, block and shared must agree, and as many bytes
+ * of the parts' beginnings as `same` says. Where a launch has `room` for fewer blocks than there are, its blocks take
+ * turns, and a part begins at a turn. */
 typedef struct gpu_kernel {
     const char *module, *name;
     uint32_t part_size; /* 0: not to be joined */
+    uint32_t same;
 } gpu_kernel;
 enum { GPU_MAX_PARTS = 3, GPU_PARTS_AT = 16 };
 
@@ -56,6 +59,7 @@ typedef struct gpu_launch {
     const gpu_kernel *kernel; /* NULL: the GEMM */
     uint32_t grid[3], block;  /* blocks; threads of each, a multiple of 64 */
     uint32_t shared;          /* bytes that each block shares */
+    uint32_t room, turns;     /* room 0: grid[0] is all; else the most of grid[0], and the blocks that take turns */
     uint32_t params_size;
     _Alignas(16) uint8_t params[GPU_MAX_PARAMS];
     gpu_gemm gemm;
@@ -79,6 +83,9 @@ void gpu_add(gpu_launches *l, const gpu_kernel *k, int64_t grid_x, int64_t grid_
 /* For kernels that can be joined: `part` becomes the first part. */
 void gpu_add_part(gpu_launches *l, const gpu_kernel *k, int64_t grid_x, int64_t grid_y, int64_t grid_z, int block,
                   size_t shared, const void *part);
+/* The same where blocks take turns. */
+void gpu_add_turns(gpu_launches *l, const gpu_kernel *k, int64_t turns, int64_t room, int block, size_t shared,
+                   const void *part);
 /* Makes b part of a; false: they cannot be joined. */
 bool gpu_join(gpu_launch *a, const gpu_launch *b);
 void gpu_add_gemm(gpu_launches *l, const gpu_gemm *g);

@@ -193,7 +193,8 @@ void qmv_add_mma_experts(const krow *row, const kcall *c, void *table, gpu_launc
                 QMV_THREADS, shared_of(c, to->traits), to);
 }
 
-/* ---- One token, on NVIDIA's units for integers --------------------------------------------------------------------- */
+/* ---- One token, on NVIDIA's units for integers ---------------------------------------------------------------------
+ */
 
 /* Of a step of four units of columns, and of two. Whether there is such a kernel, one_units says. */
 typedef struct one_kernels {
@@ -203,14 +204,17 @@ typedef struct one_kernels {
     {                                                                                                                  \
         {.module = "qmv_one_affine" #bits "_" #scales "_" #group,                                                      \
          .name = "qmv_one_affine" #bits "_" #scales "_" #group "_" #units,                                             \
-         .part_size = sizeof(qmv_part)},                                                                               \
+         .part_size = sizeof(qmv_part),                                                                                \
+         .same = offsetof(qmv_part, codes)},                                                                           \
         {                                                                                                              \
             .module = "qmv_one_affine" #bits "_" #scales "_" #group,                                                   \
             .name = "qmv_one_affine" #bits "_" #scales "_" #group "_" #units "_experts"                                \
         }                                                                                                              \
     }
-#define ONE(bits, scales, group) {ONE_UNITS(bits, scales, group, 4), ONE_UNITS(bits, scales, group, 2)}
-#define ONE_SIZES(bits, scales) {ONE(bits, scales, 32), ONE(bits, scales, 64), ONE(bits, scales, 128)}
+#define ONE(bits, scales, group)                                                                                       \
+    { ONE_UNITS(bits, scales, group, 4), ONE_UNITS(bits, scales, group, 2) }
+#define ONE_SIZES(bits, scales)                                                                                        \
+    { ONE(bits, scales, 32), ONE(bits, scales, 64), ONE(bits, scales, 128) }
 /* By bits, type of scales, size of groups. */
 static const one_kernels k_one[2][2][SIZES][2] = {{ONE_SIZES(4, f16), ONE_SIZES(4, bf16)},
                                                   {ONE_SIZES(8, f16), ONE_SIZES(8, bf16)}};
@@ -225,37 +229,15 @@ static bool has_units(const kweight *w, int units) {
     return w->bits * w->group_size != none && w->k % (units * unit_columns(w)) == 0;
 }
 
-/* How a product is spread over processors: tiles of a block, whose columns the block's warps share, and the size of
- * steps. */
-typedef struct one_shape {
-    u32 row_tiles, units;
-} one_shape;
-
-/* The shape by which the busiest warp has least to do; a step costs about a third of a unit beside its units. Where
- * there are fewer steps than warps some are idle; else they have equally many over all of a block's rounds. */
-static one_shape one_shape_of(const kweight *w, bool act, i64 columns, const gpu_traits *traits) {
-    one_shape best = {0, 0};
-    double least = 0;
-    const i64 room = max_i64(1, traits->n_processors / columns), tiles = div_up(w->n, QMV_ROWS);
-    for (u32 units = 4; units >= 2; units -= 2) {
-        if (!has_units(w, (int)units)) continue;
-        const i64 steps = w->k / (units * (u32)unit_columns(w));
-        for (u32 n = act ? 2 : 1; n <= QMV_ONE_WARPS; n *= 2) {
-            const i64 splits = QMV_ONE_WARPS / n, rounds = div_up(div_up(tiles, n), room);
-            const i64 each = steps < splits ? rounds : div_up(rounds * steps, splits);
-            const double cost = (double)each * (units + 1.0 / 3);
-            if (best.units == 0 || cost < least) {
-                best = (one_shape){n, units};
-                least = cost;
-            }
-        }
-    }
-    return best;
+/* Of a step. Larger ones make less work; few columns are better cut into smaller ones. By the columns alone, so that
+ * products of one x can be joined. */
+static int one_units(const kweight *w) {
+    return has_units(w, 4) && (!has_units(w, 2) || w->k >= 32 * unit_columns(w)) ? 4 : 2;
 }
 
-static const one_kernels *one_of(const kweight *w, one_shape shape) {
+static const one_kernels *one_of(const kweight *w) {
     const int size = w->group_size == 32 ? 0 : w->group_size == 64 ? 1 : 2;
-    return &k_one[w->bits == 8][w->type == DT_BF16][size][shape.units == 2];
+    return &k_one[w->bits == 8][w->type == DT_BF16][size][one_units(w) == 2];
 }
 
 bool qmv_one_takes(const krow *row, const kcall *c) {
@@ -264,7 +246,9 @@ bool qmv_one_takes(const krow *row, const kcall *c) {
         return false;
     if (w->group_size != 32 && w->group_size != 64 && w->group_size != 128) return false;
     enum { OF_A_WARP = 256 }; /* columns of x that a warp stages at a time */
-    if ((!has_units(w, 4) && !has_units(w, 2)) || w->k % OF_A_WARP != 0 || w->k > QMV_ONE_MOST || c->x.rows < 1 || !qmv_any_takes(c)) return false;
+    if ((!has_units(w, 4) && !has_units(w, 2)) || w->k % OF_A_WARP != 0 || w->k > QMV_ONE_MOST || c->x.rows < 1 ||
+        !qmv_any_takes(c))
+        return false;
     if (c->x.stride > INT32_MAX || c->y.stride > INT32_MAX || c->residual.stride > INT32_MAX) return false;
     return (w->experts || c->x.rows == 1) && gpu_weight_aligned(w, 16, 16) && gpu_mat_aligned(&c->x, 16) &&
            (uintptr_t)c->weight2.data % 16 == 0;
@@ -276,28 +260,26 @@ static size_t one_shared_of(const kweight *w) {
     return (size_t)floats * sizeof(float) + (size_t)w->k * 3;
 }
 
-/* A block on each processor; `columns` such products at once. */
-static qmv_part one_part_of(const kcall *c, const gpu_weight *w, one_shape shape, i64 columns,
-                            const gpu_traits *traits) {
+/* A block has one tile at a time, or a gated pair of them. */
+static qmv_part one_part_of(const kcall *c, const gpu_weight *w, const gpu_traits *traits) {
     qmv_part p = part_of(c, w, traits);
-    p.row_tiles = shape.row_tiles;
+    p.row_tiles = c->act ? 2 : 1;
     p.blocks = (u32)blocks_of(&p);
-    p.stride = (u32)min_i64(p.blocks, max_i64(1, traits->n_processors / columns));
     return p;
 }
 
 void qmv_add_one(const kcall *c, gpu_launches *to) {
     const gpu_weight w = gpu_weight_of(c->w, NULL, to);
-    const one_shape shape = one_shape_of(c->w, c->act != ACT_NONE, 1, to->traits);
-    const qmv_part p = one_part_of(c, &w, shape, 1, to->traits);
-    if (p.stride > 0)
-        gpu_add_part(to, &one_of(c->w, shape)->dense, p.stride, 1, 1, QMV_ONE_THREADS, one_shared_of(c->w), &p);
+    const qmv_part p = one_part_of(c, &w, to->traits);
+    if (p.blocks > 0)
+        gpu_add_turns(to, &one_of(c->w)->dense, p.blocks, to->traits->n_processors, QMV_ONE_THREADS,
+                      one_shared_of(c->w), &p);
 }
 
 void qmv_add_one_experts(const kcall *c, void *table, gpu_launches *to) {
     const gpu_weight w = gpu_weight_of(c->w, table, to);
-    const i64 pairs = c->x.rows * c->n_chosen;
-    const one_shape shape = one_shape_of(c->w, c->act != ACT_NONE, pairs, to->traits);
-    const qmv_part part = one_part_of(c, &w, shape, pairs, to->traits);
-    add_experts(c, &one_of(c->w, shape)->experts, &w, &part, part.stride, QMV_ONE_THREADS, one_shared_of(c->w), to);
+    const qmv_part part = one_part_of(c, &w, to->traits);
+    const i64 room = max_i64(1, to->traits->n_processors / (c->x.rows * c->n_chosen));
+    add_experts(c, &one_of(c->w)->experts, &w, &part, min_i64(part.blocks, room), QMV_ONE_THREADS, one_shared_of(c->w),
+                to);
 }

@@ -65,16 +65,16 @@ enum { QMV_FMA_WEIGHTS(FMA_WHICH) };
      .scratch = table_bytes,                                                                                           \
      .enqueue = mma_enqueue},
 #define ONE_ROW(bits_)                                                                                                 \
-    {.name = "matmul_experts.affine" #bits_ ".one.gpu",                                                                        \
+    {.name = "matmul_experts.affine" #bits_ ".one.gpu",                                                                \
      .backend = "gpu",                                                                                                 \
-     .op = KOP_MATMUL_EXPERTS,                                                                                                 \
+     .op = KOP_MATMUL_EXPERTS,                                                                                         \
      .rank = 40,                                                                                                       \
      .needs = GPU_NVIDIA,                                                                                              \
      .flushes = true,                                                                                                  \
      .rounds_to = DT_XI8X3,                                                                                            \
-     .fused = KFUSED_ACT,                                                                                 \
+     .fused = KFUSED_ACT,                                                                                              \
      .param = {[QMV_PARAM_BITS] = bits_},                                                                              \
-     .takes = one_takes,                                                                                           \
+     .takes = one_takes,                                                                                               \
      .tasks = gpu_one_task,                                                                                            \
      .scratch = table_bytes,                                                                                           \
      .enqueue = one_enqueue},

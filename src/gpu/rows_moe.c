@@ -9,8 +9,9 @@
 
 enum { ROUTE_MAX = 4096 /* experts: what fits into shared memory */, ROUTE_BLOCK_MAX = 512, SUM_BLOCK = 256 };
 
-static const gpu_kernel route = {"moe", "route", 0},
-                        sum_experts[2] = {{"moe", "sum_experts", 0}, {"moe", "sum_experts4", 0}};
+static const gpu_kernel route = {.module = "moe", .name = "route"},
+                        sum_experts[2] = {{.module = "moe", .name = "sum_experts"},
+                                          {.module = "moe", .name = "sum_experts4"}};
 
 static bool route_takes(const krow *row, const kcall *c) {
     (void)row;

@@ -30,11 +30,11 @@ typedef struct each_kernels {
 } each_kernels;
 
 static const each_kernels each[] = {
-    {KOP_ADD, {{"ops", "add", 0}, {"ops", "add4", 0}}},
-    {KOP_ACT_MUL, {{"ops", "act_mul", 0}, {"ops", "act_mul4", 0}}},
-    {KOP_SCALE, {{"ops", "scale", 0}, {"ops", "scale4", 0}}},
-    {KOP_SOFTCAP, {{"ops", "softcap", 0}, {"ops", "softcap4", 0}}},
-    {KOP_QUANTIZE, {{"ops", "convert", 0}, {"ops", "convert4", 0}}},
+    {KOP_ADD, {{.module = "ops", .name = "add"}, {.module = "ops", .name = "add4"}}},
+    {KOP_ACT_MUL, {{.module = "ops", .name = "act_mul"}, {.module = "ops", .name = "act_mul4"}}},
+    {KOP_SCALE, {{.module = "ops", .name = "scale"}, {.module = "ops", .name = "scale4"}}},
+    {KOP_SOFTCAP, {{.module = "ops", .name = "softcap"}, {.module = "ops", .name = "softcap4"}}},
+    {KOP_QUANTIZE, {{.module = "ops", .name = "convert"}, {.module = "ops", .name = "convert4"}}},
 };
 
 static bool has_two(const kcall *c) {
@@ -60,8 +60,10 @@ static void each_enqueue(const krow *row, const kcall *c, void *scratch, gpu_lau
 
 /* ---- SELECT_ROWS, SELECT_COLS, EMBED ----------------------------------------------------------------------------- */
 
-static const gpu_kernel select_rows[2] = {{"ops", "select_rows", 0}, {"ops", "select_rows4", 0}},
-                        select_cols = {"ops", "select_cols", 0}, embed = {"ops_embed", "embed", 0};
+static const gpu_kernel select_rows[2] = {{.module = "ops", .name = "select_rows"},
+                                          {.module = "ops", .name = "select_rows4"}},
+                        select_cols = {.module = "ops", .name = "select_cols"},
+                        embed = {.module = "ops_embed", .name = "embed"};
 
 static bool select_takes(const krow *row, const kcall *c) {
     (void)row;
@@ -104,8 +106,9 @@ static void embed_enqueue(const krow *row, const kcall *c, void *scratch, gpu_la
 
 enum { NORM_BLOCK_MAX = 1024, NORM_GROUP = 32 };
 
-static const gpu_kernel rmsnorm = {"norm", "rmsnorm", 0}, rmsnorm4 = {"norm", "rmsnorm4", 0},
-                        rmsnorm_heads = {"norm", "rmsnorm_heads", 0};
+static const gpu_kernel rmsnorm = {.module = "norm", .name = "rmsnorm"},
+                        rmsnorm4 = {.module = "norm", .name = "rmsnorm4"},
+                        rmsnorm_heads = {.module = "norm", .name = "rmsnorm_heads"};
 
 static struct norm_params norm_params_of(const kcall *c) {
     return (struct norm_params){.x = gpu_mat_of(&c->x),

@@ -57,7 +57,7 @@ enum { QMV_FMA_WEIGHTS(FMA_WHICH) };
      .needs = GPU_NVIDIA,                                                                                              \
      .flushes = true,                                                                                                  \
      .rounds_to = DT_XI8X3,                                                                                            \
-     .fused = KFUSED_NORM | KFUSED_ACT,                                                                                 \
+     .fused = KFUSED_NORM | KFUSED_ACT,                                                                                \
      .param = {[QMV_PARAM_BITS] = bits_},                                                                              \
      .takes = qmv_one_takes,                                                                                           \
      .tasks = gpu_one_task,                                                                                            \

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * How far a result moves when a kernel rounds the operands of its products (krow.rounds_to), to 16 bits or, x alone, to
- * integers that share a scale: at most, and its variance. An operand that is of that type already stays as it is. x and the weight as it is dequantized; of
- * attention queries, keys, values and the softmax's weights, which may be rounded while they are still exponentials, of
- * at most
+ * integers that share a scale: at most, and its variance. An operand that is of that type already stays as it is. x and
+ * the weight as it is dequantized; of attention queries, keys, values and the softmax's weights, which may be rounded
+ * while they are still exponentials, of at most
  * 1. One rounding of v is off by at most e |v|, e = 2^-11 or 2^-8, and where fp16's spacing no longer shrinks, below
  * 2^-14, by 2^-25; evenly spread, its variance is a third of the square. What does not fit into fp16 becomes infinite:
  * then the result may be anything. */

@@ -97,8 +97,7 @@ KERNEL void decode_join(struct attention_split_params p) {
         const u32 split = lane_id() + i * WARP;
         mine[i] = split < n ? *(const GLOBAL f32x2 *)(p.weights + 2 * (from + split)) : (f32x2){LOWEST, 0};
     }
-    UNROLL for (u32 i = 0; i < AT_ONCE; i++) ahead[i] =
-        i < n && tid() < dim ? p.sums[(from + i) * dim + tid()] : 0;
+    UNROLL for (u32 i = 0; i < AT_ONCE; i++) ahead[i] = i < n && tid() < dim ? p.sums[(from + i) * dim + tid()] : 0;
     UNROLL for (u32 i = 0; i < EACH; i++) top = larger(top, mine[i].x);
     top = warp_max(top);
     UNROLL for (u32 i = 0; i < EACH; i++) {

@@ -40,6 +40,9 @@ INLINE u32 bdim(void) {
 INLINE u32 bid_x(void) {
     return __nvvm_read_ptx_sreg_ctaid_x();
 }
+INLINE u32 gdim_x(void) {
+    return __nvvm_read_ptx_sreg_nctaid_x();
+}
 INLINE u32 bid_y(void) {
     return __nvvm_read_ptx_sreg_ctaid_y();
 }
@@ -80,6 +83,9 @@ INLINE u32 bdim(void) {
 }
 INLINE u32 bid_x(void) {
     return __builtin_amdgcn_workgroup_id_x();
+}
+INLINE u32 gdim_x(void) {
+    return __builtin_amdgcn_grid_size_x() / bdim();
 }
 INLINE u32 bid_y(void) {
     return __builtin_amdgcn_workgroup_id_y();
@@ -123,6 +129,7 @@ INLINE float exp2_fast(float x) {
 u32 tid(void);
 u32 bdim(void);
 u32 bid_x(void);
+u32 gdim_x(void); /* blocks in x */
 u32 bid_y(void);
 u32 bid_z(void);
 void barrier(void);

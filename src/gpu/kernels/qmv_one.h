@@ -20,11 +20,8 @@ typedef struct one_form {
     gpu_type scales; /* f16 or bf16, biases too */
 } one_form;
 
-enum { MOST_UNITS = 4, ONE_AHEAD = 4, /* steps whose codes are asked for before x is there */
-       ONE_ASKS = 1 };
-INLINE u32 one_units(one_form f) {
-    return f.bits * f.group_size == 128 ? 2 : 4;
-}
+enum { MOST_UNITS = 4, MOST_SCALE_WORDS = 4 };
+
 INLINE u32 lane_columns(one_form f) {
     return 128 / f.bits;
 }
@@ -65,12 +62,12 @@ INLINE float half_as_f32(u32 word, gpu_type type, bool second) {
     return as_f32(pick_bytes(word, 0, second ? 0x3244 : 0x1044));
 }
 
-enum { MOST_SCALE_WORDS = 4 };
 typedef struct one_scales {
     u32 scales[2][MOST_SCALE_WORDS], biases[2][MOST_SCALE_WORDS];
 } one_scales;
 
-/* What a lane reads next: of row g of its tile; how many bytes further row g + 8 has the same; from scales to biases. */
+/* What a lane reads next: of row g of its tile; how many bytes further row g + 8 has the same; from scales to biases.
+ */
 typedef struct one_rows {
     const GLOBAL u8 *codes, *scales;
     u32 codes_8, scales_8;
@@ -104,7 +101,8 @@ INLINE void one_load_scales(one_scales *s, const one_rows *r, one_form f) {
     }
 }
 
-/* ---- x in shared memory ------------------------------------------------------------------------------------------- */
+/* ---- x in shared memory -------------------------------------------------------------------------------------------
+ */
 
 /* Bytes of x as lanes take them: [unit][pair of products][t][plane], 16 bytes each; what a block's sums are to be
  * multiplied with: [block][2]: of the first two planes; of the third, and the block's sum for the bias. */
@@ -131,11 +129,11 @@ INLINE void one_put(const one_x *x, one_form f, const eight *e, u32 column) {
     const bool finite = exponent < 255 && sum == sum;
     const float scale = finite ? as_f32(scale_bits) : as_f32(0x7fc00000);
     const float inverse = finite ? as_f32((254u << 23) - scale_bits) : 0;
-    /* 1.5 * 2^23 + q, whose last 22 bits are q's; 0x8080 more gives the digits q = 65536 a + 256 b + c of [-128, 127] as
-     * bytes a, b + 128, c + 128. */
+    /* 1.5 * 2^23 + q, whose last 22 bits are q's; 0x8080 more gives the digits q = 65536 a + 256 b + c of [-128, 127]
+     * as bytes a, b + 128, c + 128. */
     u32 q[8];
-    UNROLL for (u32 i = 0; i < 8; i++)
-        q[i] = as_u32((finite ? e->v[i] : 0) * inverse + 12582912.0f) + (0x8080u - 0x400000u);
+    UNROLL for (u32 i = 0; i < 8; i++) q[i] =
+        as_u32((finite ? e->v[i] : 0) * inverse + 12582912.0f) + (0x8080u - 0x400000u);
     /* A product's first half takes the columns of low halves of bytes, 0, 2, 4, 6; its second those of high ones. */
     const u32 unit = column / unit_columns(f), t = column % unit_columns(f) / lane_columns(f);
     const u32 product = column % lane_columns(f) / 8;
@@ -144,7 +142,8 @@ INLINE void one_put(const one_x *x, one_form f, const eight *e, u32 column) {
         u32x2 w;
         UNROLL for (u32 i = 0; i < 2; i++) {
             const u32 a = f.bits == 4 ? i : 4 * i, by = f.bits == 4 ? 2 : 1;
-            const u32 first = pick_bytes(q[a], q[a + by], from), second = pick_bytes(q[a + 2 * by], q[a + 3 * by], from);
+            const u32 first = pick_bytes(q[a], q[a + by], from),
+                      second = pick_bytes(q[a + 2 * by], q[a + 3 * by], from);
             w[i] = pick_bytes(first, second, 0x5410) ^ (plane > 0 ? 0x80808080 : 0);
         }
         ((SHARED u32x2 *)&x->planes[plane_at(f, unit, product / 2, t, plane)])[product % 2] = w;
@@ -177,9 +176,9 @@ INLINE void one_stage_turns(const qmv_part *p, const one_x *x, one_form f, u32 t
             eight_of(&e, &raw[a], type);
             if (normed && p->norm) eight_of(&w, &weights[a], norm_type);
             if (normed) UNROLL for (u32 i = 0; i < 8; i++) {
-                own += e.v[i] * e.v[i];
-                e.v[i] *= p->offset + w.v[i];
-            }
+                    own += e.v[i] * e.v[i];
+                    e.v[i] *= p->offset + w.v[i];
+                }
             one_put(x, f, &e, column);
         }
     }
@@ -194,7 +193,8 @@ INLINE void one_stage(const qmv_part *p, const one_x *x, one_form f, u32 token, 
         one_stage_turns(p, x, f, token, squares, 3, false);
 }
 
-/* ---- Products ----------------------------------------------------------------------------------------------------- */
+/* ---- Products -----------------------------------------------------------------------------------------------------
+ */
 
 /* Which lanes hold what of operand B, and of the factors; the others' stay zero. */
 typedef struct one_lane {
@@ -205,10 +205,10 @@ INLINE one_lane one_lane_of(one_form f) {
     const u32 column = lane_id() / 4, t = lane_id() % 4, blocks = unit_blocks(f);
     one_lane l = {.plane = column % 4, .t = t};
     const bool plane = column % 4 < 3;
-    UNROLL for (u32 set = 0; set < 2; set++)
-        l.planes_here[set] = plane && (blocks == 1   ? column < 4
-                                       : blocks == 2 ? column / 4 == t / 2
-                                                     : t / 2 == set && column / 4 == t % 2);
+    UNROLL for (u32 set = 0; set < 2; set++) l.planes_here[set] =
+        plane && (blocks == 1   ? column < 4
+                  : blocks == 2 ? column / 4 == t / 2
+                                : t / 2 == set && column / 4 == t % 2);
     l.factors_here = blocks > 1 || t < 2;
     return l;
 }
@@ -275,96 +275,139 @@ INLINE float one_norm_factor(const qmv_part *p, const SHARED float *squares) {
     return 1.0f / __builtin_sqrtf(sum / (float)p->k + p->eps);
 }
 
+/* A launch's blocks of tiles: those of several products with the same x, one behind the other. */
+typedef struct one_work {
+    const qmv_part *parts;
+    u32 n, first[GPU_KERNEL_PARTS]; /* first[i]: where part i begins; [0] is not used */
+    u32 total, stride;              /* a block of the launch takes each stride-th */
+} one_work;
+/* The part of a block; its number there. */
+INLINE u32 one_part_of(const one_work *w, u32 *block) {
+    const u32 at = *block;
+    u32 part = 0;
+    UNROLL for (u32 i = 1; i < GPU_KERNEL_PARTS; i++) if (i < w->n && at >= w->first[i]) {
+        part = i;
+        *block = at - w->first[i];
+    }
+    return part;
+}
+INLINE one_rows one_rows_of(const one_work *w, one_form f, u32 block, u32 tile, u32 step) {
+    const u32 part = one_part_of(w, &block);
+    return one_rows_at(&w->parts[part], f, block, tile, step);
+}
+
 /* Row `row` of a round's tile: its warps' sums added up in order. */
-INLINE float one_total(const qmv_part *p, const SHARED float *sums, u32 tile, u32 row) {
+INLINE float one_total(const SHARED float *sums, u32 tile, u32 tiles, u32 row) {
     float v = 0;
-    UNROLL for (u32 i = 0; i < QMV_ONE_WARPS; i++) if ((i & (p->row_tiles - 1)) == tile) v += sums[i * QMV_ROWS + row];
+    UNROLL for (u32 i = 0; i < QMV_ONE_WARPS; i++) if (i % tiles == tile) v += sums[i * QMV_ROWS + row];
     return v;
 }
 
-INLINE u32 one_output(const qmv_part *p, u32 first, u32 n_tiles, u32 i) {
-    return (first + i / QMV_ROWS / n_tiles * p->stride) * n_tiles * QMV_ROWS + i % (n_tiles * QMV_ROWS);
+/* Where output i of a stretch of rounds, the first of which takes block `first`, belongs. */
+typedef struct one_output {
+    u32 part, output;
+    bool there;
+} one_output;
+INLINE one_output one_output_of(const one_work *w, u32 first, u32 i) {
+    u32 block = first + i / QMV_ROWS * w->stride;
+    const bool inside = block < w->total;
+    const u32 part = one_part_of(w, &block), output = block * QMV_ROWS + i % QMV_ROWS;
+    const qmv_part *p = &w->parts[part];
+    return (one_output){part, output, inside && output < (p->act ? p->n / 2 : p->n)};
 }
 
-/* The residual of the first output that a thread finishes, if there is one. */
-INLINE float one_residual(const qmv_part *p, u32 first, u32 token) {
-    const u32 each = p->act ? p->n / 2 : p->n, n_tiles = p->act ? p->row_tiles / 2 : p->row_tiles;
-    const u32 output = one_output(p, first, n_tiles, tid());
-    return output < each ? qmv_residual(p, token, output) : 0;
-}
+/* Where the outputs of a token go: of experts. */
+typedef struct one_target {
+    u32 token, y_at;
+    i64 bias_at;
+} one_target;
 
-/* The outputs of `rounds` blocks of tiles from `first` on; begin, residual: the launch's first one, and its residual. */
-INLINE void one_finish(const qmv_part *p, const one_places *at, float norm, u32 begin, float early, u32 first,
-                       u32 rounds, u32 token, i64 bias_at, u32 y_at) {
-    const u32 each = p->act ? p->n / 2 : p->n, n_tiles = p->act ? p->row_tiles / 2 : p->row_tiles;
-    ROLLED for (u32 i = tid(); i < rounds * n_tiles * QMV_ROWS; i += QMV_ONE_THREADS) {
-        const u32 row = i % QMV_ROWS, tile = i / QMV_ROWS % n_tiles, round = i / QMV_ROWS / n_tiles;
-        const u32 output = one_output(p, first, n_tiles, i);
-        const SHARED float *sums = at->sums + round * QMV_ONE_WARPS * QMV_ROWS;
-        if (output >= each) continue;
-        const float second = p->act ? one_total(p, sums, 2 * tile + 1, row) : 0;
-        const float residual = i == tid() && first == begin ? early : qmv_residual(p, token, output);
-        qmv_end(p, one_total(p, sums, p->act ? 2 * tile : tile, row) * norm, second * norm, residual, token, output,
-                bias_at, y_at);
+/* The outputs of `rounds` blocks from `first` on; early: in the first round of all, the thread's residual. */
+INLINE void one_finish(const one_work *w, const SHARED float *all, float norm, bool first_round, float early, u32 first,
+                       u32 rounds, one_target to) {
+    ROLLED for (u32 i = tid(); i < rounds * QMV_ROWS; i += QMV_ONE_THREADS) {
+        const one_output o = one_output_of(w, first, i);
+        const SHARED float *sums = all + i / QMV_ROWS * QMV_ONE_WARPS * QMV_ROWS;
+        const qmv_part *p = &w->parts[o.part];
+        if (!o.there) continue;
+        const u32 row = i % QMV_ROWS;
+        const float residual = first_round && i == tid() ? early : qmv_residual(p, to.token, o.output);
+        const float v = one_total(sums, 0, p->act ? 2 : 1, row) * norm;
+        const float second = p->act ? one_total(sums, 1, 2, row) * norm : 0;
+        qmv_end(p, v, second, residual, to.token, o.output, to.bias_at, to.y_at);
     }
 }
 
-/* The tiles of block `first`, first + p->stride, ... of a product with one token; warps run through them on their own
- * and meet when their sums are to be added up. The warps of a tile take its steps in turn and go on counting from tile
- * to tile, so that all have as many. early: the weight is known before the work in front of this launch is
- * done. */
-INLINE void one_tiles(const qmv_part *p, one_form f, u32 first, u32 token, i64 bias_at, u32 y_at, bool early) {
-    const u32 tile = warp_id() % p->row_tiles, splits = QMV_ONE_WARPS / p->row_tiles;
-    const u32 n_steps = p->k / one_step_columns(f), turns = n_steps < splits ? 0 : splits - n_steps % splits;
-    u32 start = warp_id() / p->row_tiles;
+/* The tiles of a block of the launch, of a product with one token; of a gated pair tiles come in twos. Warps run
+ * through them on their own and meet when sums are to be added up: those of a tile take its steps in turn and go on
+ * counting from tile to tile, so that all have as many. early: the weight is known before the work in front of this
+ * launch is done. */
+INLINE void one_tiles(const one_work *w, one_form f, one_target to, bool early) {
+    const qmv_part *p = w->parts;
+    const u32 tiles = p->act ? 2 : 1, tile = warp_id() % tiles, splits = QMV_ONE_WARPS / tiles;
+    const u32 n_steps = p->k / one_step_columns(f), start = warp_id() / tiles;
     const one_places at = one_places_of(p);
     const one_lane lane = one_lane_of(f);
-    one_rows rows = one_rows_at(p, f, first, tile, start);
+    const u32 mine = (w->total - bid_x() + w->stride - 1) / w->stride; /* rounds */
+    one_rows rows = {0};
     u32x4 codes[MOST_UNITS][2];
     one_scales scales;
-    if (start < n_steps) {
+    u32 next_round = start / n_steps, next_step = start % n_steps;
+    if (next_round < mine) {
+        rows = one_rows_of(w, f, bid_x() + next_round * w->stride, tile, next_step);
         one_load_scales(&scales, &rows, f);
         UNROLL for (u32 u = 0; u < f.units; u++) one_load_unit(codes[u], &rows, u);
     }
     if (early) previous_done();
-    const float residual = one_residual(p, first, token);
-    one_stage(p, &at.x, f, token, at.squares);
-    barrier();
-    const float norm = p->normed ? one_norm_factor(p, at.squares) : 1;
-    u32 round = 0, begin = first;
-    ROLLED for (u32 block = first; block < p->blocks; block += p->stride) {
-        const bool last_block = block + p->stride >= p->blocks;
-        const u32 next_start = (start + turns) % splits;
+    const one_output own = one_output_of(w, bid_x(), tid());
+    const float residual = own.there ? qmv_residual(&w->parts[own.part], to.token, own.output) : 0;
+    one_stage(p, &at.x, f, to.token, at.squares);
+    float norm = 1;
+    ROLLED for (u32 begin = 0; begin < mine; begin += QMV_ONE_ROUNDS) {
+        const u32 end = begin + QMV_ONE_ROUNDS < mine ? begin + QMV_ONE_ROUNDS : mine;
+        if (n_steps < splits) /* not every warp has a part of every tile */
+            for (u32 i = tid(); i < QMV_ONE_ROUNDS * QMV_ONE_WARPS * QMV_ROWS; i += QMV_ONE_THREADS) at.sums[i] = 0;
+        barrier();
+        if (begin == 0 && p->normed) norm = one_norm_factor(p, at.squares);
         float acc[2] = {0, 0};
-        ROLLED for (u32 step = start; step < n_steps; step += splits) {
-            const bool last = step + splits >= n_steps, more = !last || !last_block;
+        ROLLED while (next_round < end) {
+            const u32 round = next_round, step = next_step;
+            next_step += splits;
+            const bool last = next_step >= n_steps; /* the warp's last step of this tile */
+            ROLLED while (next_step >= n_steps) {
+                next_step -= n_steps;
+                next_round++;
+            }
+            const bool more = next_round < mine;
             const one_scales now = scales;
             if (!last)
                 one_advance(&rows, f, splits);
             else if (more)
-                rows = one_rows_at(p, f, block + p->stride, tile, next_start);
+                rows = one_rows_of(w, f, bid_x() + next_round * w->stride, tile, next_step);
             if (more) one_load_scales(&scales, &rows, f);
             one_product(acc, codes, &now, &rows, more, &at.x, f, &lane, step);
+            if (!last) continue;
+            UNROLL for (u32 r = 0; r < 2; r++) {
+                const float sum = lanes_sum(acc[r], 4);
+                if (lane.t == 0)
+                    at.sums[((round - begin) * QMV_ONE_WARPS + warp_id()) * QMV_ROWS + lane_id() / 4 + 8 * r] = sum;
+                acc[r] = 0;
+            }
         }
-        UNROLL for (u32 r = 0; r < 2; r++) {
-            const float sum = lanes_sum(acc[r], 4);
-            if (lane.t == 0) at.sums[(round * QMV_ONE_WARPS + warp_id()) * QMV_ROWS + lane_id() / 4 + 8 * r] = sum;
-        }
-        start = next_start;
-        if (++round < QMV_ONE_ROUNDS && !last_block) continue;
         barrier();
-        one_finish(p, &at, norm, first, residual, begin, round, token, bias_at, y_at);
-        if (!last_block) barrier();
-        begin = block + p->stride;
-        round = 0;
+        one_finish(w, at.sums, norm, begin == 0, residual, bid_x() + begin * w->stride, end - begin, to);
+        if (end < mine) barrier();
     }
 }
 
-/* Grid: the parts' blocks. */
+/* Grid: as many blocks as run at once, or fewer. */
 INLINE void one_dense(const struct qmv_params *p, one_form f) {
-    u32 which = 0;
-    UNROLL for (u32 i = 1; i < GPU_KERNEL_PARTS; i++) which += i < p->parts.n && bid_x() >= p->parts.first[i];
-    one_tiles(&p->part[which], f, bid_x() - p->parts.first[which], 0, 0, 0, true);
+    one_work w = {.parts = p->part, .n = p->parts.n, .stride = gdim_x()};
+    UNROLL for (u32 i = 0; i < GPU_KERNEL_PARTS; i++) {
+        w.first[i] = p->parts.first[i];
+        if (i < w.n) w.total += p->part[i].blocks;
+    }
+    one_tiles(&w, f, (one_target){0, 0, 0}, true);
 }
 
 /* Grid: blocks of an expert's matrix, pairs of a token and one of its experts. */
@@ -373,7 +416,8 @@ INLINE void one_experts(const struct qmv_experts_params *p, one_form f) {
     const u32 token = bid_y() / p->n_chosen, place = bid_y() % p->n_chosen;
     qmv_part part;
     const u32 e = qmv_expert_of(p, token, place, &part);
-    one_tiles(&part, f, bid_x(), token, (i64)e * part.n, place * p->y_each, false);
+    const one_work w = {.parts = &part, .n = 1, .total = part.blocks, .stride = gdim_x()};
+    one_tiles(&w, f, (one_target){token, place * p->y_each, (i64)e * part.n}, false);
 }
 
 #    define QMV_ONE_KERNELS(name, bits, group_size, units, scales)                                                     \

@@ -28,7 +28,7 @@ enum {
     QMV_CHUNK_ONE = 6144,    /* columns of x that are staged at once, for one token */
     QMV_CHUNK_LARGE = 13312, /* the same where a block may have so much memory: */
     QMV_LARGE_SHARED = 192 * 1024,
-    QMV_CHUNK = 2048,    /* for up to four; for more, half of that */
+    QMV_CHUNK = 2048,     /* for up to four; for more, half of that */
     QMV_CHUNK_STEP = 512, /* it is a multiple of */
     /* qmv_one.h: */
     QMV_ONE_THREADS = 512,
@@ -37,16 +37,18 @@ enum {
     QMV_ONE_ROUNDS = 16   /* the sums of so many tiles for each warp */
 };
 
-/* y = x W^T + bias + residual; types are packed four bits each, see QMV_TYPE. Strides in elements. */
+/* y = x W^T + bias + residual; types are packed four bits each, see QMV_TYPE. Strides in elements. The fields up to
+ * `codes` say what x becomes: products for which they agree can share it. */
 typedef struct qmv_part {
-    const GLOBAL u8 *codes, *scales, *biases, *x, *bias, *norm, *residual;
-    GLOBAL u8 *y;
-    u32 x_stride, y_stride, residual_stride, types;
-    u32 n, k, rows, act;
+    const GLOBAL u8 *x, *norm;
+    u32 x_stride, types;
+    u32 k, rows;
     u32 row_tiles; /* of a block; its other warps share the columns of the weight */
-    u32 chunk;
-    u32 normed;
+    u32 chunk, act, normed;
     float eps, offset;
+    const GLOBAL u8 *codes, *scales, *biases, *bias, *residual;
+    GLOBAL u8 *y;
+    u32 y_stride, residual_stride, n;
     u32 blocks, stride; /* of tiles: there are so many; a block of the launch takes each stride-th */
     u32 unused;
 } qmv_part;

@@ -271,6 +271,7 @@ bool sim_here(sim_place *out) {
 uint32_t tid(void);
 uint32_t bdim(void);
 uint32_t bid_x(void);
+uint32_t gdim_x(void);
 uint32_t bid_y(void);
 uint32_t bid_z(void);
 uint8_t *shared_memory(void);
@@ -289,6 +290,10 @@ uint32_t bdim(void) {
 
 uint32_t bid_x(void) {
     return here->bid[0];
+}
+
+uint32_t gdim_x(void) {
+    return here->work->grid[0];
 }
 
 uint32_t bid_y(void) {
