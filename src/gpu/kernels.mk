@@ -4,8 +4,10 @@
 # for AMD, and code_table.c, which puts all of it into the library. Made once for all builds, by CMake:
 # make -f src/gpu/kernels.mk OUT=build/gpu CLANG=clang-19
 # AMD's generic targets cover a generation each, but need ROCm 6.3 or later; older ones find the exact targets.
+# OPT: the level of optimization, for tests of whether results depend on it.
 CLANG ?= clang-19
 OUT ?= build/gpu
+OPT ?= -O3
 HERE := $(dir $(lastword $(MAKEFILE_LIST)))
 KERNELS := $(HERE)kernels
 MODULES := $(basename $(notdir $(wildcard $(KERNELS)/*.c)))
@@ -13,10 +15,9 @@ AMD_MODULES := $(filter-out %_sm90a,$(MODULES))
 AMD ?= gfx11-generic gfx12-generic gfx1151 gfx90a gfx942
 CODE := $(MODULES:%=$(OUT)/%.ptx) $(foreach arch,$(AMD),$(AMD_MODULES:%=$(OUT)/%.$(arch)))
 
-COMMON := -O3 -ffreestanding -nogpulib -Wall -Wextra -Wno-unused-function -Werror -Wno-error=pass-failed
+COMMON := $(OPT) -ffreestanding -nogpulib -Wall -Wextra -Wno-unused-function -Werror -Wno-error=pass-failed
 NVIDIA := --target=nvptx64-nvidia-cuda -Xclang -target-feature -Xclang +ptx80 -S
 # The driver of clang 19 warns of version 6, which generic targets need; its compiler does not.
-comma := ,
 AMD_VERSION = $(if $(findstring generic,$1),-Xclang )-mcode-object-version=$(if $(findstring generic,$1),6,5)
 
 .SUFFIXES:
@@ -42,9 +43,23 @@ $(OUT)/qmv_mma_%.ptx: $(KERNELS)/qmv_mma_%.c $(HERE)kernels.mk | $(OUT)
 $(OUT)/%.ptx: $(KERNELS)/%.c $(HERE)kernels.mk | $(OUT)
 	$(call compile,$(NVIDIA) -march=sm_80)
 
+# How many threads a block has at most says an attribute that C has no spelling for either: without it the compiler
+# assumes 1024, which leaves half of the registers, and spills. So it is put into the intermediate code before anything
+# is optimized. Two waves on each SIMD at least: else CDNA's sums move between two kinds of registers all the time.
+# launch.c holds launches to these bounds, amd_check.py the code.
+# Kernels that wait for memory want many waves: few registers, whatever the scheduler would do with more.
+WIDE_BLOCKS := moe norm sample
+MANY_WAVES := qmv_fma
+AMD_BOUNDS = "amdgpu-flat-work-group-size"="1,$(if $(filter $*,$(WIDE_BLOCKS)),1024,256)" "amdgpu-waves-per-eu"="2" \
+    $(if $(filter $*,$(MANY_WAVES)),"amdgpu-num-vgpr"="96")
 define amd_rule
 $(OUT)/%.$1: $(KERNELS)/%.c $(HERE)kernels.mk | $(OUT)
-	$$(call compile,--target=amdgcn-amd-amdhsa -mcpu=$1 $(call AMD_VERSION,$1) -Wl$$(comma)-s)
+	$$(call compile_amd,--target=amdgcn-amd-amdhsa -mcpu=$1 $(call AMD_VERSION,$1))
+endef
+define compile_amd
+@$(CLANG) $(COMMON) $1 -Xclang -disable-llvm-passes -emit-llvm -S -MD -MP -MT $@ -MF $@.d -o $@.$$$$.ll $< && \
+    sed -i '/"target-cpu"/s/^attributes #[0-9]* = {/& $(AMD_BOUNDS)/' $@.$$$$.ll && \
+    $(CLANG) $(COMMON) $1 -Wl,-s -x ir -o $@.$$$$ $@.$$$$.ll && rm $@.$$$$.ll && mv $@.$$$$ $@
 endef
 $(foreach arch,$(AMD),$(eval $(call amd_rule,$(arch))))
 

@@ -17,9 +17,9 @@ enum {
 
 /* ---- CONV1D ------------------------------------------------------------------------------------------------------ */
 
-static const gpu_kernel conv1d = {"delta_conv", "conv1d", 0}, conv1d_state = {"delta_conv", "conv1d_state", 0},
-                        conv1d_run4 = {"delta_conv", "conv1d_run4", 0},
-                        conv1d_tile4 = {"delta_conv", "conv1d_tile4", 0};
+static const gpu_kernel conv1d = {"delta_conv", "conv1d", 0, 0}, conv1d_state = {"delta_conv", "conv1d_state", 0, 0},
+                        conv1d_run4 = {"delta_conv", "conv1d_run4", 0, 0},
+                        conv1d_tile4 = {"delta_conv", "conv1d_tile4", 0, 0};
 
 /* param[0]: the kernel that the row is for, 0: any */
 static bool conv_takes(const krow *row, const kcall *c) {
@@ -54,7 +54,7 @@ static void conv_enqueue(const krow *row, const kcall *c, void *scratch, gpu_lau
 
 /* ---- DELTA_GATES ------------------------------------------------------------------------------------------------- */
 
-static const gpu_kernel delta_gates = {"delta_conv", "delta_gates", 0};
+static const gpu_kernel delta_gates = {"delta_conv", "delta_gates", 0, 0};
 
 static bool gates_takes(const krow *row, const kcall *c) {
     (void)row;
@@ -75,8 +75,8 @@ static void gates_enqueue(const krow *row, const kcall *c, void *scratch, gpu_la
 
 /* ---- DELTA ------------------------------------------------------------------------------------------------------- */
 
-static const gpu_kernel delta = {"delta", "delta", 0}, delta64 = {"delta", "delta64", 0},
-                        delta128 = {"delta", "delta128", 0};
+static const gpu_kernel delta = {"delta", "delta", 0, 0}, delta64 = {"delta", "delta64", 0, 0},
+                        delta128 = {"delta", "delta128", 0, 0};
 
 static struct delta_params delta_params_of(const kcall *c, int64_t grid_y) {
     return (struct delta_params){.x = gpu_mat_of(&c->x),

@@ -9,8 +9,8 @@
 
 enum { ROUTE_MAX = 4096 /* experts: what fits into shared memory */, ROUTE_BLOCK_MAX = 512, SUM_BLOCK = 256 };
 
-static const gpu_kernel route = {"moe", "route", 0},
-                        sum_experts[2] = {{"moe", "sum_experts", 0}, {"moe", "sum_experts4", 0}};
+static const gpu_kernel route = {"moe", "route", 0, ROUTE_BLOCK_MAX},
+                        sum_experts[2] = {{"moe", "sum_experts", 0, 0}, {"moe", "sum_experts4", 0, 0}};
 
 static bool route_takes(const krow *row, const kcall *c) {
     (void)row;

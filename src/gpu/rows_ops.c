@@ -30,11 +30,11 @@ typedef struct each_kernels {
 } each_kernels;
 
 static const each_kernels each[] = {
-    {KOP_ADD, {{"ops", "add", 0}, {"ops", "add4", 0}}},
-    {KOP_ACT_MUL, {{"ops", "act_mul", 0}, {"ops", "act_mul4", 0}}},
-    {KOP_SCALE, {{"ops", "scale", 0}, {"ops", "scale4", 0}}},
-    {KOP_SOFTCAP, {{"ops", "softcap", 0}, {"ops", "softcap4", 0}}},
-    {KOP_QUANTIZE, {{"ops", "convert", 0}, {"ops", "convert4", 0}}},
+    {KOP_ADD, {{"ops", "add", 0, 0}, {"ops", "add4", 0, 0}}},
+    {KOP_ACT_MUL, {{"ops", "act_mul", 0, 0}, {"ops", "act_mul4", 0, 0}}},
+    {KOP_SCALE, {{"ops", "scale", 0, 0}, {"ops", "scale4", 0, 0}}},
+    {KOP_SOFTCAP, {{"ops", "softcap", 0, 0}, {"ops", "softcap4", 0, 0}}},
+    {KOP_QUANTIZE, {{"ops", "convert", 0, 0}, {"ops", "convert4", 0, 0}}},
 };
 
 static bool has_two(const kcall *c) {
@@ -60,8 +60,8 @@ static void each_enqueue(const krow *row, const kcall *c, void *scratch, gpu_lau
 
 /* ---- SELECT_ROWS, SELECT_COLS, EMBED ----------------------------------------------------------------------------- */
 
-static const gpu_kernel select_rows[2] = {{"ops", "select_rows", 0}, {"ops", "select_rows4", 0}},
-                        select_cols = {"ops", "select_cols", 0}, embed = {"ops_embed", "embed", 0};
+static const gpu_kernel select_rows[2] = {{"ops", "select_rows", 0, 0}, {"ops", "select_rows4", 0, 0}},
+                        select_cols = {"ops", "select_cols", 0, 0}, embed = {"ops_embed", "embed", 0, 0};
 
 static bool select_takes(const krow *row, const kcall *c) {
     (void)row;
@@ -104,8 +104,8 @@ static void embed_enqueue(const krow *row, const kcall *c, void *scratch, gpu_la
 
 enum { NORM_BLOCK_MAX = 1024, NORM_GROUP = 32 };
 
-static const gpu_kernel rmsnorm = {"norm", "rmsnorm", 0}, rmsnorm4 = {"norm", "rmsnorm4", 0},
-                        rmsnorm_heads = {"norm", "rmsnorm_heads", 0};
+static const gpu_kernel rmsnorm = {"norm", "rmsnorm", 0, 0}, rmsnorm4 = {"norm", "rmsnorm4", 0, NORM_BLOCK_MAX},
+                        rmsnorm_heads = {"norm", "rmsnorm_heads", 0, 0};
 
 static struct norm_params norm_params_of(const kcall *c) {
     return (struct norm_params){.x = gpu_mat_of(&c->x),

@@ -69,9 +69,10 @@ size_t gpu_draw_scratch(int64_t rows, int64_t vocab, bool random) {
     return slices_bytes(rows) + (random ? (size_t)rows * (size_t)vocab * sizeof(struct sample_candidate) : 0);
 }
 
-static const gpu_kernel penalties = {"sample", "sample_penalties", 0}, largest = {"sample", "sample_largest", 0},
-                        windows = {"sample", "sample_windows", 0}, candidates = {"sample", "sample_candidates", 0},
-                        pick = {"sample", "sample_pick", 0};
+static const gpu_kernel penalties = {"sample", "sample_penalties", 0, 0}, largest = {"sample", "sample_largest", 0, 0},
+                        windows = {"sample", "sample_windows", 0, 0},
+                        candidates = {"sample", "sample_candidates", 0, 0},
+                        pick = {"sample", "sample_pick", 0, SAMPLE_PICK_BLOCK};
 
 void gpu_draw_launches(const gpu_draw *d, gpu_launches *to) {
     const struct sample_params p = {.logits = d->logits,

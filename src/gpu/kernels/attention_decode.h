@@ -9,15 +9,15 @@
 #include "attention.h"
 
 enum {
-    AHEAD = 4, /* positions that a worker loads at once */
+    MOST_AHEAD = 4,
     MOST_HEADS = 8,
     MOST_VECTORS = 2 /* of 8 columns */
 };
 
 /* What kernels differ by, known when they are compiled. A worker is `lanes` threads that share a position, each with
- * `vectors` times 8 columns of it, for `heads` query heads. */
+ * `vectors` times 8 columns of it, for `heads` query heads; it loads `ahead` positions at once. */
 typedef struct decode_shape {
-    u32 lanes, vectors, heads, type;
+    u32 lanes, vectors, heads, type, ahead;
 } decode_shape;
 
 typedef struct raw8 {
@@ -64,12 +64,12 @@ INLINE void decode_begin(const attention_call *c, const decode_shape *k, decode_
     }
 }
 
-/* AHEAD positions: at, at + step, ... */
+/* So many positions: at, at + step, ... */
 INLINE void decode_positions(const attention_call *c, const decode_shape *k, decode_state *s, const GLOBAL i32 *pages,
                              u32 kv_head, sight seen, u32 at, u32 step) {
-    raw8 keys[AHEAD][MOST_VECTORS], values[AHEAD][MOST_VECTORS];
-    int sees[AHEAD];
-    UNROLL for (u32 u = 0; u < AHEAD; u++) {
+    raw8 keys[MOST_AHEAD][MOST_VECTORS], values[MOST_AHEAD][MOST_VECTORS];
+    int sees[MOST_AHEAD];
+    UNROLL for (u32 u = 0; u < k->ahead; u++) {
         const u32 position = at + u * step;
         sees[u] = position >= seen.first && position <= seen.last;
         const i64 from = sees[u] ? page_offset_shift(c, pages, position, kv_head) : 0;
@@ -82,8 +82,8 @@ INLINE void decode_positions(const attention_call *c, const decode_shape *k, dec
             }
         }
     }
-    float scores[AHEAD][MOST_HEADS];
-    UNROLL for (u32 u = 0; u < AHEAD; u++) {
+    float scores[MOST_AHEAD][MOST_HEADS];
+    UNROLL for (u32 u = 0; u < k->ahead; u++) {
         UNROLL for (u32 h = 0; h < k->heads; h++) scores[u][h] = 0;
         UNROLL for (u32 i = 0; i < k->vectors * 8; i++) {
             const float key = raw_at(&keys[u][i / 8], k->type, i % 8);
@@ -93,10 +93,10 @@ INLINE void decode_positions(const attention_call *c, const decode_shape *k, dec
     }
     UNROLL for (u32 h = 0; h < k->heads; h++) {
         float top = s->largest[h];
-        UNROLL for (u32 u = 0; u < AHEAD; u++) top = sees[u] ? larger(top, scores[u][h]) : top;
+        UNROLL for (u32 u = 0; u < k->ahead; u++) top = sees[u] ? larger(top, scores[u][h]) : top;
         const float rescale = exp2_fast(s->largest[h] - top);
         float sum = 0;
-        UNROLL for (u32 u = 0; u < AHEAD; u++) {
+        UNROLL for (u32 u = 0; u < k->ahead; u++) {
             scores[u][h] = sees[u] ? exp2_fast(scores[u][h] - top) : 0;
             sum += scores[u][h];
         }
@@ -104,7 +104,7 @@ INLINE void decode_positions(const attention_call *c, const decode_shape *k, dec
         s->largest[h] = top;
         UNROLL for (u32 i = 0; i < k->vectors * 8; i++) s->sums[h][i] *= rescale;
     }
-    UNROLL for (u32 u = 0; u < AHEAD; u++) {
+    UNROLL for (u32 u = 0; u < k->ahead; u++) {
         UNROLL for (u32 i = 0; i < k->vectors * 8; i++) {
             const float value = raw_at(&values[u][i / 8], k->type, i % 8);
             UNROLL for (u32 h = 0; h < k->heads; h++) s->sums[h][i] += scores[u][h] * value;
@@ -170,7 +170,8 @@ INLINE void decode_join_warps(const struct attention_split_params *p, const deco
 
 /* Grid (KV heads * groups of query heads, rows, splits). */
 INLINE void decode(const struct attention_split_params *p, u32 lanes, u32 vectors, u32 heads, u32 type) {
-    const decode_shape k = {lanes, vectors, heads, type};
+    const u32 ahead = type == G_F32 && vectors == 2 ? 2 : 4; /* for which there are registers */
+    const decode_shape k = {lanes, vectors, heads, type, ahead};
     const attention_call *c = &p->c;
     const u32 row = bid_y(), split = bid_z(), kv_head = bid_x() / p->n_groups;
     const u32 ratio = c->n_heads / c->n_kv_heads, before = bid_x() % p->n_groups * heads;
@@ -183,7 +184,7 @@ INLINE void decode(const struct attention_split_params *p, u32 lanes, u32 vector
     decode_state s;
     decode_begin(c, &k, &s, row, head, n);
     for (u32 stretch = begin; stretch < end; stretch += p->n_splits)
-        _Pragma("nounroll") for (u32 at = 0; at < ATTEND_STRETCH; at += AHEAD * n_workers)
+        _Pragma("nounroll") for (u32 at = 0; at < ATTEND_STRETCH; at += k.ahead * n_workers)
             decode_positions(c, &k, &s, pages, kv_head, seen, stretch * ATTEND_STRETCH + at + tid() / lanes, n_workers);
     decode_join_lanes(&k, &s);
     decode_join_warps(p, &k, &s, row, head, n, split);
