@@ -30,16 +30,17 @@ TARGETS = {
 }
 
 # Families of kernels by "module kernel", the first that fits, with the most vector registers on RDNA and on CDNA (there
-# with those of its matrix units). Products and attention of many rows hold tiles of sums and want few waves; what only
-# waits for memory wants many: 96 registers leave RDNA ten waves on the smaller files, sixteen on gfx1151.
+# with those of its matrix units). Products and attention of many rows hold tiles of sums, and shared memory lets few of
+# their blocks run anyway; what only waits for memory wants many waves: 96 registers leave RDNA ten of them with the
+# smaller files, sixteen with the larger ones.
 Family = collections.namedtuple("Family", "name pattern rdna cdna")
 FAMILIES = [
     Family("qmm, tiles of 128 rows", r"qmm_\w+ .*_128$", 208, 208),
     Family("qmm, 64 rows", r"qmm_\w+ .*_64$", 144, 144),
     Family("qmm, 32 rows", r"qmm_\w+ .*_32$", 112, 112),
-    Family("qmv_fma", r"qmv_fma ", 96, 144),
+    Family("qmv_fma", r"qmv_fma ", 120, 152),
     Family("qmv_any", r"qmv_any ", 96, 96),
-    Family("dequant", r"dequant ", 32, 32),
+    Family("dequant", r"dequant ", 64, 64),
     Family("gemm_any, qmm_sort", r"(gemm|qmm_sort) ", 96, 96),
     Family("tiles of attention, heads to 128", r"attention_narrow_\w+ ", 224, 208),
     Family("tiles of attention, wider", r"attention_wide_\w+ ", 248, 208),
@@ -50,7 +51,7 @@ FAMILIES = [
     Family("delta", r"delta ", 184, 184),
     Family("norm, rope, moe", r"(norm|rope|moe) ", 48, 48),
     Family("ops, embed, delta_conv", r"(ops|ops_embed|delta_conv) ", 64, 64),
-    Family("sample", r"sample ", 48, 48),
+    Family("sample", r"sample ", 64, 64),
 ]
 WIDE_BLOCKS = ("moe", "norm", "sample")  # as kernels.mk has them
 # "module kernel target" of what may use memory of its own, with the reason. None does.
@@ -85,22 +86,23 @@ def read_notes(path):
     return kernels
 
 
-def read_code(path):
-    """Of each kernel its size in bytes and how many instructions there are of each kind that is not wanted."""
-    found = {}
+def read_sizes(path):
+    """The bytes of each kernel's code."""
+    text = run("llvm-readobj-19", "--dyn-syms", path)
+    pattern = r"Name: (\w+) .*\n +Value: .*\n +Size: (\d+)\n.*\n +Type: Function"
+    return {name: int(size) for name, size in re.findall(pattern, text)}
+
+
+def read_forbidden(path):
+    """How many instructions each kernel has of each kind that is not wanted."""
+    found, counts = {}, None
     for line in run("llvm-objdump-19", "-d", "--no-show-raw-insn", path).splitlines():
-        start = re.match(r"([0-9a-f]+) <(\w+)>:$", line)
+        start = re.match(r"[0-9a-f]+ <([\w.]+)>:$", line)
         if start:
-            first, counts = int(start[1], 16), [0] * len(FORBIDDEN)
-            name = start[2]
+            counts = found[start[1]] = [0] * len(FORBIDDEN)
         elif line.startswith("\t"):
-            # Padding behind the last kernel's end is s_code_end or zeros.
-            mnemonic, _, address = line[1:].partition("//")
-            if not mnemonic.startswith("s_code_end"):
-                last = int(address.split(":")[0], 16)
-                found[name] = (last - first + 4, counts)
             for i, (pattern, _) in enumerate(FORBIDDEN):
-                counts[i] += bool(pattern.match(mnemonic))
+                counts[i] += bool(pattern.match(line, 1))
     return found
 
 
@@ -111,10 +113,10 @@ def read_kernels(folder):
         if target not in TARGETS:
             continue
         path = os.path.join(folder, file)
-        notes, code = read_notes(path), read_code(path)
-        if notes.keys() != code.keys():
-            sys.exit(f"{file}: code and metadata name different kernels: {sorted(notes.keys() ^ code.keys())}")
-        kernels += [Kernel(module, name, target, *code[name], notes[name]) for name in notes]
+        notes, sizes, forbidden = read_notes(path), read_sizes(path), read_forbidden(path)
+        if notes.keys() != sizes.keys():
+            sys.exit(f"{file}: code and metadata name different kernels: {sorted(notes.keys() ^ sizes.keys())}")
+        kernels += [Kernel(module, name, target, sizes[name], forbidden[name], notes[name]) for name in notes]
     return kernels
 
 

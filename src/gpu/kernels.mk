@@ -51,7 +51,7 @@ $(OUT)/%.ptx: $(KERNELS)/%.c $(HERE)kernels.mk | $(OUT)
 WIDE_BLOCKS := moe norm sample
 MANY_WAVES := qmv_fma
 AMD_BOUNDS = "amdgpu-flat-work-group-size"="1,$(if $(filter $*,$(WIDE_BLOCKS)),1024,256)" "amdgpu-waves-per-eu"="2" \
-    $(if $(filter $*,$(MANY_WAVES)),"amdgpu-num-vgpr"="96")
+    $(if $(filter $*,$(MANY_WAVES)),"amdgpu-num-vgpr"="120")
 define amd_rule
 $(OUT)/%.$1: $(KERNELS)/%.c $(HERE)kernels.mk | $(OUT)
 	$$(call compile_amd,--target=amdgcn-amd-amdhsa -mcpu=$1 $(call AMD_VERSION,$1))

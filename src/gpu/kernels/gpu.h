@@ -140,6 +140,13 @@ INLINE u32 uniform(u32 v) {
     return v;
 #endif
 }
+/* Loads that stand before are on their way before anything is computed that stands behind: AMD's compiler, told to use
+ * few registers, would rather wait for one after the other. */
+INLINE void loads_first(void) {
+#if defined(__AMDGCN__)
+    __builtin_amdgcn_sched_barrier(0);
+#endif
+}
 INLINE u32 warp_id(void) {
     return uniform(tid() / WARP);
 }

@@ -26,12 +26,16 @@ INLINE u32 fma_at(u32 column) {
     return column / 32 * FMA_UNIT + column % 32;
 }
 
-INLINE void fma_load_x(eight *e, const struct qmv_any_params *p, i64 at, u32 j) {
-    eight_load_any(e, p->x.data, p->x.type, (u64)at + j);
-    if (!p->normed) return;
+/* Times the norm's weights; gives back the sum of squares before. */
+INLINE float fma_norm(eight *e, const struct qmv_any_params *p, u32 j) {
     eight w = {{1, 1, 1, 1, 1, 1, 1, 1}};
     if (p->norm.data) eight_load_any(&w, p->norm.data, p->norm.type, j);
-    UNROLL for (u32 i = 0; i < 8; i++) e->v[i] *= p->offset + w.v[i];
+    float squares = 0;
+    UNROLL for (u32 i = 0; i < 8; i++) {
+        squares += e->v[i] * e->v[i];
+        e->v[i] *= p->offset + w.v[i];
+    }
+    return squares;
 }
 
 /* Columns [from, from + n); gives back the thread's part of their sum of squares. */
@@ -41,12 +45,8 @@ INLINE float fma_stage(const struct qmv_any_params *p, i64 x_at, u32 from, u32 n
         const u32 j = first + tid() * 8;
         eight e = {{0, 0, 0, 0, 0, 0, 0, 0}};
         if (j < n) {
-            fma_load_x(&e, p, x_at, from + j);
-            if (p->normed) {
-                eight raw;
-                eight_load_any(&raw, p->x.data, p->x.type, (u64)x_at + from + j);
-                UNROLL for (u32 i = 0; i < 8; i++) squares += raw.v[i] * raw.v[i];
-            }
+            eight_load_any(&e, p->x.data, p->x.type, (u64)x_at + from + j);
+            if (p->normed) squares += fma_norm(&e, p, from + j);
         }
         const float *v = e.v;
         const float sum = lanes_sum(((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7])), 4);
@@ -77,33 +77,33 @@ INLINE fma_row fma_row_of(const gpu_weight *w, const one_matrix *m, fma_form f, 
     return (fma_row){m->codes + row * (w->k / 8) * f.bits, m->scales + scales, biases + scales};
 }
 
-/* A lane's columns of one row, with what scales them: one group's, or a part of one. */
+/* A lane's columns of one row, with what scales them (one group's, or a part of one), all as it lies in memory. */
 typedef struct fma_unit {
-    u32 codes[8];
-    float scale, bias;
+    u32 codes[8], scale, bias;
 } fma_unit;
+
+INLINE u32 fma_load_scale(const GLOBAL u8 *p, fma_form f, u32 group) {
+    if (f.mode != DQ_AFFINE) return p[group];
+    return f.wide ? ((const GLOBAL u32 *)p)[group] : ((const GLOBAL u16 *)p)[group];
+}
+INLINE void fma_load(fma_unit *u, const fma_row *row, const gpu_weight *w, fma_form f, u32 unit) {
+    const u32 words = f.mode == DQ_PLAIN ? (f.wide ? 8 : 4) : unit_columns(f) * f.bits / 32;
+    dq_load_words(u->codes, row->codes + unit * (words * 4), words, true);
+    if (f.mode == DQ_PLAIN) return;
+    const u32 group = unit >> __builtin_ctz(w->group_size / unit_columns(f)); /* sizes of groups are powers of two */
+    u->scale = fma_load_scale(row->scales, f, group);
+    if (f.mode == DQ_AFFINE) u->bias = fma_load_scale(row->biases, f, group);
+}
 
 /* Both ways of reading 16 bits, then a choice: a choice of ways would be a branch. */
 INLINE float fma_number(u32 h, u32 type) {
     const float f16 = f16_to_f32((u16)h), bf16 = bf16_to_f32((u16)h);
     return type == G_F16 ? f16 : bf16;
 }
-INLINE float fma_scale(const GLOBAL u8 *p, fma_form f, u32 type, u32 group) {
-    return f.wide ? ((const GLOBAL float *)p)[group] : fma_number(((const GLOBAL u16 *)p)[group], type);
-}
-
-INLINE void fma_load(fma_unit *u, const fma_row *row, const gpu_weight *w, fma_form f, u32 unit, bool biased) {
-    const u32 words = f.mode == DQ_PLAIN ? (f.wide ? 8 : 4) : unit_columns(f) * f.bits / 32;
-    dq_load_words(u->codes, row->codes + unit * (words * 4), words, true);
-    if (f.mode == DQ_PLAIN) return;
-    const u32 group = unit >> __builtin_ctz(w->group_size / unit_columns(f)); /* sizes of groups are powers of two */
-    if (f.mode == DQ_AFFINE) {
-        const float bias = fma_scale(row->biases, f, w->type, group);
-        u->scale = fma_scale(row->scales, f, w->type, group);
-        u->bias = biased ? bias : 0;
-    } else {
-        u->scale = f.mode == DQ_NVFP4 ? dq_e4m3_one(row->scales[group]) : dq_e8m0(row->scales[group]);
-    }
+INLINE float fma_scale(u32 bits, fma_form f, u32 type) {
+    if (f.mode == DQ_NVFP4) return dq_e4m3_one(bits);
+    if (f.mode != DQ_AFFINE) return dq_e8m0(bits);
+    return f.wide ? as_f32(bits) : fma_number(bits, type);
 }
 
 /* What column j of the unit is, unscaled. */
@@ -121,14 +121,28 @@ INLINE float unit_number(const fma_unit *u, fma_form f, u32 type, u32 j) {
 
 /* ---- Sums -------------------------------------------------------------------------------------------------------- */
 
-/* The units of both rows, `first` and on, that lie in shared memory from the beginning. */
-INLINE void fma_dot(float sums[2], const gpu_weight *w, fma_form f, const fma_row rows[2], u32 first, u32 n,
-                    bool biased) {
+/* One part of a launch's work: units [first, first + n) of two rows, whose x lies in shared memory from its beginning;
+ * lanes take them in turn. */
+typedef struct fma_span {
+    fma_row rows[2];
+    u32 first, n;
+    bool biased;
+} fma_span;
+
+/* The lane's i-th unit of both rows. Behind the last one it is that once more, so that no load hangs on a condition. */
+INLINE void fma_fetch(fma_unit u[2], const gpu_weight *w, fma_form f, const fma_span *s, u32 i) {
+    const u32 unit = s->first + (i < s->n ? i : s->n - 1);
+    UNROLL for (u32 r = 0; r < 2; r++) fma_load(&u[r], &s->rows[r], w, f, unit);
+}
+
+/* u: the lane's first unit. */
+INLINE void fma_dot(float sums[2], fma_unit u[2], const gpu_weight *w, fma_form f, const fma_span *s) {
     const u32 columns = unit_columns(f);
-    ROLLED for (u32 i = lane_id(); i < n; i += WARP) {
-        fma_unit u[2];
+    ROLLED for (u32 i = lane_id(); i < s->n; i += WARP) {
+        fma_unit next[2];
+        fma_fetch(next, w, f, s, i + WARP);
+        loads_first();
         float parts[2] = {0, 0};
-        UNROLL for (u32 r = 0; r < 2; r++) fma_load(&u[r], &rows[r], w, f, first + i, biased);
         const SHARED float *x = fma_x() + fma_at(i * columns);
         UNROLL for (u32 j = 0; j < columns; j++) {
             const float v = ((const SHARED f32x4 *)x)[j / 4][j % 4];
@@ -138,8 +152,9 @@ INLINE void fma_dot(float sums[2], const gpu_weight *w, fma_form f, const fma_ro
             if (f.mode == DQ_PLAIN)
                 sums[r] += parts[r];
             else
-                sums[r] += u[r].scale * parts[r];
-            if (f.mode == DQ_AFFINE) sums[r] += u[r].bias * x[32];
+                sums[r] += fma_scale(u[r].scale, f, w->type) * parts[r];
+            if (f.mode == DQ_AFFINE) sums[r] += (s->biased ? fma_scale(u[r].bias, f, w->type) : 0) * x[32];
+            u[r] = next[r];
         }
     }
 }
@@ -155,15 +170,19 @@ INLINE void fma_pair(const struct qmv_any_params *p, fma_form f, u32 pair, const
     const u32 e = p->z.data ? uniform((u32)load_as_f32(p->z.data, p->z.type, token * p->z.stride + place)) : 0;
     const one_matrix m = matrix_of(&p->w, e);
     const i64 x_at = token * p->x.stride + (p->own_x ? (i64)place * p->w.k : 0);
-    fma_row at[2];
-    UNROLL for (u32 r = 0; r < 2; r++) at[r] = fma_row_of(&p->w, &m, f, rows[r]);
+    fma_span s = {.biased = m.biases != 0};
+    fma_unit u[2];
+    UNROLL for (u32 r = 0; r < 2; r++) s.rows[r] = fma_row_of(&p->w, &m, f, rows[r]);
     float sums[2] = {0, 0}, squares = 0, factor = 1;
     ROLLED for (u32 from = 0; from < p->w.k; from += QMV_FMA_CHUNK) {
-        const u32 n = p->w.k - from < QMV_FMA_CHUNK ? p->w.k - from : QMV_FMA_CHUNK, columns = unit_columns(f);
+        const u32 n = p->w.k - from < QMV_FMA_CHUNK ? p->w.k - from : QMV_FMA_CHUNK;
+        s.first = from / unit_columns(f);
+        s.n = n / unit_columns(f);
+        fma_fetch(u, &p->w, f, &s, lane_id());
         barrier();
         squares += fma_stage(p, x_at, from, n);
         barrier();
-        fma_dot(sums, &p->w, f, at, from / columns, n / columns, m.biases != 0);
+        fma_dot(sums, u, &p->w, f, &s);
     }
     if (p->normed)
         factor = 1.0f / __builtin_sqrtf(block_sum(squares, (SHARED float *)shared_memory()) / (float)p->w.k + p->eps);
