@@ -62,6 +62,8 @@ for group in "$@"; do
     test)
         need_modules cmocka:libcmocka-dev
         need clang-format-14 have clang-format-14
+        # Device code for AMD is dis-assembled.
+        need llvm-19 have llvm-objdump-19
         ;;
     *) fail "tools/deps.sh: unknown group $group (build, demo, bench, test, fuzz, cross)" ;;
     esac
