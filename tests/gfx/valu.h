@@ -94,4 +94,10 @@ typedef struct gfx_wmma {
 
 const gfx_wmma *gfx_wmma_find(const char *name);
 
+/* How the sixteen products of a float are added, which no document says: fused onto C from k = 0 up (as it is at
+ * first), from k = 15 down, or two products in a sum of their own and then onto C. For the whole process, before
+ * kernels run. */
+typedef enum gfx_sums { GFX_SUMS_FORWARD, GFX_SUMS_BACKWARD, GFX_SUMS_PAIRS } gfx_sums;
+void gfx_wmma_sums(gfx_sums s);
+
 #endif
