@@ -7,32 +7,37 @@
 #include "gfx/valu_soft.h"
 
 /* Source k of v_fma_mix: op_sel_hi makes it a half, op_sel says which; neg_hi is abs. Each format is flushed as MODE
- * says of it. */
-static void mix_source(valu_in in, unsigned k, uint32_t *restrict to) {
+ * says of it. The source itself if it is as it should be, or else in space. */
+static const uint32_t *mix_source(valu_in in, unsigned k, uint32_t *restrict space) {
     const uint32_t *s = in->lo[k], keep = in->neg_hi >> k & 1 ? ~F32_SIGN : ~0u, flip = sign_flip(in, k, F32_SIGN);
     if (in->op_sel_hi >> k & 1) {
         const unsigned shift = half_shift(in, k);
         if (in->mode.denorm16_64 & 1) {
-            EACH_LANE(i) to[i] = (f32_from_f16(s[i] >> shift & 0xffff) & keep) ^ flip;
+            EACH_LANE(i) space[i] = (f32_from_f16(s[i] >> shift & 0xffff) & keep) ^ flip;
         } else {
-            EACH_LANE(i) to[i] = (f32_from_f16(f16_flush(s[i] >> shift & 0xffff)) & keep) ^ flip;
+            EACH_LANE(i) space[i] = (f32_from_f16(f16_flush(s[i] >> shift & 0xffff)) & keep) ^ flip;
         }
-    } else if (in->mode.denorm32 & 1) {
-        EACH_LANE(i) to[i] = (s[i] & keep) ^ flip;
-    } else {
-        EACH_LANE(i) to[i] = f32_flush((s[i] & keep) ^ flip);
+        return space;
     }
+    const bool flush = !(in->mode.denorm32 & 1);
+    if (!flush && !((in->neg | in->neg_hi) >> k & 1)) return s;
+    EACH_LANE(i) {
+        const uint32_t x = (s[i] & keep) ^ flip;
+        space[i] = flush ? f32_flush(x) : x;
+    }
+    return space;
 }
 
 /* The fused product as f32, NaNs settled. */
 static void mix(valu_in in, valu_out out) {
-    uint32_t x[3][GFX_LANES], nan = 0;
-    const uint32_t *const s[] = {x[0], x[1], x[2]};
-    for (unsigned k = 0; k < 3; k++) mix_source(in, k, x[k]);
+    uint32_t space[3][GFX_LANES], nan = 0;
+    const uint32_t *s[3];
+    for (unsigned k = 0; k < 3; k++) s[k] = mix_source(in, k, space[k]);
+    const uint32_t *s0 = s[0], *s1 = s[1], *s2 = s[2];
     if (in->mode.round32 == ROUND_EVEN) {
-        EACH_LANE(i) out->lo[i] = f32_bits(__builtin_fmaf(f32_of(x[0][i]), f32_of(x[1][i]), f32_of(x[2][i])));
+        EACH_LANE(i) out->lo[i] = f32_bits(__builtin_fmaf(f32_of(s0[i]), f32_of(s1[i]), f32_of(s2[i])));
     } else {
-        EACH_LANE(i) out->lo[i] = (uint32_t)soft_fma(SOFT_F32, x[0][i], x[1][i], x[2][i], in->mode.round32);
+        EACH_LANE(i) out->lo[i] = (uint32_t)soft_fma(SOFT_F32, s0[i], s1[i], s2[i], in->mode.round32);
     }
     EACH_LANE(i) nan |= f32_is_nan(out->lo[i]) ? 1u : 0u;
     if (nan) f32_nans(out, 3, s);
@@ -80,14 +85,24 @@ static uint32_t third_f32(valu_in in, unsigned i) {
     return in->neg & 4 ? x ^ F32_SIGN : x;
 }
 
-static void dot2_f32_f16(valu_in in, gfx_valu_out *restrict out) {
-    EACH_LANE(i) out->lo[i] = dot2(in, i, false, third_f32(in, i));
+/* On the host; a NaN once more in integers, which say which one. */
+static inline void dot2_lanes(valu_in in, valu_out out, bool bf16) {
+    EACH_LANE(i) {
+        float sum = f32_of(third_f32(in, i));
+        for (unsigned half = 0; half < 2; half++)
+            sum = __builtin_fmaf(f32_of(pair_half(in, 0, i, half, bf16)), f32_of(pair_half(in, 1, i, half, bf16)), sum);
+        out->lo[i] = f32_bits(sum);
+    }
+    EACH_LANE(i) if (f32_is_nan(out->lo[i])) out->lo[i] = dot2(in, i, bf16, third_f32(in, i));
     if (in->clamp) f32_finish(in, out);
 }
 
+static void dot2_f32_f16(valu_in in, gfx_valu_out *restrict out) {
+    dot2_lanes(in, out, false);
+}
+
 static void dot2_f32_bf16(valu_in in, gfx_valu_out *restrict out) {
-    EACH_LANE(i) out->lo[i] = dot2(in, i, true, third_f32(in, i));
-    if (in->clamp) f32_finish(in, out);
+    dot2_lanes(in, out, true);
 }
 
 /* VOP2: no modifiers. */
@@ -95,7 +110,8 @@ static void dot2acc_f32_f16(valu_in in, gfx_valu_out *restrict out) {
     gfx_valu_in plain = *in;
     plain.op_sel = plain.neg = plain.neg_hi = 0;
     plain.op_sel_hi = 7;
-    EACH_LANE(i) out->lo[i] = dot2(&plain, i, false, in->lo[2][i]);
+    plain.clamp = 0;
+    dot2_lanes(&plain, out, false);
 }
 
 /* v_dot2_f16_f16 and v_dot2_bf16_bf16 are VOP3: both halves have the source's neg and abs, op_sel[2] chooses the third
