@@ -22,6 +22,9 @@ typedef struct gfx_operand {
     uint16_t at; /* VGPR, or a scalar source as it is encoded */
 } gfx_operand;
 
+/* How undefined halves of 64-bit sources reach the halves of the result. */
+typedef enum gfx_spread { GFX_EVERYWHERE, GFX_UPWARDS, GFX_DOWNWARDS } gfx_spread;
+
 /* One half of VOPD, or a whole vector instruction. */
 typedef struct gfx_half {
     const gfx_valu *valu;
@@ -29,8 +32,9 @@ typedef struct gfx_half {
     gfx_operand src[3];
     uint16_t dst;
     bool dst_wide, half_word /* 16 bits are written */, high /* the upper ones */;
-    bool select;                /* v_cndmask: which source counts is by the mask */
-    bool to_exec;               /* v_cmpx */
+    bool select;  /* v_cndmask: which source counts is by the mask */
+    bool to_exec; /* v_cmpx */
+    gfx_spread spread;
     uint16_t mask_in, mask_out; /* scalar registers */
 } gfx_half;
 

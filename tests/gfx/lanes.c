@@ -50,7 +50,7 @@ static int lane_number(gfx_wave *w, const gfx_op *o, unsigned *l) {
 }
 
 static int run_readlane(gfx_wave *w, const gfx_op *o) {
-    unsigned l;
+    unsigned l = 0;
     uint32_t value;
     bool written;
     const int step = lane_number(w, o, &l);
@@ -60,7 +60,7 @@ static int run_readlane(gfx_wave *w, const gfx_op *o) {
 }
 
 static int run_writelane(gfx_wave *w, const gfx_op *o) {
-    unsigned l;
+    unsigned l = 0;
     uint32_t value;
     bool written;
     const int step = lane_number(w, o, &l);

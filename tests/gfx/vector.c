@@ -21,38 +21,47 @@ static int still_loading(gfx_wave *w, const gfx_op *o) {
 /* ---- Sources ------------------------------------------------------------------------------------------------------
  */
 
+/* Which lanes of the sources were written: of 32-bit sources, and of the halves of 64-bit ones. */
+typedef struct marks {
+    uint32_t narrow, lo, hi;
+} marks;
+
+static uint32_t all_of(const marks *m) {
+    return m->narrow & m->lo & m->hi;
+}
+
 /* Broadcasts a scalar; false: it is still being loaded. */
-static inline bool fetch_scalar(gfx_wave *w, const gfx_op *o, gfx_half const *h, int s, gfx_valu_in *in,
-                                uint32_t *written) {
+static inline bool fetch_scalar(gfx_wave *w, const gfx_op *o, const gfx_half *h, int s, gfx_valu_in *in, marks *m) {
     uint32_t value, known;
     const unsigned code = h->src[s].at;
     if (!gfx_scalar(w, code, o->inst.literal, &value, &known)) return false;
-    if (known != (uint32_t)GFX_ALL) *written = 0;
     gfx_broadcast(w->scratch_lanes[s], value);
     in->lo[s] = w->scratch_lanes[s];
+    if (known != (uint32_t)GFX_ALL) *(h->src[s].wide ? &m->lo : &m->narrow) = 0;
     if (!h->src[s].wide) return true;
     if (code >= 235 && code <= 238)
         value = code <= 236 ? GFX_SHARED_BASE_HI : GFX_PRIVATE_BASE_HI;
     else if (!gfx_scalar(w, code == GFX_NULL ? code : code + 1, 0, &value, &known))
         return false;
-    if (known != (uint32_t)GFX_ALL) *written = 0;
     gfx_broadcast(w->scratch_lanes[3 + s], value);
     in->hi[s] = w->scratch_lanes[3 + s];
+    if (known != (uint32_t)GFX_ALL) m->hi = 0;
     return true;
 }
 
-static inline bool fetch(gfx_wave *w, const gfx_op *o, const gfx_half *h, int s, gfx_valu_in *in, uint32_t *written) {
+static inline bool fetch(gfx_wave *w, const gfx_op *o, const gfx_half *h, int s, gfx_valu_in *in, marks *m) {
     const gfx_operand *src = &h->src[s];
-    if (src->kind == GFX_IS_VGPR) {
-        in->lo[s] = w->v[src->at];
-        *written &= w->v_written[src->at];
-        if (w->v_loading[src->at]) return false;
-        if (!src->wide) return true;
-        in->hi[s] = w->v[src->at + 1];
-        *written &= w->v_written[src->at + 1];
-        return !w->v_loading[src->at + 1];
+    if (src->kind != GFX_IS_VGPR) return src->kind != GFX_IS_SGPR || fetch_scalar(w, o, h, s, in, m);
+    in->lo[s] = w->v[src->at];
+    if (w->v_loading[src->at]) return false;
+    if (!src->wide) {
+        m->narrow &= w->v_written[src->at];
+        return true;
     }
-    return src->kind != GFX_IS_SGPR || fetch_scalar(w, o, h, s, in, written);
+    in->hi[s] = w->v[src->at + 1];
+    m->lo &= w->v_written[src->at];
+    m->hi &= w->v_written[src->at + 1];
+    return !w->v_loading[src->at + 1];
 }
 
 /* v_cndmask: of each lane only the source that is taken counts. */
@@ -96,7 +105,7 @@ static inline bool put_mask(gfx_wave *w, const gfx_op *o, const gfx_half *h, uin
 
 /* All of it: 16-bit and 64-bit results, masks in and out. `lanes`: those that are written. */
 static bool put_out(gfx_wave *w, const gfx_op *o, const gfx_half *h, const gfx_valu_out *out, uint32_t lanes,
-                    uint32_t written) {
+                    const marks *m) {
     if (h->valu->dst != GFX_NONE) {
         if (w->v_loading[h->dst] || (h->dst_wide && w->v_loading[h->dst + 1])) {
             still_loading(w, o);
@@ -106,32 +115,37 @@ static bool put_out(gfx_wave *w, const gfx_op *o, const gfx_half *h, const gfx_v
             put_half_words(w, h, out->lo, lanes);
         else
             gfx_blend(w->v[h->dst], out->lo, lanes);
-        gfx_mark(w, h->dst, lanes, written);
+        gfx_mark(w, h->dst, lanes, h->spread == GFX_UPWARDS ? m->narrow & m->lo : all_of(m));
         if (h->dst_wide) {
             gfx_blend(w->v[h->dst + 1], out->hi, lanes);
-            gfx_mark(w, h->dst + 1u, lanes, written);
+            gfx_mark(w, h->dst + 1u, lanes, h->spread == GFX_DOWNWARDS ? m->narrow & m->hi : all_of(m));
         }
     }
-    return !h->valu->writes_mask || put_mask(w, o, h, out->mask, lanes, written);
+    return !h->valu->writes_mask || put_mask(w, o, h, out->mask, lanes, all_of(m));
 }
 
 /* ---- Whole instructions -------------------------------------------------------------------------------------------
  */
 
+#define ALL_WRITTEN                                                                                                    \
+    (marks) {                                                                                                          \
+        (uint32_t) GFX_ALL, (uint32_t)GFX_ALL, (uint32_t)GFX_ALL                                                       \
+    }
+
 /* 32 bits in and out, neither masks nor DPP: most of what runs. n is a constant where it is inlined. */
 static inline int run_plain(gfx_wave *w, const gfx_op *o, int n) {
     gfx_valu_in in = o->x.in;
     gfx_valu_out out;
-    uint32_t written = (uint32_t)GFX_ALL;
+    marks m = ALL_WRITTEN;
     const uint32_t lanes = gfx_exec(w);
     in.mode = w->mode;
     for (int s = 0; s < n; s++)
-        if (!fetch(w, o, &o->x, s, &in, &written)) return still_loading(w, o);
+        if (!fetch(w, o, &o->x, s, &in, &m)) return still_loading(w, o);
     if (w->v_loading[o->x.dst]) return still_loading(w, o);
     if (!lanes) return GFX_GO_ON;
     o->x.valu->run(&in, &out);
     gfx_blend(w->v[o->x.dst], out.lo, lanes);
-    gfx_mark(w, o->x.dst, lanes, written);
+    gfx_mark(w, o->x.dst, lanes, m.narrow);
     return GFX_GO_ON;
 }
 
@@ -150,50 +164,51 @@ static int run_plain3(gfx_wave *w, const gfx_op *o) {
 /* v_mov_b32 from a register or a constant, of which nothing is computed. */
 static int run_mov(gfx_wave *w, const gfx_op *o) {
     gfx_valu_in in = o->x.in;
-    uint32_t written = (uint32_t)GFX_ALL;
-    if (!fetch(w, o, &o->x, 0, &in, &written) || w->v_loading[o->x.dst]) return still_loading(w, o);
+    marks m = ALL_WRITTEN;
+    if (!fetch(w, o, &o->x, 0, &in, &m) || w->v_loading[o->x.dst]) return still_loading(w, o);
     if (in.lo[0] != w->v[o->x.dst]) gfx_blend(w->v[o->x.dst], in.lo[0], gfx_exec(w));
-    gfx_mark(w, o->x.dst, gfx_exec(w), written);
+    gfx_mark(w, o->x.dst, gfx_exec(w), m.narrow);
     return GFX_GO_ON;
 }
 
-static bool fetch_all(gfx_wave *w, const gfx_op *o, const gfx_half *h, gfx_valu_in *in, uint32_t *written) {
+static bool fetch_all(gfx_wave *w, const gfx_op *o, const gfx_half *h, gfx_valu_in *in, marks *m) {
     *in = h->in;
+    *m = ALL_WRITTEN;
     in->mode = w->mode;
     for (int s = 0; s < 3; s++)
-        if (!fetch(w, o, h, s, in, written)) return false;
+        if (!fetch(w, o, h, s, in, m)) return false;
     if (!h->valu->reads_mask) return true;
     uint32_t mask_written;
     if (!gfx_scalar(w, h->mask_in, 0, &in->mask, &mask_written)) return false;
-    *written = h->select ? select_written(w, h, in->mask, mask_written) : *written & mask_written;
+    m->narrow = h->select ? select_written(w, h, in->mask, mask_written) : m->narrow & mask_written;
     return true;
 }
 
 static int run_any(gfx_wave *w, const gfx_op *o) {
     gfx_valu_in in;
     gfx_valu_out out = {.mask = 0};
-    uint32_t written = (uint32_t)GFX_ALL;
+    marks m;
     const uint32_t lanes = gfx_exec(w);
-    if (!fetch_all(w, o, &o->x, &in, &written)) return still_loading(w, o);
+    if (!fetch_all(w, o, &o->x, &in, &m)) return still_loading(w, o);
     if (lanes) o->x.valu->run(&in, &out);
-    return put_out(w, o, &o->x, &out, lanes, written) ? GFX_GO_ON : GFX_FAILED;
+    return put_out(w, o, &o->x, &out, lanes, &m) ? GFX_GO_ON : GFX_FAILED;
 }
 
 /* Both halves read before either writes. */
 static int run_dual(gfx_wave *w, const gfx_op *o) {
     gfx_valu_in in;
     gfx_valu_out x, y;
-    uint32_t x_written = (uint32_t)GFX_ALL, y_written = (uint32_t)GFX_ALL;
+    marks x_marks, y_marks;
     const uint32_t lanes = gfx_exec(w);
-    if (!fetch_all(w, o, &o->x, &in, &x_written)) return still_loading(w, o);
+    if (!fetch_all(w, o, &o->x, &in, &x_marks)) return still_loading(w, o);
     o->x.valu->run(&in, &x);
-    if (!fetch_all(w, o, &o->y, &in, &y_written)) return still_loading(w, o);
+    if (!fetch_all(w, o, &o->y, &in, &y_marks)) return still_loading(w, o);
     o->y.valu->run(&in, &y);
     if (w->v_loading[o->x.dst] || w->v_loading[o->y.dst]) return still_loading(w, o);
     gfx_blend(w->v[o->x.dst], x.lo, lanes);
-    gfx_mark(w, o->x.dst, lanes, x_written);
+    gfx_mark(w, o->x.dst, lanes, x_marks.narrow);
     gfx_blend(w->v[o->y.dst], y.lo, lanes);
-    gfx_mark(w, o->y.dst, lanes, y_written);
+    gfx_mark(w, o->y.dst, lanes, y_marks.narrow);
     return GFX_GO_ON;
 }
 
@@ -213,25 +228,23 @@ static uint32_t permute_bits(uint32_t from, const uint8_t *lane_of, uint32_t val
 static int run_dpp(gfx_wave *w, const gfx_op *o) {
     gfx_valu_in in;
     gfx_valu_out out = {.mask = 0};
-    uint32_t written = (uint32_t)GFX_ALL;
-    if (!fetch_all(w, o, &o->x, &in, &written)) return still_loading(w, o);
+    marks m, moved = ALL_WRITTEN;
+    if (!fetch_all(w, o, &o->x, &in, &m)) return still_loading(w, o);
     uint32_t valid = o->lanes_valid;
     if (!o->inst.fetch_inactive) valid &= permute_bits(gfx_exec(w), o->lane_of, valid);
-    /* Its lanes' marks travel with it; the others' of the other sources stay. */
-    uint32_t others = (uint32_t)GFX_ALL, first = (uint32_t)GFX_ALL;
-    gfx_valu_in again = o->x.in;
-    for (int s = 0; s < 3; s++) fetch(w, o, &o->x, s, &again, s ? &others : &first);
-    written = others & (permute_bits(first, o->lane_of, valid) | ~valid);
-    if (o->x.valu->reads_mask) {
-        uint32_t mask, mask_written;
-        if (gfx_scalar(w, o->x.mask_in, 0, &mask, &mask_written)) written &= mask_written;
-    }
+    /* The first source's marks travel with it; those of the others stay. */
+    for (int s = 1; s < 3; s++) fetch(w, o, &o->x, s, &in, &moved);
+    if (o->x.src[0].kind == GFX_IS_VGPR)
+        moved.narrow &= permute_bits(w->v_written[o->x.src[0].at], o->lane_of, valid) | ~valid;
+    uint32_t mask, mask_written = (uint32_t)GFX_ALL;
+    if (o->x.valu->reads_mask) gfx_scalar(w, o->x.mask_in, 0, &mask, &mask_written);
+    moved.narrow &= mask_written;
     permute(w->scratch_lanes[0], in.lo[0], o->lane_of, valid);
     in.lo[0] = w->scratch_lanes[0];
     uint32_t lanes = gfx_exec(w) & o->lanes_enabled;
     if (o->inst.dpp == GFX_DPP_16 && !o->inst.bound_ctrl) lanes &= valid;
     o->x.valu->run(&in, &out);
-    return put_out(w, o, &o->x, &out, lanes, written) ? GFX_GO_ON : GFX_FAILED;
+    return put_out(w, o, &o->x, &out, lanes, &moved) ? GFX_GO_ON : GFX_FAILED;
 }
 
 /* The lane that each reads, by the control of DPP16; -1: none. */
@@ -294,6 +307,13 @@ static void order_of(const char *name, const uint16_t src[2], uint16_t out[3]) {
     out[2] = k ? src[1] : GFX_LITERAL;
 }
 
+/* Sums carry upwards, shifts go one way: what the other half holds does not matter. */
+static gfx_spread spread_of(const char *name) {
+    if (strcmp(name, "v_mad_u64_u32") == 0 || strcmp(name, "v_mad_i64_i32") == 0 || strcmp(name, "v_lshlrev_b64") == 0)
+        return GFX_UPWARDS;
+    return strcmp(name, "v_lshrrev_b64") == 0 || strcmp(name, "v_ashrrev_i64") == 0 ? GFX_DOWNWARDS : GFX_EVERYWHERE;
+}
+
 static bool lower_half(gfx_code *c, gfx_op *o, gfx_half *h, const gfx_spec *spec, unsigned dst, const uint16_t *src) {
     const gfx_inst *i = &o->inst;
     char name[48];
@@ -324,6 +344,7 @@ static bool lower_half(gfx_code *c, gfx_op *o, gfx_half *h, const gfx_spec *spec
     h->high = h->half_word && (h->in.op_sel >> 3 & 1 || h->valu->dst_high);
     h->select = strncmp(name, "v_cndmask", 9) == 0;
     h->mask_in = h->mask_out = GFX_VCC_LO;
+    h->spread = spread_of(name);
     return h->valu->dst == GFX_NONE || h->dst + (h->dst_wide ? 1u : 0u) < c->n_vgprs;
 }
 
