@@ -103,7 +103,11 @@ INLINE SHARED u8 *shared_memory(void) {
     return gpu_dynamic_shared;
 }
 INLINE float exp2_fast(float x) {
+#    if __has_builtin(__builtin_amdgcn_exp2f)
     return __builtin_amdgcn_exp2f(x);
+#    else /* older than clang 17, which makes the instruction of this */
+    return __builtin_exp2f(x);
+#    endif
 }
 
 #else
