@@ -5,7 +5,8 @@
 # without it that part is left out, and said so. `test_levels.sh --all` takes every module and row, which takes hours.
 cd "$NB_SOURCE_DIR" || exit 1
 build=$(dirname "$NB_BIN")
-modules="attention attention_decode_f16 attention_narrow_f16 moe norm ops qmm_affine4 qmv_fma rope"
+modules="attention attention_decode_bf16 attention_decode_f16 attention_decode_f32 attention_narrow_f16 attention_wide_f16 moe norm ops qmm_affine4 \
+    qmv_fma rope"
 rows="matmul.affine4.fma.gpu,matmul_experts.affine8.fma.gpu,matmul.affine4.bf16.qmm32.gpu,attention.plain.gpu,\
 attention.decode.gpu,attention.f16.tiles.gpu,rmsnorm*,rope.gpu,route.gpu,sum_experts.gpu,add*"
 if [ "${1:-}" = --all ]; then
@@ -25,7 +26,6 @@ walk() {
 }
 walk O1 gfx1151 -O1 clang-19
 walk O2 gfx1151 -O2 clang-19
-walk O3 gfx1151 -O3 clang-19
 if command -v clang-16 >/dev/null && command -v ld.lld-16 >/dev/null; then
     walk clang16 gfx1100 -O3 "clang-16 -B$(dirname "$(readlink -f "$(command -v ld.lld-16)")")"
 else
