@@ -132,7 +132,8 @@ gfx_code *gfx_code_new(const gfx_object *obj, const gfx_kernel *k, char *err, si
     if (c) {
         c->begin = k->entry;
         c->n_words = n_words;
-        c->n_vgprs = ((k->rsrc1 & 63) + 1) * 8;
+        const uint32_t n = ((k->rsrc1 & 63) + 1) * 8;
+        c->n_vgprs = n < GFX_N_VGPRS ? n : GFX_N_VGPRS;
         c->ops = calloc((size_t)n_words + 1, sizeof *c->ops);
         c->index = malloc(((size_t)n_words + 1) * sizeof *c->index);
     }

@@ -83,8 +83,7 @@ static void set_v0(gfx_wave *w) {
 
 static void start_wave(gfx_wave *w, gfx_group *g, uint32_t number, uint32_t n_threads) {
     const uint32_t rsrc1 = g->kernel->rsrc1;
-    const unsigned n_vgprs = g->code->n_vgprs < GFX_N_VGPRS ? g->code->n_vgprs : GFX_N_VGPRS;
-    for (unsigned v = 0; v < n_vgprs; v++) gfx_broadcast(w->v[v], POISON);
+    for (unsigned v = 0; v < g->code->n_vgprs; v++) gfx_broadcast(w->v[v], POISON);
     memset(w->v_written, 0, sizeof w->v_written);
     memset(w->v_loading, 0, sizeof w->v_loading);
     memset(w->s_written, 0, sizeof w->s_written);
