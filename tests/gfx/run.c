@@ -12,7 +12,8 @@
 
 #include "gfx/count.h"
 
-enum { POISON = 0x7fc0dead, LDS_POISON = 0xbd, MOST_SGPRS_PRELOADED = 32, MOST_STEPS_LOG2 = 36 };
+enum { POISON = 0x7fc0dead, LDS_POISON = 0xbd, MOST_SGPRS_PRELOADED = 32 };
+static const uint64_t MOST_STEPS = (uint64_t)1 << 36;
 
 gfx_step gfx_fail(gfx_wave *w, const gfx_op *o, const char *format, ...) {
     gfx_group *g = w->group;
@@ -120,6 +121,7 @@ static void start_wave(gfx_wave *w, gfx_group *g, uint32_t number, uint32_t n_th
 /* To the next barrier, the end or an error. */
 static gfx_step run_wave(gfx_wave *w) {
     const gfx_op *ops = w->group->code->ops;
+    const uint64_t asked = w->group->run->launch->most_steps, most = asked ? asked : MOST_STEPS;
     uint64_t *counts = w->group->counts, executed = 0;
     int step;
     do {
@@ -127,7 +129,7 @@ static gfx_step run_wave(gfx_wave *w) {
         executed++;
         if (counts) counts[o - ops]++;
         step = o->run(w, o);
-        if (executed >> MOST_STEPS_LOG2) step = (int)gfx_fail(w, o, "the wave does not end");
+        if (executed == most && step == GFX_GO_ON) step = (int)gfx_fail(w, o, "the wave does not end");
     } while (step == GFX_GO_ON);
     w->executed += executed;
     return (gfx_step)step;

@@ -2,6 +2,7 @@
  *
  * The executor itself: small kernels (device/kernels.c) give what they should, each fault is found and named, and a
  * broken code object is an error. */
+#define _GNU_SOURCE
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,6 +60,7 @@ static int teardown(void **state) {
 
 typedef struct shape {
     uint32_t grid[3], block, lds, n, how;
+    uint64_t most_steps;
 } shape;
 
 static bool run(const char *name, shape s) {
@@ -69,7 +71,8 @@ static bool run(const char *name, shape s) {
                           .block = {s.block, 1, 1},
                           .dynamic_lds = s.lds,
                           .kernarg = &p,
-                          .kernarg_size = sizeof p};
+                          .kernarg_size = sizeof p,
+                          .most_steps = s.most_steps};
     if (!l.kernel) fail_msg("there is no kernel %s", name);
     memset(out, 0xee, sizeof out);
     return gfx_run(&l, code.error, sizeof code.error);
@@ -146,11 +149,13 @@ static void test_indexed(void **state) {
     }
 }
 
+/* Of a float that is not negative. */
 static uint32_t half_of(float f) {
-    const _Float16 h = (_Float16)f;
-    uint16_t b;
-    memcpy(&b, &h, sizeof b);
-    return b;
+    if (f == 0) return 0;
+    const int e = ilogbf(f) < -14 ? -14 : ilogbf(f);
+    const uint32_t digits = (uint32_t)nearbyintf(ldexpf(f, 10 - e)); /* 1024 and more: a normal number */
+    const uint32_t bits = (uint32_t)(e + 14) * 1024 + digits;
+    return bits > 0x7c00 ? 0x7c00 : bits;
 }
 
 static void test_divide(void **state) {
@@ -308,12 +313,42 @@ static void test_broken(void **state) {
     gfx_object_free(o);
 }
 
+/* Machine code with wrong bits ends with an error, or does something else: it never harms the executor. Scratch, LDS
+ * and registers that it names are checked as memory is. */
+static void test_wrong_code(void **state) {
+    (void)state;
+    gfx_object *right = code.object;
+    const char *const names[] = {"sort", "turn", "divide", "lanes", "flat", "sums", "indexed"};
+    uint8_t *copy = malloc(code.size);
+    uint32_t random = 7;
+    size_t failed = 0;
+    assert_non_null(copy);
+    for (int t = 0; t < 2000; t++) {
+        const gfx_kernel *k = gfx_object_kernel(right, names[t % 7]);
+        memcpy(copy, code.file, code.size);
+        uint8_t *at = memmem(copy, code.size, (const uint8_t *)gfx_object_code(right, k), k->code_bytes);
+        assert_non_null(at);
+        for (int n = 0; n < 3; n++) {
+            random = random * 1664525 + 1013904223;
+            at[(random >> 8) % k->code_bytes] ^= (uint8_t)(1u << (random >> 28 & 7));
+        }
+        code.object = gfx_object_load(copy, code.size, code.error, sizeof code.error);
+        assert_non_null(code.object);
+        failed += !run(k->name, (shape){{2}, 64, 1024, 100, t & 7, 20000});
+        gfx_object_free(code.object);
+    }
+    code.object = right;
+    free(copy);
+    assert_in_range(failed, 500, 1999);
+}
+
 static int group(const char *name, char *path) {
     struct CMUnitTest tests[] = {
         cmocka_unit_test(test_divergence), cmocka_unit_test(test_places),  cmocka_unit_test(test_lds),
         cmocka_unit_test(test_sums),       cmocka_unit_test(test_scratch), cmocka_unit_test(test_divide),
         cmocka_unit_test(test_indexed),    cmocka_unit_test(test_flat),    cmocka_unit_test(test_lanes),
         cmocka_unit_test(test_modes),      cmocka_unit_test(test_faults),  cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_wrong_code),
     };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
         tests[i].setup_func = setup;
