@@ -57,6 +57,9 @@ function(nb_test_properties name source)
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "${env}" TIMEOUT 1500 SKIP_RETURN_CODE 77)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
   file(STRINGS ${source} wants_model REGEX "NB_TEST_MODEL" LIMIT_COUNT 1)
+  if(name MATCHES "(^|\\.)gfx\\.walk$") # workgroups on all processors
+    set_tests_properties(${name} PROPERTIES PROCESSORS 2)
+  endif()
   if(wants_model)
     # Such a test computes on all processors: beside another one its threads would only wait for each other.
     set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED demo_model PROCESSORS 2)

@@ -60,8 +60,8 @@ static int teardown(void **state) {
 
 typedef struct shape {
     uint32_t grid[3], block, lds, n, how;
-    uint64_t most_steps;
 } shape;
+static uint64_t most_steps;
 
 static bool run(const char *name, shape s) {
     const struct run_params p = {out, in, s.n, s.how};
@@ -72,7 +72,7 @@ static bool run(const char *name, shape s) {
                           .dynamic_lds = s.lds,
                           .kernarg = &p,
                           .kernarg_size = sizeof p,
-                          .most_steps = s.most_steps};
+                          .most_steps = most_steps};
     if (!l.kernel) fail_msg("there is no kernel %s", name);
     memset(out, 0xee, sizeof out);
     return gfx_run(&l, code.error, sizeof code.error);
@@ -101,6 +101,12 @@ static void test_places(void **state) {
         const uint32_t b = i / 64, expected = b % 5 | b / 5 % 3 << 8 | b / 15 << 16 | i % 64 << 24;
         assert_int_equal(out[i], expected);
     }
+}
+
+static void test_packet(void **state) {
+    (void)state;
+    runs("packet", (shape){{5, 3}, 64, 0, 0, 0});
+    for (uint32_t i = 0; i < 5 * 64; i++) assert_int_equal(out[i], 5 * 64 + 10000 * 3);
 }
 
 static void test_lds(void **state) {
@@ -323,6 +329,7 @@ static void test_wrong_code(void **state) {
     uint32_t random = 7;
     size_t failed = 0;
     assert_non_null(copy);
+    most_steps = 20000;
     for (int t = 0; t < 2000; t++) {
         const gfx_kernel *k = gfx_object_kernel(right, names[t % 7]);
         memcpy(copy, code.file, code.size);
@@ -334,9 +341,10 @@ static void test_wrong_code(void **state) {
         }
         code.object = gfx_object_load(copy, code.size, code.error, sizeof code.error);
         assert_non_null(code.object);
-        failed += !run(k->name, (shape){{2}, 64, 1024, 100, t & 7, 20000});
+        failed += !run(k->name, (shape){{2}, 64, 1024, 100, t & 7});
         gfx_object_free(code.object);
     }
+    most_steps = 0;
     code.object = right;
     free(copy);
     assert_in_range(failed, 500, 1999);
@@ -344,11 +352,11 @@ static void test_wrong_code(void **state) {
 
 static int group(const char *name, char *path) {
     struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_divergence), cmocka_unit_test(test_places),  cmocka_unit_test(test_lds),
-        cmocka_unit_test(test_sums),       cmocka_unit_test(test_scratch), cmocka_unit_test(test_divide),
-        cmocka_unit_test(test_indexed),    cmocka_unit_test(test_flat),    cmocka_unit_test(test_lanes),
-        cmocka_unit_test(test_modes),      cmocka_unit_test(test_faults),  cmocka_unit_test(test_broken),
-        cmocka_unit_test(test_wrong_code),
+        cmocka_unit_test(test_divergence), cmocka_unit_test(test_places),     cmocka_unit_test(test_packet),
+        cmocka_unit_test(test_lds),        cmocka_unit_test(test_sums),       cmocka_unit_test(test_scratch),
+        cmocka_unit_test(test_divide),     cmocka_unit_test(test_indexed),    cmocka_unit_test(test_flat),
+        cmocka_unit_test(test_lanes),      cmocka_unit_test(test_modes),      cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_broken),     cmocka_unit_test(test_wrong_code),
     };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
         tests[i].setup_func = setup;
