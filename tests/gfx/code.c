@@ -110,8 +110,6 @@ static bool lower(gfx_code *c, gfx_op *o) {
     }
 }
 
-/* Whether a VGPR that the instruction names is one that the kernel has. Pairs that begin at the last are caught by the
- * extra row of the registers. */
 static void decode_all(gfx_code *c, const uint32_t *words) {
     for (uint32_t at = 0; at < c->n_words;) {
         gfx_op *o = &c->ops[c->n];

@@ -373,43 +373,51 @@ static const gfx_code *code_of(const gfx_launch *l, char *err, size_t n) {
     return c;
 }
 
-bool gfx_run(const gfx_launch *l, char *err, size_t err_size) {
-    if (!check(l, err, err_size)) return false;
-    fail(err, err_size, "kernel %s is not of this object", l->kernel->name);
-    const gfx_code *code = code_of(l, err, err_size);
-    if (!code) return false;
-    gfx_run_state *r = aligned_alloc(64, (sizeof *r + 63) & ~(size_t)63);
-    uint8_t *kernarg = calloc(1, (size_t)l->kernel->kernarg_size + 64);
-    if (!r || !kernarg) {
-        free(r);
-        free(kernarg);
-        return fail(err, err_size, "out of memory for a launch");
-    }
-    memset(r, 0, sizeof *r);
-    fill_kernarg(l, kernarg);
+static void state_free(gfx_run_state *r) {
+    if (!r) return;
+    pthread_mutex_destroy(&r->lock);
+    free(r->kernarg);
+    free(r);
+}
+
+/* NULL: no memory. */
+static gfx_run_state *state_new(const gfx_launch *l, const gfx_code *code) {
+    const gfx_kernel *k = l->kernel;
+    gfx_run_state *r = calloc(1, sizeof *r);
+    if (!r) return NULL;
+    pthread_mutex_init(&r->lock, NULL);
     r->launch = l;
     r->code = code;
-    r->kernarg = kernarg;
+    r->kernarg = malloc((size_t)k->kernarg_size + 1);
+    if (!r->kernarg) {
+        state_free(r);
+        return NULL;
+    }
+    fill_kernarg(l, r->kernarg);
     r->n_blocks = (uint64_t)l->grid[0] * l->grid[1] * l->grid[2];
-    pthread_mutex_init(&r->lock, NULL);
     for (int d = 0; d < 3; d++) {
         r->packet.group_size[d] = (uint16_t)l->block[d];
         r->packet.grid_size[d] = l->grid[d] * l->block[d];
     }
     r->packet.setup = 3;
-    r->packet.private_size = l->kernel->scratch_bytes;
-    r->packet.group_segment = l->kernel->lds_bytes + l->dynamic_lds;
-    r->packet.kernarg = (uint64_t)(uintptr_t)kernarg;
+    r->packet.private_size = k->scratch_bytes;
+    r->packet.group_segment = k->lds_bytes + l->dynamic_lds;
+    r->packet.kernarg = (uint64_t)(uintptr_t)r->kernarg;
+    return r;
+}
+
+bool gfx_run(const gfx_launch *l, char *err, size_t err_size) {
+    if (!check(l, err, err_size)) return false;
+    fail(err, err_size, "kernel %s is not of this object", l->kernel->name);
+    const gfx_code *code = code_of(l, err, err_size);
+    if (!code) return false;
+    gfx_run_state *r = state_new(l, code);
+    if (!r) return fail(err, err_size, "out of memory for a launch");
     gfx_ranges_hold();
     run_threads(r);
     gfx_ranges_let_go();
     const bool ok = !atomic_load(&r->failed);
-    if (!ok)
-        fail(err, err_size, "%s", r->error);
-    else if (err_size)
-        err[0] = 0;
-    pthread_mutex_destroy(&r->lock);
-    free(kernarg);
-    free(r);
+    fail(err, err_size, "%s", r->error); /* "": none */
+    state_free(r);
     return ok;
 }
