@@ -257,8 +257,8 @@ static bool prepare_group(gfx_group *g, gfx_run_state *r) {
     g->code = r->code;
     g->lds_bytes = l->kernel->lds_bytes + l->dynamic_lds;
     g->n_waves = (l->block[0] * l->block[1] * l->block[2] + GFX_LANES - 1) / GFX_LANES;
-    g->extra[0] = (gfx_range){(uintptr_t)r->kernarg, (uintptr_t)r->kernarg + l->kernel->kernarg_size};
-    g->extra[1] = (gfx_range){(uintptr_t)&r->packet, (uintptr_t)(&r->packet + 1)};
+    g->extra[0] = (gfx_range){(uintptr_t)r->kernarg, (uintptr_t)r->kernarg + l->kernel->kernarg_size, NULL};
+    g->extra[1] = (gfx_range){(uintptr_t)&r->packet, (uintptr_t)(&r->packet + 1), NULL};
     if (!room_for(g, g->n_waves, ((size_t)l->kernel->scratch_bytes + 3) / 4)) return false;
     for (uint32_t i = 0; i < g->n_waves; i++) memset(g->waves[i]->range, 0, sizeof g->waves[i]->range);
     g->counts = gfx_counts_new(r->code);

@@ -287,6 +287,29 @@ static void test_faults(void **state) {
     test_divergence(state); /* and go on */
 }
 
+/* Memory that is registered as new: what nobody has written is as undefined as a register. */
+static void test_new_memory(void **state) {
+    (void)state;
+    static uint32_t fresh[RUN_BLOCK];
+    struct run_params p = {out, fresh, 0, 0};
+    gfx_launch l = {.object = code.object,
+                    .kernel = gfx_object_kernel(code.object, "copy"),
+                    .grid = {1, 1, 1},
+                    .block = {RUN_BLOCK, 1, 1},
+                    .kernarg = &p,
+                    .kernarg_size = sizeof p};
+    gfx_memory_add_new(fresh, sizeof fresh);
+    gfx_memory_written(fresh, 200 * sizeof *fresh);
+    assert_false(gfx_run(&l, code.error, sizeof code.error));
+    assert_non_null(strstr(code.error, "wave 6"));
+    assert_non_null(strstr(code.error, "never written (lane 8)"));
+    p = (struct run_params){fresh, out, 0, 0}; /* a kernel writes all of it */
+    assert_true(gfx_run(&l, code.error, sizeof code.error));
+    p = (struct run_params){out, fresh, 0, 0};
+    assert_true(gfx_run(&l, code.error, sizeof code.error));
+    gfx_memory_remove(fresh);
+}
+
 static void test_broken(void **state) {
     (void)state;
     uint8_t *copy = malloc(code.size);
@@ -352,11 +375,11 @@ static void test_wrong_code(void **state) {
 
 static int group(const char *name, char *path) {
     struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_divergence), cmocka_unit_test(test_places),     cmocka_unit_test(test_packet),
-        cmocka_unit_test(test_lds),        cmocka_unit_test(test_sums),       cmocka_unit_test(test_scratch),
-        cmocka_unit_test(test_divide),     cmocka_unit_test(test_indexed),    cmocka_unit_test(test_flat),
-        cmocka_unit_test(test_lanes),      cmocka_unit_test(test_modes),      cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_broken),     cmocka_unit_test(test_wrong_code),
+        cmocka_unit_test(test_divergence), cmocka_unit_test(test_places),  cmocka_unit_test(test_packet),
+        cmocka_unit_test(test_lds),        cmocka_unit_test(test_sums),    cmocka_unit_test(test_scratch),
+        cmocka_unit_test(test_divide),     cmocka_unit_test(test_indexed), cmocka_unit_test(test_flat),
+        cmocka_unit_test(test_lanes),      cmocka_unit_test(test_modes),   cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_new_memory), cmocka_unit_test(test_broken),  cmocka_unit_test(test_wrong_code),
     };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
         tests[i].setup_func = setup;

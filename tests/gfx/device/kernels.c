@@ -29,6 +29,10 @@ KERNEL void places(struct run_params p) {
     OUT[block * bdim() + tid()] = bid_x() | bid_y() << 8 | bid_z() << 16 | tid() << 24;
 }
 
+KERNEL void copy(struct run_params p) {
+    OUT[thread()] = IN[thread()];
+}
+
 /* What the dispatch packet says. */
 KERNEL void packet(struct run_params p) {
     OUT[thread()] = __builtin_amdgcn_grid_size_x() + 10000 * __builtin_amdgcn_grid_size_y();
