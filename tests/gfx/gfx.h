@@ -66,6 +66,9 @@ const gfx_kernel *gfx_object_kernels(const gfx_object *o, size_t i);
 const void *gfx_object_code(const gfx_object *o, const gfx_kernel *k); /* its machine code, k->code_bytes of it */
 const char *gfx_object_target(const gfx_object *o);                    /* "gfx1151" */
 
+/* How many of the kernel's instructions are none or are not implemented; the first of them as text. Decodes it. */
+size_t gfx_kernel_missing(const gfx_object *o, const gfx_kernel *k, char *first, size_t first_size);
+
 /* ---- Launches (run.c) ------------------------------------------------------------------------------------------- */
 
 typedef struct gfx_launch {

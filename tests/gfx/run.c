@@ -358,21 +358,6 @@ static void fill_kernarg(const gfx_launch *l, uint8_t *to) {
     }
 }
 
-/* Decoded at the first launch. */
-static const gfx_code *code_of(const gfx_launch *l, char *err, size_t n) {
-    gfx_object *o = (gfx_object *)(uintptr_t)l->object;
-    gfx_code *c = NULL;
-    pthread_mutex_lock(&o->decoding);
-    for (size_t i = 0; i < o->n_kernels; i++) {
-        if (&o->kernels[i].k != l->kernel) continue;
-        if (!o->kernels[i].code) o->kernels[i].code = gfx_code_new(o, l->kernel, err, n);
-        c = o->kernels[i].code;
-        if (!c) break;
-    }
-    pthread_mutex_unlock(&o->decoding);
-    return c;
-}
-
 static void state_free(gfx_run_state *r) {
     if (!r) return;
     pthread_mutex_destroy(&r->lock);
@@ -408,8 +393,7 @@ static gfx_run_state *state_new(const gfx_launch *l, const gfx_code *code) {
 
 bool gfx_run(const gfx_launch *l, char *err, size_t err_size) {
     if (!check(l, err, err_size)) return false;
-    fail(err, err_size, "kernel %s is not of this object", l->kernel->name);
-    const gfx_code *code = code_of(l, err, err_size);
+    const gfx_code *code = gfx_code_of(l->object, l->kernel, err, err_size);
     if (!code) return false;
     gfx_run_state *r = state_new(l, code);
     if (!r) return fail(err, err_size, "out of memory for a launch");
