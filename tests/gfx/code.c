@@ -28,22 +28,30 @@ const uint32_t *gfx_constant(gfx_code *c, uint32_t value) {
     return l->lanes[0];
 }
 
-static uint64_t bits_of(gfx_type type, double v) {
-    if (type == GFX_F64 || type == GFX_B64 || type == GFX_I64 || type == GFX_U64) {
-        uint64_t b;
-        memcpy(&b, &v, sizeof b);
-        return b;
+/* 0.5, 1, 2, 4, each also negative, and 1 / (2 pi), as the type has them. */
+static uint64_t float_of(gfx_type type, unsigned i) {
+    static const double doubles[9] = {0.5, -0.5, 1, -1, 2, -2, 4, -4, 0.15915494309189532};
+    static const uint16_t halves[9] = {0x3800, 0xb800, 0x3c00, 0xbc00, 0x4000, 0xc000, 0x4400, 0xc400, 0x3118};
+    const float f = (float)doubles[i];
+    uint64_t wide;
+    uint32_t bits;
+    switch (type) {
+    case GFX_F64:
+    case GFX_B64:
+    case GFX_I64:
+    case GFX_U64:
+        memcpy(&wide, &doubles[i], sizeof wide);
+        return wide;
+    case GFX_F16:
+    case GFX_B16:
+    case GFX_I16:
+    case GFX_U16:
+    case GFX_PK16:
+        return halves[i];
+    default:
+        memcpy(&bits, &f, sizeof bits);
+        return type == GFX_BF16 ? bits >> 16 : bits;
     }
-    if (type == GFX_F16 || type == GFX_B16 || type == GFX_I16 || type == GFX_U16 || type == GFX_PK16) {
-        const _Float16 h = (_Float16)v;
-        uint16_t b;
-        memcpy(&b, &h, sizeof b);
-        return b;
-    }
-    const float f = (float)v;
-    uint32_t b;
-    memcpy(&b, &f, sizeof b);
-    return type == GFX_BF16 ? b >> 16 : b;
 }
 
 static bool is_wide(gfx_type type) {
@@ -51,15 +59,13 @@ static bool is_wide(gfx_type type) {
 }
 
 bool gfx_constant_of(gfx_type type, unsigned code, uint32_t literal, uint64_t *out) {
-    static const double floats[9] = {0.5, -0.5, 1, -1, 2, -2, 4, -4, 0.15915494309189532};
     if (code >= 128 && code <= 192)
         *out = code - 128;
     else if (code >= 193 && code <= 208)
         *out = (uint64_t)(192 - (int64_t)code);
-    else if (code >= 240 && code <= 248) {
-        *out = bits_of(type, floats[code - 240]);
-        /* Rounded to nearest the 16-bit 1 / 2 pi ends in 8; the documents say so too. */
-    } else if (code == GFX_LITERAL)
+    else if (code >= 240 && code <= 248)
+        *out = float_of(type, code - 240);
+    else if (code == GFX_LITERAL)
         *out = type == GFX_F64   ? (uint64_t)literal << 32
                : type == GFX_I64 ? (uint64_t)(int64_t)(int32_t)literal
                                  : literal;
@@ -104,8 +110,6 @@ static bool lower(gfx_code *c, gfx_op *o) {
     }
 }
 
-/* Whether a VGPR that the instruction names is one that the kernel has. Pairs that begin at the last are caught by the
- * extra row of the registers. */
 static void decode_all(gfx_code *c, const uint32_t *words) {
     for (uint32_t at = 0; at < c->n_words;) {
         gfx_op *o = &c->ops[c->n];
@@ -132,7 +136,8 @@ gfx_code *gfx_code_new(const gfx_object *obj, const gfx_kernel *k, char *err, si
     if (c) {
         c->begin = k->entry;
         c->n_words = n_words;
-        c->n_vgprs = ((k->rsrc1 & 63) + 1) * 8;
+        const uint32_t n = ((k->rsrc1 & 63) + 1) * 8;
+        c->n_vgprs = n < GFX_N_VGPRS ? n : GFX_N_VGPRS;
         c->ops = calloc((size_t)n_words + 1, sizeof *c->ops);
         c->index = malloc(((size_t)n_words + 1) * sizeof *c->index);
     }
@@ -150,6 +155,35 @@ gfx_code *gfx_code_new(const gfx_object *obj, const gfx_kernel *k, char *err, si
     c->ops[c->n].run = run_unknown;
     c->ops[c->n].inst.pc = c->begin + 4ull * n_words;
     return c;
+}
+
+const gfx_code *gfx_code_of(const gfx_object *object, const gfx_kernel *k, char *err, size_t err_size) {
+    gfx_object *o = (gfx_object *)(uintptr_t)object; /* what is cached there is no part of what it is */
+    gfx_code *c = NULL;
+    snprintf(err, err_size, "kernel %s is not of this object", k->name);
+    pthread_mutex_lock(&o->decoding);
+    for (size_t i = 0; i < o->n_kernels && !c; i++) {
+        if (&o->kernels[i].k != k) continue;
+        if (!o->kernels[i].code) o->kernels[i].code = gfx_code_new(o, k, err, err_size);
+        c = o->kernels[i].code;
+    }
+    pthread_mutex_unlock(&o->decoding);
+    return c;
+}
+
+size_t gfx_kernel_missing(const gfx_object *o, const gfx_kernel *k, char *first, size_t first_size) {
+    char text[GFX_INST_TEXT];
+    size_t n = 0;
+    const gfx_code *c = gfx_code_of(o, k, first, first_size);
+    for (uint32_t i = 0; c && i < c->n; i++) {
+        const gfx_inst *inst = &c->ops[i].inst;
+        if (c->ops[i].run != run_unknown || n++) continue;
+        snprintf(text, sizeof text, "no instruction");
+        if (inst->spec) gfx_print(inst, text);
+        snprintf(first, first_size, "%s [%08x] at +0x%llx", text, inst->word[0],
+                 (unsigned long long)(inst->pc - k->entry));
+    }
+    return c ? n : 1;
 }
 
 void gfx_code_free(gfx_code *c) {

@@ -126,6 +126,32 @@ static int run_swap(gfx_wave *w, const gfx_op *o) {
     return GFX_GO_ON;
 }
 
+/* A register by its number plus M0: the source's (movrels) or the destination's (movreld). */
+static int run_movrel(gfx_wave *w, const gfx_op *o) {
+    const bool to = strcmp(o->inst.spec->name, "v_movreld_b32") == 0;
+    uint32_t m0, known, value = 0, source_written = (uint32_t)GFX_ALL;
+    if (!gfx_scalar(w, GFX_M0, 0, &m0, &known)) return still_loading(w, o);
+    if (known != (uint32_t)GFX_ALL) return (int)gfx_fail(w, o, "M0 was never written");
+    if (!to && o->inst.src[0] < GFX_VGPR) return (int)gfx_fail(w, o, "reads no vector register");
+    const uint64_t dst = o->inst.dst + (to ? (uint64_t)m0 : 0);
+    const uint64_t src = o->inst.src[0] < GFX_VGPR ? 0 : o->inst.src[0] - GFX_VGPR + (to ? 0 : (uint64_t)m0);
+    const uint32_t n = w->group->code->n_vgprs;
+    if (dst >= n || src >= n)
+        return (int)gfx_fail(w, o, "M0 (%u) leads to a register that the kernel does not have", m0);
+    if (w->v_loading[dst]) return still_loading(w, o);
+    if (o->inst.src[0] < GFX_VGPR) {
+        if (!gfx_scalar(w, o->inst.src[0], o->inst.literal, &value, &source_written)) return still_loading(w, o);
+        gfx_broadcast(w->scratch_lanes[0], value);
+        gfx_blend(w->v[dst], w->scratch_lanes[0], gfx_exec(w));
+        gfx_mark(w, (unsigned)dst, gfx_exec(w), source_written == (uint32_t)GFX_ALL ? source_written : 0);
+        return GFX_GO_ON;
+    }
+    if (w->v_loading[src]) return still_loading(w, o);
+    if (dst != src) gfx_blend(w->v[dst], w->v[src], gfx_exec(w));
+    gfx_mark(w, (unsigned)dst, gfx_exec(w), w->v_written[src]);
+    return GFX_GO_ON;
+}
+
 static int run_nothing(gfx_wave *w, const gfx_op *o) {
     (void)w, (void)o;
     return GFX_GO_ON;
@@ -144,6 +170,8 @@ bool gfx_lower_lanes(gfx_code *c, gfx_op *o) {
                 {"v_permlane16_b32", run_permlane16, false},
                 {"v_permlanex16_b32", run_permlane16, false},
                 {"v_swap_b32", run_swap, false},
+                {"v_movrels_b32", run_movrel, false},
+                {"v_movreld_b32", run_movrel, false},
                 {"v_nop", run_nothing, true}};
     if (o->inst.dpp || o->inst.format == GFX_VOPDX) return false;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

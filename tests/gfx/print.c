@@ -208,7 +208,7 @@ static void print_sopk(printer *p) {
         if (named(p, "s_setreg_b32"))
             put(p, ", ");
         else {
-            put(p, ", 0x%x", i->literal);
+            put(p, (int32_t)i->literal >= -16 && (int32_t)i->literal <= 64 ? ", %d" : ", 0x%x", (int32_t)i->literal);
             return;
         }
         put_source(p, i->dst, 1);
@@ -328,7 +328,9 @@ static void print_vop3(printer *p) {
     if (i->spec->sdst) operand(p, i->sdst, 1);
     const int n = n_sources(i->spec);
     for (int s = 0; s < n; s++) modified(p, s, !i->spec->sdst);
-    if (i->op_sel) {
+    if (i->op_sel && strstr(i->spec->name, "permlane"))
+        put_list(p, "op_sel", i->op_sel, 2);
+    else if (i->op_sel) {
         put(p, " op_sel:[");
         for (int s = 0; s < n; s++) put(p, "%u,", i->op_sel >> s & 1);
         put(p, "%u]", i->op_sel >> 3 & 1);
@@ -424,6 +426,7 @@ static const char *suffix_of(const gfx_inst *i) {
     const bool only =
         strcmp(name, "v_readfirstlane_b32") == 0 || strstr(name, "swap_b32") || strstr(name, "permlane64");
     if (only) return "";
+    if (i->format == GFX_VOPC && i->dpp) return ""; /* so it is printed */
     if (shorts) return i->dpp ? "_dpp" : "_e32";
     if (i->dpp) return "_e64_dpp";
     return i->format == GFX_VOP3 && i->spec->base != GFX_VOP3 ? "_e64" : "";

@@ -12,7 +12,8 @@
 
 #include "gfx/count.h"
 
-enum { POISON = 0x7fc0dead, LDS_POISON = 0xbd, MOST_SGPRS_PRELOADED = 32, MOST_STEPS_LOG2 = 36 };
+enum { POISON = 0x7fc0dead, LDS_POISON = 0xbd, MOST_SGPRS_PRELOADED = 32 };
+static const uint64_t MOST_STEPS = (uint64_t)1 << 36;
 
 gfx_step gfx_fail(gfx_wave *w, const gfx_op *o, const char *format, ...) {
     gfx_group *g = w->group;
@@ -83,8 +84,7 @@ static void set_v0(gfx_wave *w) {
 
 static void start_wave(gfx_wave *w, gfx_group *g, uint32_t number, uint32_t n_threads) {
     const uint32_t rsrc1 = g->kernel->rsrc1;
-    const unsigned n_vgprs = g->code->n_vgprs < GFX_N_VGPRS ? g->code->n_vgprs : GFX_N_VGPRS;
-    for (unsigned v = 0; v < n_vgprs; v++) gfx_broadcast(w->v[v], POISON);
+    for (unsigned v = 0; v < g->code->n_vgprs; v++) gfx_broadcast(w->v[v], POISON);
     memset(w->v_written, 0, sizeof w->v_written);
     memset(w->v_loading, 0, sizeof w->v_loading);
     memset(w->s_written, 0, sizeof w->s_written);
@@ -121,6 +121,7 @@ static void start_wave(gfx_wave *w, gfx_group *g, uint32_t number, uint32_t n_th
 /* To the next barrier, the end or an error. */
 static gfx_step run_wave(gfx_wave *w) {
     const gfx_op *ops = w->group->code->ops;
+    const uint64_t asked = w->group->run->launch->most_steps, most = asked ? asked : MOST_STEPS;
     uint64_t *counts = w->group->counts, executed = 0;
     int step;
     do {
@@ -128,7 +129,7 @@ static gfx_step run_wave(gfx_wave *w) {
         executed++;
         if (counts) counts[o - ops]++;
         step = o->run(w, o);
-        if (executed >> MOST_STEPS_LOG2) step = (int)gfx_fail(w, o, "the wave does not end");
+        if (executed == most && step == GFX_GO_ON) step = (int)gfx_fail(w, o, "the wave does not end");
     } while (step == GFX_GO_ON);
     w->executed += executed;
     return (gfx_step)step;
@@ -256,8 +257,8 @@ static bool prepare_group(gfx_group *g, gfx_run_state *r) {
     g->code = r->code;
     g->lds_bytes = l->kernel->lds_bytes + l->dynamic_lds;
     g->n_waves = (l->block[0] * l->block[1] * l->block[2] + GFX_LANES - 1) / GFX_LANES;
-    g->extra[0] = (gfx_range){(uintptr_t)r->kernarg, (uintptr_t)r->kernarg + l->kernel->kernarg_size};
-    g->extra[1] = (gfx_range){(uintptr_t)&r->packet, (uintptr_t)(&r->packet + 1)};
+    g->extra[0] = (gfx_range){(uintptr_t)r->kernarg, (uintptr_t)r->kernarg + l->kernel->kernarg_size, NULL};
+    g->extra[1] = (gfx_range){(uintptr_t)&r->packet, (uintptr_t)(&r->packet + 1), NULL};
     if (!room_for(g, g->n_waves, ((size_t)l->kernel->scratch_bytes + 3) / 4)) return false;
     for (uint32_t i = 0; i < g->n_waves; i++) memset(g->waves[i]->range, 0, sizeof g->waves[i]->range);
     g->counts = gfx_counts_new(r->code);
@@ -357,58 +358,50 @@ static void fill_kernarg(const gfx_launch *l, uint8_t *to) {
     }
 }
 
-/* Decoded at the first launch. */
-static const gfx_code *code_of(const gfx_launch *l, char *err, size_t n) {
-    gfx_object *o = (gfx_object *)(uintptr_t)l->object;
-    gfx_code *c = NULL;
-    pthread_mutex_lock(&o->decoding);
-    for (size_t i = 0; i < o->n_kernels; i++) {
-        if (&o->kernels[i].k != l->kernel) continue;
-        if (!o->kernels[i].code) o->kernels[i].code = gfx_code_new(o, l->kernel, err, n);
-        c = o->kernels[i].code;
-        if (!c) break;
-    }
-    pthread_mutex_unlock(&o->decoding);
-    return c;
+static void state_free(gfx_run_state *r) {
+    if (!r) return;
+    pthread_mutex_destroy(&r->lock);
+    free(r->kernarg);
+    free(r);
 }
 
-bool gfx_run(const gfx_launch *l, char *err, size_t err_size) {
-    if (!check(l, err, err_size)) return false;
-    fail(err, err_size, "kernel %s is not of this object", l->kernel->name);
-    const gfx_code *code = code_of(l, err, err_size);
-    if (!code) return false;
-    gfx_run_state *r = aligned_alloc(64, (sizeof *r + 63) & ~(size_t)63);
-    uint8_t *kernarg = calloc(1, (size_t)l->kernel->kernarg_size + 64);
-    if (!r || !kernarg) {
-        free(r);
-        free(kernarg);
-        return fail(err, err_size, "out of memory for a launch");
-    }
-    memset(r, 0, sizeof *r);
-    fill_kernarg(l, kernarg);
+/* NULL: no memory. */
+static gfx_run_state *state_new(const gfx_launch *l, const gfx_code *code) {
+    const gfx_kernel *k = l->kernel;
+    gfx_run_state *r = calloc(1, sizeof *r);
+    if (!r) return NULL;
+    pthread_mutex_init(&r->lock, NULL);
     r->launch = l;
     r->code = code;
-    r->kernarg = kernarg;
+    r->kernarg = malloc((size_t)k->kernarg_size + 1);
+    if (!r->kernarg) {
+        state_free(r);
+        return NULL;
+    }
+    fill_kernarg(l, r->kernarg);
     r->n_blocks = (uint64_t)l->grid[0] * l->grid[1] * l->grid[2];
-    pthread_mutex_init(&r->lock, NULL);
     for (int d = 0; d < 3; d++) {
         r->packet.group_size[d] = (uint16_t)l->block[d];
         r->packet.grid_size[d] = l->grid[d] * l->block[d];
     }
     r->packet.setup = 3;
-    r->packet.private_size = l->kernel->scratch_bytes;
-    r->packet.group_segment = l->kernel->lds_bytes + l->dynamic_lds;
-    r->packet.kernarg = (uint64_t)(uintptr_t)kernarg;
+    r->packet.private_size = k->scratch_bytes;
+    r->packet.group_segment = k->lds_bytes + l->dynamic_lds;
+    r->packet.kernarg = (uint64_t)(uintptr_t)r->kernarg;
+    return r;
+}
+
+bool gfx_run(const gfx_launch *l, char *err, size_t err_size) {
+    if (!check(l, err, err_size)) return false;
+    const gfx_code *code = gfx_code_of(l->object, l->kernel, err, err_size);
+    if (!code) return false;
+    gfx_run_state *r = state_new(l, code);
+    if (!r) return fail(err, err_size, "out of memory for a launch");
     gfx_ranges_hold();
     run_threads(r);
     gfx_ranges_let_go();
     const bool ok = !atomic_load(&r->failed);
-    if (!ok)
-        fail(err, err_size, "%s", r->error);
-    else if (err_size)
-        err[0] = 0;
-    pthread_mutex_destroy(&r->lock);
-    free(kernarg);
-    free(r);
+    fail(err, err_size, "%s", r->error); /* "": none */
+    state_free(r);
     return ok;
 }

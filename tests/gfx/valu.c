@@ -12,8 +12,10 @@
     X(valu_carry_table)                                                                                                \
     X(valu_cmp_int_table)                                                                                              \
     X(valu_f32_table)                                                                                                  \
-    X(valu_cmp_f_table) X(valu_int16_table) X(valu_f16_table) X(valu_mix_table) X(valu_f64_table) X(valu_div_table)    \
-        X(valu_round_table) X(valu_cvt_table) X(valu_math_table)
+    X(valu_cmp_f_table)                                                                                                \
+    X(valu_int16_table)                                                                                                \
+    X(valu_f16_table) X(valu_mix_table) X(valu_f64_table) X(valu_div_table) X(valu_round_table) X(valu_cvt_table)      \
+        X(valu_math_table)
 
 #define DECLARE(name) extern const valu_table name;
 TABLES(DECLARE)

@@ -67,13 +67,6 @@ static float mul_dx9(float a, float b) {
 static uint32_t mul_dx9_soft(uint32_t x, uint32_t y, unsigned mode) {
     return f32_of(x) == 0 || f32_of(y) == 0 ? 0 : (uint32_t)soft_mul(SOFT_F32, x, y, mode);
 }
-static float fma_dx9(float a, float b, float c) {
-    return a == 0 || b == 0 ? c : __builtin_fmaf(a, b, c);
-}
-static uint32_t fma_dx9_soft(uint32_t x, uint32_t y, uint32_t z, unsigned mode) {
-    return f32_of(x) == 0 || f32_of(y) == 0 ? z : (uint32_t)soft_fma(SOFT_F32, x, y, z, mode);
-}
-
 F32_OP2(add_f32, a + b, soft_add(SOFT_F32, x, y, mode))
 F32_OP2(sub_f32, a - b, soft_add(SOFT_F32, x, negated(y), mode))
 F32_OP2(subrev_f32, b - a, soft_add(SOFT_F32, negated(x), y, mode))
@@ -81,7 +74,20 @@ F32_OP2(mul_f32, a *b, soft_mul(SOFT_F32, x, y, mode))
 F32_OP2(mul_dx9_zero_f32, mul_dx9(a, b), mul_dx9_soft(x, y, mode))
 F32_OP3(fma_f32, __builtin_fmaf(a, b, c), soft_fma(SOFT_F32, x, y, z, mode))
 F32_OP3(fmamk_f32, __builtin_fmaf(a, b, c), soft_fma(SOFT_F32, x, y, z, mode))
-F32_OP3(fma_dx9_zero_f32, fma_dx9(a, b, c), fma_dx9_soft(x, y, z, mode))
+
+/* Where a factor is zero the result is the third source, and what the other factor is does not matter. */
+static void fma_dx9_zero_f32(valu_in in, gfx_valu_out *restrict out) {
+    uint32_t space[3][GFX_LANES], zeroed[2][GFX_LANES];
+    const uint32_t *s0 = SOURCE(0), *s1 = SOURCE(1), *s2 = SOURCE(2);
+    const uint32_t *const s[] = {zeroed[0], zeroed[1], s2};
+    EACH_LANE(i) {
+        const bool zero = f32_of(s0[i]) == 0 || f32_of(s1[i]) == 0;
+        zeroed[0][i] = zero ? 0 : s0[i];
+        zeroed[1][i] = zero ? 0 : s1[i];
+        out->lo[i] = zero ? s2[i] : (uint32_t)soft_fma(SOFT_F32, s0[i], s1[i], s2[i], in->mode.round32);
+    }
+    f32_done(in, out, 3, s);
+}
 
 /* Numbers in the order of signed integers, -0 below +0. */
 static int32_t order(uint32_t x) {

@@ -4,6 +4,8 @@
  * it is. Apart from the instructions, since only a few of them have any of it. */
 #include "gfx/valu_lanes.h"
 
+#include "gfx/valu_soft.h"
+
 static const float f32_factors[] = {1, 2, 4, 0.5f};
 
 /* max(x, 0), so -0 becomes +0; a NaN becomes 0 or passes as DX10_CLAMP says. */
@@ -51,23 +53,17 @@ void f64_finish_slow(valu_in in, valu_out out) {
     }
 }
 
-/* A normal f16 times a power of two, by its exponent. */
-static uint32_t f16_scale(uint32_t x, int shift) {
-    const uint32_t sign = x & F16_SIGN;
-    const int e = (int)(x >> 10 & 31);
-    if (e == 0) return 0;
-    if (e == 31) return x;
-    if (e + shift >= 31) return sign | F16_INF;
-    return e + shift <= 0 ? 0 : sign | (uint32_t)(e + shift) << 10 | (x & 0x3ff);
-}
-
 void f16_finish_slow(valu_in in, valu_out out) {
     static const int shifts[] = {0, 1, 2, -1};
     const bool flush = !(in->mode.denorm16_64 & 2), modify = in->omod && flush && !in->mode.ieee;
     EACH_LANE(i) {
         uint32_t x = out->lo[i];
         if (flush) x = f16_flush(x);
-        if (modify) x = f16_scale(x, shifts[in->omod & 3]);
+        if (modify && !f16_is_nan(x)) {
+            x = f16_flush(
+                (uint32_t)soft_fma_scaled(SOFT_F16, x, 0x3c00, x & F16_SIGN, shifts[in->omod & 3], ROUND_EVEN));
+            if (x == F16_SIGN) x = 0;
+        }
         out->lo[i] = in->clamp ? f16_clamp(in, x) : x;
     }
 }

@@ -3,7 +3,7 @@
  * Reciprocals, roots, powers, logarithms and circular functions. Hardware approximates (to 1 ulp, v_rcp_f64 and
  * v_rsq_f64 far worse), and no document says which bits come out; here all is rounded correctly to nearest even, but
  * for v_rsq_f64, which may be off by one unit. Computed as double; where that is too near to the middle between two
- * floats to tell (one lane in 2^24), once more as long double.
+ * floats to tell (one lane in 2^18), once more as long double.
  *
  * Those of f32 take and give no denormals, whatever MODE says: LLVM's expansions scale around each of them exactly
  * where denormals are on (SIISelLowering.cpp and AMDGPULegalizerInfo.cpp, fexp2, flog2, fsqrt, fdiv; "rcp_f32 is
@@ -14,8 +14,9 @@
 
 #include <math.h>
 
-/* The bits of a double below a float's: within NEAR of the middle, the float is in doubt. */
-enum { NEAR = 64 };
+/* The bits of a double below a float's: within NEAR of the middle, the float is in doubt. The series below are exact to
+ * 2^-46, which is 64. */
+enum { NEAR = 1024 };
 
 static inline uint64_t in_doubt(double y) {
     const uint64_t off = (f64_bits(y) & 0x1fffffff) - (0x10000000 - NEAR);
@@ -26,9 +27,7 @@ static inline uint64_t in_doubt(double y) {
 static inline double power(float x) {
     const double shifter = 0x1.8p52, inside = x < -200 ? -200 : x > 200 ? 200 : (double)x;
     const double shifted = inside + shifter, u = (inside - (shifted - shifter)) * 0x1.62e42fefa39efp-1;
-    double p = 1.0 / 6227020800;
-    p = __builtin_fma(p, u, 1.0 / 479001600);
-    p = __builtin_fma(p, u, 1.0 / 39916800);
+    double p = 1.0 / 39916800;
     p = __builtin_fma(p, u, 1.0 / 3628800);
     p = __builtin_fma(p, u, 1.0 / 362880);
     p = __builtin_fma(p, u, 1.0 / 40320);
@@ -47,11 +46,7 @@ static inline double logarithm(uint32_t x) {
     const uint32_t below = x - 0x3f3504f3; /* sqrt(1/2) */
     const int32_t e = (int32_t)below >> 23;
     const double t = (double)f32_of((below & 0x7fffff) + 0x3f3504f3) - 1, s = t / (2 + t), z = s * s;
-    double p = 1.0 / 25;
-    p = __builtin_fma(p, z, 1.0 / 23);
-    p = __builtin_fma(p, z, 1.0 / 21);
-    p = __builtin_fma(p, z, 1.0 / 19);
-    p = __builtin_fma(p, z, 1.0 / 17);
+    double p = 1.0 / 17;
     p = __builtin_fma(p, z, 1.0 / 15);
     p = __builtin_fma(p, z, 1.0 / 13);
     p = __builtin_fma(p, z, 1.0 / 11);

@@ -83,8 +83,9 @@ uint64_t soft_round(soft_format f, bool sign, int exponent, u128 m, unsigned mod
     if (rounds_up(sign, r & 1, m & 2, m & 1, mode)) r++;
     /* The hidden bit carries into the exponent by itself, as does a fraction that rounded up to the next power of two.
      */
-    if (unit > lowest || r >> f.fraction) r += (uint64_t)(unit - lowest) << f.fraction;
-    if (r >= infinity(f)) {
+    const bool far = unit - lowest >= 1 << f.exponent;
+    if (!far) r += (uint64_t)(unit - lowest) << f.fraction;
+    if (far || r >= infinity(f)) {
         const bool away = mode == ROUND_EVEN || mode == (sign ? ROUND_DOWN : ROUND_UP);
         r = away ? infinity(f) : infinity(f) - 1;
     }

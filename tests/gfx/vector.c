@@ -26,6 +26,8 @@ typedef struct marks {
     uint32_t narrow, lo, hi;
 } marks;
 
+static const marks all_written = {0xffffffff, 0xffffffff, 0xffffffff};
+
 static uint32_t all_of(const marks *m) {
     return m->narrow & m->lo & m->hi;
 }
@@ -127,16 +129,11 @@ static bool put_out(gfx_wave *w, const gfx_op *o, const gfx_half *h, const gfx_v
 /* ---- Whole instructions -------------------------------------------------------------------------------------------
  */
 
-#define ALL_WRITTEN                                                                                                    \
-    (marks) {                                                                                                          \
-        (uint32_t) GFX_ALL, (uint32_t)GFX_ALL, (uint32_t)GFX_ALL                                                       \
-    }
-
 /* 32 bits in and out, neither masks nor DPP: most of what runs. n is a constant where it is inlined. */
 static inline int run_plain(gfx_wave *w, const gfx_op *o, int n) {
     gfx_valu_in in = o->x.in;
     gfx_valu_out out;
-    marks m = ALL_WRITTEN;
+    marks m = all_written;
     const uint32_t lanes = gfx_exec(w);
     in.mode = w->mode;
     for (int s = 0; s < n; s++)
@@ -164,7 +161,7 @@ static int run_plain3(gfx_wave *w, const gfx_op *o) {
 /* v_mov_b32 from a register or a constant, of which nothing is computed. */
 static int run_mov(gfx_wave *w, const gfx_op *o) {
     gfx_valu_in in = o->x.in;
-    marks m = ALL_WRITTEN;
+    marks m = all_written;
     if (!fetch(w, o, &o->x, 0, &in, &m) || w->v_loading[o->x.dst]) return still_loading(w, o);
     if (in.lo[0] != w->v[o->x.dst]) gfx_blend(w->v[o->x.dst], in.lo[0], gfx_exec(w));
     gfx_mark(w, o->x.dst, gfx_exec(w), m.narrow);
@@ -173,7 +170,7 @@ static int run_mov(gfx_wave *w, const gfx_op *o) {
 
 static bool fetch_all(gfx_wave *w, const gfx_op *o, const gfx_half *h, gfx_valu_in *in, marks *m) {
     *in = h->in;
-    *m = ALL_WRITTEN;
+    *m = all_written;
     in->mode = w->mode;
     for (int s = 0; s < 3; s++)
         if (!fetch(w, o, h, s, in, m)) return false;
@@ -228,7 +225,7 @@ static uint32_t permute_bits(uint32_t from, const uint8_t *lane_of, uint32_t val
 static int run_dpp(gfx_wave *w, const gfx_op *o) {
     gfx_valu_in in;
     gfx_valu_out out = {.mask = 0};
-    marks m, moved = ALL_WRITTEN;
+    marks m, moved = all_written;
     if (!fetch_all(w, o, &o->x, &in, &m)) return still_loading(w, o);
     uint32_t valid = o->lanes_valid;
     if (!o->inst.fetch_inactive) valid &= permute_bits(gfx_exec(w), o->lane_of, valid);
