@@ -27,7 +27,6 @@ endif()
 function(nb_sim_kernels variant out)
   file(GLOB modules CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/gpu/kernels/*.c)
   list(APPEND modules ${CMAKE_SOURCE_DIR}/tests/gpu/planted.c)
-  list(FILTER modules EXCLUDE REGEX "_sm90a\\.c$") # for one chip only
   foreach(module IN LISTS modules)
     nb_sim_kernel(${module} ${variant} object ${ARGN})
     list(APPEND objects ${object})

@@ -62,6 +62,11 @@ for group in "$@"; do
     test)
         need_modules cmocka:libcmocka-dev
         need clang-format-14 have clang-format-14
+        # Device code for AMD is dis-assembled.
+        need llvm-19 have llvm-objdump-19
+        # And compiled by a second compiler, whose results must not differ.
+        need clang-16 have clang-16
+        need lld-16 have ld.lld-16
         ;;
     *) fail "tools/deps.sh: unknown group $group (build, demo, bench, test, fuzz, cross)" ;;
     esac

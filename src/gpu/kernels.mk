@@ -1,47 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Device code: every kernels/*.c as PTX for NVIDIA (sm_80 and later; NAME_sm90a.c for that chip only) and as code objects
-# for AMD, and code_table.c, which puts all of it into the library. Made once for all builds, by CMake:
+# Device code: every kernels/*.c as PTX for NVIDIA (sm_80 and later) and as code objects for AMD,
+# and code_table.c, which puts all of it into the library. Made once for all builds, by CMake:
 # make -f src/gpu/kernels.mk OUT=build/gpu CLANG=clang-19
 # AMD's generic targets cover a generation each, but need ROCm 6.3 or later; older ones find the exact targets.
+# OPT: the level of optimization, for tests of whether results depend on it.
 CLANG ?= clang-19
 OUT ?= build/gpu
+OPT ?= -O3
 HERE := $(dir $(lastword $(MAKEFILE_LIST)))
 KERNELS := $(HERE)kernels
 MODULES := $(basename $(notdir $(wildcard $(KERNELS)/*.c)))
-AMD_MODULES := $(filter-out %_sm90a,$(MODULES))
 AMD ?= gfx11-generic gfx12-generic gfx1151 gfx90a gfx942
-CODE := $(MODULES:%=$(OUT)/%.ptx) $(foreach arch,$(AMD),$(AMD_MODULES:%=$(OUT)/%.$(arch)))
+CODE := $(MODULES:%=$(OUT)/%.ptx) $(foreach arch,$(AMD),$(MODULES:%=$(OUT)/%.$(arch)))
 
-COMMON := -O3 -ffreestanding -nogpulib -Wall -Wextra -Wno-unused-function -Werror -Wno-error=pass-failed
+COMMON := $(OPT) -ffreestanding -nogpulib -Wall -Wextra -Wno-unused-function -Werror -Wno-error=pass-failed
 NVIDIA := --target=nvptx64-nvidia-cuda -Xclang -target-feature -Xclang +ptx80 -S
 # The driver of clang 19 warns of version 6, which generic targets need; its compiler does not.
-comma := ,
 AMD_VERSION = $(if $(findstring generic,$1),-Xclang )-mcode-object-version=$(if $(findstring generic,$1),6,5)
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
 all: $(OUT)/code_table.c
 
-# The file appears when it is whole: builds side by side do not see half of it.
-define compile
-@$(CLANG) $(COMMON) $1 -MD -MP -MT $@ -MF $@.d -o $@.$$$$ $< && mv $@.$$$$ $@
-endef
+# Files appear when they are whole: builds side by side do not see half of one.
 
-$(OUT)/%_sm90a.ptx: $(KERNELS)/%_sm90a.c $(HERE)kernels.mk | $(OUT)
-	$(call compile,$(NVIDIA) -march=sm_90a)
 # Kernels that get registers for two blocks of 256 threads, or one of 512: large tiles of products, and products of few
 # tokens. C has no way to say so.
 TWO_BLOCKS := (qmm_.*_128|qmv_(affine|mx).*)
 ONE_BLOCK := qmv_one_.*
-FINISH = @awk -v 'two_blocks=$(TWO_BLOCKS)' -v 'one_block=$(ONE_BLOCK)' -f $(HERE)ptx.awk $@ >$@.finished && mv $@.finished $@
 $(OUT)/%.ptx: $(KERNELS)/%.c $(HERE)kernels.mk $(HERE)ptx.awk | $(OUT)
-	$(call compile,$(NVIDIA) -march=sm_80)
-	$(FINISH)
+	@$(CLANG) $(COMMON) $(NVIDIA) -march=sm_80 -MD -MP -MT $@ -MF $@.d -o $@.$$$$ $< && \
+	    awk -v 'two_blocks=$(TWO_BLOCKS)' -v 'one_block=$(ONE_BLOCK)' -f $(HERE)ptx.awk $@.$$$$ >$@.$$$$.whole && \
+	    rm $@.$$$$ && mv $@.$$$$.whole $@
 
+# How many threads a block has at most says an attribute that C has no spelling for either: without it the compiler
+# assumes 1024, which leaves half of the registers, and spills. So it is put into the intermediate code before anything
+# is optimized. Two waves on each SIMD at least: else CDNA's sums move between two kinds of registers all the time.
+# launch.c holds launches to these bounds, amd_check.py the code.
+# Kernels that wait for memory want many waves: few registers, whatever the scheduler would do with more.
+WIDE_BLOCKS := moe norm sample
+MANY_WAVES := qmv_fma
+AMD_BOUNDS = "amdgpu-flat-work-group-size"="1,$(if $(filter $*,$(WIDE_BLOCKS)),1024,256)" "amdgpu-waves-per-eu"="2" \
+    $(if $(filter $*,$(MANY_WAVES)),"amdgpu-num-vgpr"="120")
 define amd_rule
 $(OUT)/%.$1: $(KERNELS)/%.c $(HERE)kernels.mk | $(OUT)
-	$$(call compile,--target=amdgcn-amd-amdhsa -mcpu=$1 $(call AMD_VERSION,$1) -Wl$$(comma)-s)
+	$$(call compile_amd,--target=amdgcn-amd-amdhsa -mcpu=$1 $(call AMD_VERSION,$1))
+endef
+define compile_amd
+@$(CLANG) $(COMMON) $1 -Xclang -disable-llvm-passes -emit-llvm -S -MD -MP -MT $@ -MF $@.d -o $@.$$$$.ll $< && \
+    sed -i '/"target-cpu"/s/^attributes #[0-9]* = {/& $(AMD_BOUNDS)/' $@.$$$$.ll && \
+    $(CLANG) $(COMMON) $1 -Wl,-s -x ir -o $@.$$$$ $@.$$$$.ll && rm $@.$$$$.ll && mv $@.$$$$ $@
 endef
 $(foreach arch,$(AMD),$(eval $(call amd_rule,$(arch))))
 

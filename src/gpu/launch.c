@@ -5,7 +5,8 @@
 
 void gpu_add(gpu_launches *l, const gpu_kernel *k, int64_t grid_x, int64_t grid_y, int64_t grid_z, int block,
              size_t shared, const void *params, size_t params_size) {
-    if (l->n == GPU_MAX_LAUNCHES || params_size > GPU_MAX_PARAMS) {
+    const uint32_t block_max = k->block_max > 0 ? k->block_max : GPU_BLOCK_MAX;
+    if (l->n == GPU_MAX_LAUNCHES || params_size > GPU_MAX_PARAMS || (uint32_t)block > block_max) {
         l->n = GPU_MAX_LAUNCHES + 1; /* reported by whoever launches */
         return;
     }

@@ -40,8 +40,9 @@ typedef struct gpu_kernel {
     const char *module, *name;
     uint32_t part_size; /* 0: not to be joined */
     uint32_t same;
+    uint32_t block_max; /* threads; 0: GPU_BLOCK_MAX. More have the modules of WIDE_BLOCKS in kernels.mk */
 } gpu_kernel;
-enum { GPU_MAX_PARTS = 3, GPU_PARTS_AT = 16 };
+enum { GPU_MAX_PARTS = 3, GPU_PARTS_AT = 16, GPU_BLOCK_MAX = 256 };
 
 /* A vendor's GEMM: y [m, n] f32 = x [m, k] w^T [n, k], x and w of `type` (f16 or bf16), sums in fp32; row-major,
  * strides in elements. y is overwritten, or with accumulate added to. */

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "base/num.h"
+#include "gpu/kernels/reduce_params.h"
 #include "gpu/weight.h"
 
 _Static_assert(sizeof(struct qmv_any_params) <= GPU_MAX_PARAMS, "params fit");
@@ -16,7 +17,7 @@ bool qmv_any_takes(const kcall *c) {
 }
 
 /* outputs: rows of the weight that a warp computes at a time, one of each half of a gated pair. */
-static void add_any(const gpu_kernel *k, const kcall *c, int outputs, void *table, gpu_launches *to) {
+static void add_any(const gpu_kernel *k, const kcall *c, int outputs, size_t shared, void *table, gpu_launches *to) {
     const gpu_weight w = gpu_weight_of(c->w, table, to);
     const bool experts = c->op == KOP_MATMUL_EXPERTS;
     const int64_t n_chosen = experts ? c->n_chosen : 1, warps = QMV_ANY_THREADS / to->traits->warp;
@@ -37,12 +38,13 @@ static void add_any(const gpu_kernel *k, const kcall *c, int outputs, void *tabl
                                      .offset = c->offset};
     const int64_t tasks = c->act ? c->w->n / 2 : div_up(c->w->n, outputs);
     if (c->y.rows > 0 && tasks > 0)
-        gpu_add(to, k, div_up(tasks, warps), min_i64(c->y.rows * n_chosen, 65535), 1, QMV_ANY_THREADS, 0, &p, sizeof p);
+        gpu_add(to, k, div_up(tasks, warps), min_i64(c->y.rows * n_chosen, 65535), 1, QMV_ANY_THREADS, shared, &p,
+                sizeof p);
 }
 
 void qmv_add_any(const kcall *c, void *table, gpu_launches *to) {
     static const gpu_kernel k = {.module = "qmv_any", .name = "qmv_any"};
-    add_any(&k, c, 1, table, to);
+    add_any(&k, c, 1, 0, table, to);
 }
 
 /* ---- 16 bytes at a time ------------------------------------------------------------------------------------------ */
@@ -55,11 +57,14 @@ bool qmv_fma_takes(const krow *row, const kcall *c) {
     if (w->mode != (wmode)row->param[QMV_PARAM_MODE] || !qmv_any_takes(c)) return false;
     if (w->mode == W_PLAIN) return w->k % 8 == 0 && gpu_weight_aligned(w, 16, 1);
     return w->bits == row->param[QMV_PARAM_BITS] && w->k % w->group_size == 0 &&
+           (w->group_size & (w->group_size - 1)) == 0 &&
            gpu_weight_aligned(w, 16, w->mode == W_AFFINE ? dtype_size(w->type) : 1);
 }
 
 void qmv_add_fma(const krow *row, const kcall *c, void *table, gpu_launches *to) {
-    add_any(&k_fma[row->param[QMV_PARAM_WHICH]], c, 2, table, to);
+    const size_t columns = (size_t)min_i64(round_up(c->w->k, 32), QMV_FMA_CHUNK);
+    const size_t floats = REDUCE_FLOATS + columns / 32 * QMV_FMA_UNIT_FLOATS;
+    add_any(&k_fma[row->param[QMV_PARAM_WHICH]], c, 2, floats * sizeof(float), table, to);
 }
 
 /* ---- Matrix units of NVIDIA ------------------------------------------------------------------------------------- */
@@ -205,10 +210,11 @@ typedef struct one_kernels {
         {.module = "qmv_one_affine" #bits "_" #scales "_" #group,                                                      \
          .name = "qmv_one_affine" #bits "_" #scales "_" #group "_" #units,                                             \
          .part_size = sizeof(qmv_part),                                                                                \
-         .same = offsetof(qmv_part, codes)},                                                                           \
+         .same = offsetof(qmv_part, codes),                                                                            \
+         .block_max = QMV_ONE_THREADS},                                                                                \
         {                                                                                                              \
             .module = "qmv_one_affine" #bits "_" #scales "_" #group,                                                   \
-            .name = "qmv_one_affine" #bits "_" #scales "_" #group "_" #units "_experts"                                \
+            .name = "qmv_one_affine" #bits "_" #scales "_" #group "_" #units "_experts", .block_max = QMV_ONE_THREADS  \
         }                                                                                                              \
     }
 #define ONE(bits, scales, group)                                                                                       \

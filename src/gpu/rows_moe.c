@@ -9,7 +9,7 @@
 
 enum { ROUTE_MAX = 4096 /* experts: what fits into shared memory */, ROUTE_BLOCK_MAX = 512, SUM_BLOCK = 256 };
 
-static const gpu_kernel route = {.module = "moe", .name = "route"},
+static const gpu_kernel route = {.module = "moe", .name = "route", .block_max = ROUTE_BLOCK_MAX},
                         sum_experts[2] = {{.module = "moe", .name = "sum_experts"},
                                           {.module = "moe", .name = "sum_experts4"}};
 

@@ -107,7 +107,7 @@ static void embed_enqueue(const krow *row, const kcall *c, void *scratch, gpu_la
 enum { NORM_BLOCK_MAX = 1024, NORM_GROUP = 32 };
 
 static const gpu_kernel rmsnorm = {.module = "norm", .name = "rmsnorm"},
-                        rmsnorm4 = {.module = "norm", .name = "rmsnorm4"},
+                        rmsnorm4 = {.module = "norm", .name = "rmsnorm4", .block_max = NORM_BLOCK_MAX},
                         rmsnorm_heads = {.module = "norm", .name = "rmsnorm_heads"};
 
 static struct norm_params norm_params_of(const kcall *c) {

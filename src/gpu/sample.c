@@ -73,7 +73,7 @@ static const gpu_kernel penalties = {.module = "sample", .name = "sample_penalti
                         largest = {.module = "sample", .name = "sample_largest"},
                         windows = {.module = "sample", .name = "sample_windows"},
                         candidates = {.module = "sample", .name = "sample_candidates"},
-                        pick = {.module = "sample", .name = "sample_pick"};
+                        pick = {.module = "sample", .name = "sample_pick", .block_max = SAMPLE_PICK_BLOCK};
 
 void gpu_draw_launches(const gpu_draw *d, gpu_launches *to) {
     const struct sample_params p = {.logits = d->logits,

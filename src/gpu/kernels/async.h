@@ -9,7 +9,8 @@
 
 #include "gpu.h"
 
-/* Both at multiples of 16 bytes. Not there: zeros, and `from` is not read. */
+/* Both at multiples of 16 bytes. Not there: zeros; `from` must be readable even so, since a load that hangs on a
+ * condition waits for the one before it. */
 INLINE void async_copy16(SHARED void *to, const GLOBAL void *from, bool there) {
 #if defined(__NVPTX__)
     __asm__ volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
@@ -17,7 +18,8 @@ INLINE void async_copy16(SHARED void *to, const GLOBAL void *from, bool there) {
                      : "r"((u32)(u64)to), "l"(from), "r"(there ? 16 : 0)
                      : "memory");
 #else
-    *(SHARED u32x4 *)to = there ? *(const GLOBAL u32x4 *)from : (u32x4){0, 0, 0, 0};
+    const u32x4 v = *(const GLOBAL u32x4 *)from;
+    *(SHARED u32x4 *)to = there ? v : (u32x4){0, 0, 0, 0};
 #endif
 }
 /* Closes a group: the copies since the last one. */

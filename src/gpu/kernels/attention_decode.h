@@ -10,15 +10,15 @@
 #include "eight.h"
 
 enum {
-    AHEAD = 4, /* positions that a worker loads at once */
+    MOST_AHEAD = 4,
     MOST_HEADS = 8,
     MOST_VECTORS = 2 /* of 8 columns */
 };
 
 /* What kernels differ by, known when they are compiled. A worker is `lanes` threads that share a position, each with
- * `vectors` times 8 columns of it, for `heads` query heads. */
+ * `vectors` times 8 columns of it, for `heads` query heads; it loads `ahead` positions at once. */
 typedef struct decode_shape {
-    u32 lanes, vectors, heads, type;
+    u32 lanes, vectors, heads, type, ahead;
 } decode_shape;
 
 /* What a thread knows: its columns of the queries and of the weighted sums; of each head the largest score and the sum
@@ -50,15 +50,15 @@ INLINE void decode_begin(const attention_call *c, const decode_shape *k, decode_
     }
 }
 
-/* Where AHEAD positions lie, at, at + step, ..., as far as they are before `end` and seen. */
+/* Where so many positions lie, at, at + step, ..., as far as they are before `end` and seen. */
 typedef struct decode_places {
-    int sees[AHEAD];
-    i64 from[AHEAD];
+    int sees[MOST_AHEAD];
+    i64 from[MOST_AHEAD];
 } decode_places;
-INLINE decode_places decode_places_of(const attention_call *c, const GLOBAL i32 *pages, u32 kv_head, sight seen, u32 at,
-                                      u32 step, u32 end) {
+INLINE decode_places decode_places_of(const attention_call *c, const decode_shape *k, const GLOBAL i32 *pages,
+                                      u32 kv_head, sight seen, u32 at, u32 step, u32 end) {
     decode_places places;
-    UNROLL for (u32 u = 0; u < AHEAD; u++) {
+    UNROLL for (u32 u = 0; u < k->ahead; u++) {
         const u32 position = at + u * step;
         places.sees[u] = position < end && position >= seen.first && position <= seen.last;
         places.from[u] = places.sees[u] ? page_offset_shift(c, pages, position, kv_head) : 0;
@@ -68,9 +68,9 @@ INLINE decode_places decode_places_of(const attention_call *c, const GLOBAL i32 
 
 INLINE void decode_positions(const attention_call *c, const decode_shape *k, decode_state *s,
                              const decode_places *places) {
-    eight_raw keys[AHEAD][MOST_VECTORS], values[AHEAD][MOST_VECTORS];
+    eight_raw keys[MOST_AHEAD][MOST_VECTORS], values[MOST_AHEAD][MOST_VECTORS];
     const int *sees = places->sees;
-    UNROLL for (u32 u = 0; u < AHEAD; u++) {
+    UNROLL for (u32 u = 0; u < k->ahead; u++) {
         const i64 from = places->from[u];
         UNROLL for (u32 v = 0; v < k->vectors; v++) {
             const u32 column = column_of(k, v);
@@ -81,8 +81,8 @@ INLINE void decode_positions(const attention_call *c, const decode_shape *k, dec
             }
         }
     }
-    float scores[AHEAD][MOST_HEADS];
-    UNROLL for (u32 u = 0; u < AHEAD; u++) {
+    float scores[MOST_AHEAD][MOST_HEADS];
+    UNROLL for (u32 u = 0; u < k->ahead; u++) {
         UNROLL for (u32 h = 0; h < k->heads; h++) scores[u][h] = 0;
         UNROLL for (u32 i = 0; i < k->vectors * 8; i++) {
             const float key = eight_at(&keys[u][i / 8], k->type, i % 8);
@@ -92,10 +92,10 @@ INLINE void decode_positions(const attention_call *c, const decode_shape *k, dec
     }
     UNROLL for (u32 h = 0; h < k->heads; h++) {
         float top = s->largest[h];
-        UNROLL for (u32 u = 0; u < AHEAD; u++) top = sees[u] ? larger(top, scores[u][h]) : top;
+        UNROLL for (u32 u = 0; u < k->ahead; u++) top = sees[u] ? larger(top, scores[u][h]) : top;
         const float rescale = exp2_fast(s->largest[h] - top);
         float sum = 0;
-        UNROLL for (u32 u = 0; u < AHEAD; u++) {
+        UNROLL for (u32 u = 0; u < k->ahead; u++) {
             scores[u][h] = sees[u] ? exp2_fast(scores[u][h] - top) : 0;
             sum += scores[u][h];
         }
@@ -103,7 +103,7 @@ INLINE void decode_positions(const attention_call *c, const decode_shape *k, dec
         s->largest[h] = top;
         UNROLL for (u32 i = 0; i < k->vectors * 8; i++) s->sums[h][i] *= rescale;
     }
-    UNROLL for (u32 u = 0; u < AHEAD; u++) {
+    UNROLL for (u32 u = 0; u < k->ahead; u++) {
         UNROLL for (u32 i = 0; i < k->vectors * 8; i++) {
             const float value = eight_at(&values[u][i / 8], k->type, i % 8);
             UNROLL for (u32 h = 0; h < k->heads; h++) s->sums[h][i] += scores[u][h] * value;
@@ -169,7 +169,8 @@ INLINE void decode_join_warps(const struct attention_split_params *p, const deco
 
 /* Grid (KV heads * groups of query heads, rows, splits). */
 INLINE void decode(const struct attention_split_params *p, u32 lanes, u32 vectors, u32 heads, u32 type) {
-    const decode_shape k = {lanes, vectors, heads, type};
+    const u32 ahead = type == G_F32 && vectors == 2 ? 2 : 4; /* for which there are registers */
+    const decode_shape k = {lanes, vectors, heads, type, ahead};
     const attention_call *c = &p->c;
     const u32 row = bid_y(), split = bid_z(), kv_head = bid_x() / p->n_groups;
     const u32 ratio = c->n_heads / c->n_kv_heads, before = bid_x() % p->n_groups * heads;
@@ -181,20 +182,20 @@ INLINE void decode(const struct attention_split_params *p, u32 lanes, u32 vector
     const u32 n_workers = ATTEND_BLOCK / lanes, worker = tid() / lanes;
     /* The batch is there before the first launch; so are the first pages' numbers, not what is on the pages. */
     u32 stretch = begin, at = 0;
-    decode_places places = decode_places_of(c, pages, kv_head, seen, stretch * ATTEND_STRETCH + worker, n_workers,
+    decode_places places = decode_places_of(c, &k, pages, kv_head, seen, stretch * ATTEND_STRETCH + worker, n_workers,
                                             (stretch + 1) * ATTEND_STRETCH);
     previous_done();
     decode_state s;
     decode_begin(c, &k, &s, row, head, n);
     while (1) {
         decode_positions(c, &k, &s, &places);
-        at += AHEAD * n_workers;
+        at += k.ahead * n_workers;
         if (at >= ATTEND_STRETCH) {
             at = 0;
             stretch += p->n_splits;
         }
         if (stretch >= end) break;
-        places = decode_places_of(c, pages, kv_head, seen, stretch * ATTEND_STRETCH + at + worker, n_workers,
+        places = decode_places_of(c, &k, pages, kv_head, seen, stretch * ATTEND_STRETCH + at + worker, n_workers,
                                   (stretch + 1) * ATTEND_STRETCH);
     }
     decode_join_lanes(&k, &s);

@@ -62,9 +62,10 @@ INLINE void load_rows(const attention_call *c, const tile_shape *k, const tile_w
     const u32 pieces = columns / 8, last = w->position + w->n_rows - 1;
     for (u32 i = tid(); i < k->keys * pieces; i += bdim()) {
         const u32 r = i / pieces, column = i % pieces * 8, position = key + r;
-        const bool there = position >= w->first && position <= last && first_column + column < c->head_dim;
-        const i64 at = there ? page_offset_shift(c, w->pages, position, w->kv_head) + first_column + column : 0;
-        async_copy16(to + r * stride_of(columns) + column, from + 2 * at, there);
+        const u32 near = position < w->first ? w->first : position > last ? last : position;
+        const bool inside = first_column + column < c->head_dim;
+        const i64 at = page_offset_shift(c, w->pages, near, w->kv_head) + (inside ? first_column + column : 0);
+        async_copy16(to + r * stride_of(columns) + column, from + 2 * at, inside && near == position);
     }
 }
 INLINE void load_stage(const attention_call *c, const tile_shape *k, const tile_work *w, u32 stage, u32 key) {
@@ -88,6 +89,7 @@ INLINE void tile_scores(const tile_shape *k, const tile_work *w, const tile_stat
             mma_load_w(&key, keys + n * 16 * stride + step * 16, stride);
             mma(scores[n], &x, &key, k->bf16);
         }
+        if (step % 2) UNROLL for (u32 n = 0; n < k->keys / 16; n++) mma_settle(scores[n]);
     }
 }
 
@@ -138,6 +140,7 @@ INLINE void tile_values(const tile_shape *k, const tile_work *w, tile_state *s, 
             mma_w value;
             mma_load_w_turned(&value, values + n * 16 * stride + j * 16, stride);
             mma(s->sums[j], &x, &value, k->bf16);
+            mma_settle(s->sums[j]);
         }
     }
 }

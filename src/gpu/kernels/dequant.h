@@ -57,10 +57,16 @@ INLINE u32 dq_fma(u32 a, u32 b, u32 c, bool bf16) {
     return r;
 #else
 #    if defined(__AMDGCN__)
-    if (!bf16)
-        return __builtin_bit_cast(u32,
-                                  __builtin_elementwise_fma(__builtin_bit_cast(f16x2, a), __builtin_bit_cast(f16x2, b),
-                                                            __builtin_bit_cast(f16x2, c)));
+    if (!bf16) {
+        const f16x2 x = __builtin_bit_cast(f16x2, a), y = __builtin_bit_cast(f16x2, b),
+                    z = __builtin_bit_cast(f16x2, c);
+#        if __has_builtin(__builtin_elementwise_fma)
+        return __builtin_bit_cast(u32, __builtin_elementwise_fma(x, y, z));
+#        else /* older than clang 17 */
+        const f16x2 v = {__builtin_fmaf16(x[0], y[0], z[0]), __builtin_fmaf16(x[1], y[1], z[1])};
+        return __builtin_bit_cast(u32, v);
+#        endif
+    }
 #    endif
     /* A product of two such floats is exact in fp32. */
     return dq_pack(dq_low(a, bf16) * dq_low(b, bf16) + dq_low(c, bf16),

@@ -114,7 +114,11 @@ INLINE SHARED u8 *shared_memory(void) {
     return gpu_dynamic_shared;
 }
 INLINE float exp2_fast(float x) {
+#    if __has_builtin(__builtin_amdgcn_exp2f)
     return __builtin_amdgcn_exp2f(x);
+#    else /* older than clang 17, which makes the instruction of this */
+    return __builtin_exp2f(x);
+#    endif
 }
 
 #else
@@ -148,8 +152,23 @@ INLINE void previous_done(void) {}
 INLINE u32 lane_id(void) {
     return tid() % WARP;
 }
+/* What is the same in all lanes of a warp, but the compiler cannot know it: AMD has scalar registers for that. */
+INLINE u32 uniform(u32 v) {
+#if defined(__AMDGCN__)
+    return (u32)__builtin_amdgcn_readfirstlane((int)v);
+#else
+    return v;
+#endif
+}
+/* Loads that stand before are on their way before anything is computed that stands behind: AMD's compiler, told to use
+ * few registers, would rather wait for one after the other. */
+INLINE void loads_first(void) {
+#if defined(__AMDGCN__)
+    __builtin_amdgcn_sched_barrier(0);
+#endif
+}
 INLINE u32 warp_id(void) {
-    return tid() / WARP;
+    return uniform(tid() / WARP);
 }
 
 /* Over the lanes of a warp, in every lane; n: of each n neighbours (a power of two, at most WARP). */
@@ -199,8 +218,8 @@ INLINE float bf16_to_f32(u16 h) {
 }
 /* To nearest, ties to even; NaN stays NaN. */
 INLINE u16 f32_to_bf16(float v) {
-    const u32 u = as_u32(v);
-    return v != v ? (u16)(u >> 16 | 0x40) : (u16)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+    const u32 u = as_u32(v), nan = u >> 16 | 0x40, rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16;
+    return (u16)(v != v ? nan : rounded); /* both computed before: a choice of values, not of ways */
 }
 
 /* Element i of an array of `type` at p, which may be at any address that is a multiple of the type's size. */

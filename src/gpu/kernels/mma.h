@@ -208,4 +208,14 @@ INLINE void mma_16x8(float *s, const u32 x[4], u32 w0, u32 w1, bool bf16) {
 #    define MMA_16X8 0
 #endif
 
+/* The sums are needed here, and loads that stand behind stay there: left alone, RDNA's compiler loads the fragments of
+ * a whole tile ahead, for which there are no registers. */
+INLINE void mma_settle(float s[MMA_SUMS]) {
+#if defined(__GFX11__) || defined(__GFX12__)
+    UNROLL for (u32 i = 0; i < MMA_SUMS; i++) __asm__ volatile("" : "+v"(s[i]));
+#else
+    (void)s;
+#endif
+}
+
 #endif

@@ -105,12 +105,14 @@ INLINE void qmm_copy(const struct qmm_params *p, dq_form f, u32 mt, const GLOBAL
     const bool there = k + chunk * 8 < p->w.k;
     UNROLL for (u32 i = 0; i < copies; i++) {
         const u32 row = tid() / QMM_CHUNKS + i * (QMM_THREADS / QMM_CHUNKS);
-        async_copy16(x + row * QMM_STRIDE + chunk * 8, p->x.data + (s->x[i] + k / 8) * (u64)16, there);
+        const u32 from = there ? s->x[i] + k / 8 : 0;
+        async_copy16(x + row * QMM_STRIDE + chunk * 8, p->x.data + from * (u64)16, there);
     }
     if (f.mode == DQ_PLAIN) {
         UNROLL for (u32 i = 0; i < QMM_W_COPIES; i++) {
             const u32 r = tid() / QMM_CHUNKS + i * (QMM_THREADS / QMM_CHUNKS);
-            async_copy16(w + r * QMM_STRIDE + chunk * 8, plain + (s->w[i] + k / 8) * (u64)16, there);
+            const u32 from = there ? s->w[i] + k / 8 : 0;
+            async_copy16(w + r * QMM_STRIDE + chunk * 8, plain + from * (u64)16, there);
         }
     }
     async_commit();
@@ -153,6 +155,7 @@ INLINE void qmm_multiply(const SHARED u16 *x, const SHARED u16 *w, u32 mt, u32 f
             UNROLL for (u32 j = 0; j < QMM_NT; j++) mma(sums[i][j], &fx[i], &fw[j], bf16);
         }
     }
+    UNROLL for (u32 i = 0; i < mt; i++) UNROLL for (u32 j = 0; j < QMM_NT; j++) mma_settle(sums[i][j]);
 }
 
 /* An element of y: with an act v and up are its two factors. */

@@ -1,42 +1,115 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Products with weights of all modes, 16 bytes at a time, on any device: a warp computes two rows of the weight for a
- * token (of a gated pair, a row of each half), each lane up to 32 columns of them at a time. */
+ * token (of a gated pair, a row of each half), each lane up to 32 columns of them at a time. x lies in shared memory as
+ * floats, times the norm's weights: what type it has is asked there once for all rows of a block. The loops over the
+ * weight ask nothing, so that their loads do not wait for each other. */
 #define NB_GPU_DEVICE_CODE
 #include "qmv_stage.h"
+#include "reduce.h"
 
 typedef struct fma_form {
     dq_mode mode;
     u32 bits;
+    bool wide; /* affine scales and biases, or plain weights, are f32 */
 } fma_form;
 
-/* A lane's columns of one row, with what scales them: one group's, or a part of one. */
-enum { PLAIN_UNIT = 8 };
-typedef struct fma_unit {
-    u32 codes[8];
-    float scale, bias;
-} fma_unit;
-INLINE u32 unit_columns(fma_form f) {
-    return f.mode == DQ_NVFP4 ? 16 : 32;
+/* ---- x ----------------------------------------------------------------------------------------------------------- */
+
+/* Units of 32 columns lie FMA_UNIT floats apart, so that lanes reading a unit each meet different banks; between them
+ * is their sum. */
+enum { FMA_UNIT = QMV_FMA_UNIT_FLOATS };
+INLINE SHARED float *fma_x(void) {
+    return (SHARED float *)shared_memory() + REDUCE_FLOATS;
+}
+INLINE u32 fma_at(u32 column) {
+    return column / 32 * FMA_UNIT + column % 32;
 }
 
-INLINE void load_unit(fma_unit *u, const one_matrix *m, const gpu_weight *w, fma_form f, u64 row, u32 unit) {
-    const u32 columns = unit_columns(f), words = columns * f.bits / 32;
-    dq_load_words(u->codes, m->codes + (row * (w->k / columns) + unit) * words * 4, words, true);
-    const u64 group = row * (w->k / w->group_size) + unit * columns / w->group_size;
-    u->bias = 0;
-    if (f.mode == DQ_AFFINE) {
-        u->scale = load_as_f32(m->scales, w->type, (i64)group);
-        if (m->biases) u->bias = load_as_f32(m->biases, w->type, (i64)group);
-    } else if (f.mode == DQ_NVFP4) {
-        u->scale = dq_e4m3_one(m->scales[group]);
-    } else {
-        u->scale = dq_e8m0(m->scales[group]);
+/* Times the norm's weights; gives back the sum of squares before. */
+INLINE float fma_norm(eight *e, const struct qmv_any_params *p, u32 j) {
+    eight w = {{1, 1, 1, 1, 1, 1, 1, 1}};
+    if (p->norm.data) eight_load_any(&w, p->norm.data, p->norm.type, j);
+    float squares = 0;
+    UNROLL for (u32 i = 0; i < 8; i++) {
+        squares += e->v[i] * e->v[i];
+        e->v[i] *= p->offset + w.v[i];
     }
+    return squares;
 }
 
-/* What code j of the unit stands for, unscaled. */
-INLINE float unit_number(const fma_unit *u, fma_form f, u32 j) {
+/* Columns [from, from + n); gives back the thread's part of their sum of squares. */
+INLINE float fma_stage(const struct qmv_any_params *p, i64 x_at, u32 from, u32 n) {
+    float squares = 0;
+    ROLLED for (u32 first = 0; first < n; first += QMV_ANY_THREADS * 8) {
+        const u32 j = first + tid() * 8;
+        eight e = {{0, 0, 0, 0, 0, 0, 0, 0}};
+        if (j < n) {
+            eight_load_any(&e, p->x.data, p->x.type, (u64)x_at + from + j);
+            if (p->normed) squares += fma_norm(&e, p, from + j);
+        }
+        const float *v = e.v;
+        const float sum = lanes_sum(((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7])), 4);
+        if (j >= n) continue;
+        SHARED f32x4 *to = (SHARED f32x4 *)(fma_x() + fma_at(j));
+        to[0] = (f32x4){v[0], v[1], v[2], v[3]};
+        to[1] = (f32x4){v[4], v[5], v[6], v[7]};
+        if (j % 32 == 0) fma_x()[fma_at(j) + 32] = sum;
+    }
+    return squares;
+}
+
+/* ---- Weights ----------------------------------------------------------------------------------------------------- */
+
+/* Where a row of the weight lies. Without biases those are its scales, and not used. */
+typedef struct fma_row {
+    const GLOBAL u8 *codes, *scales, *biases;
+} fma_row;
+
+INLINE u32 unit_columns(fma_form f) {
+    return f.mode == DQ_PLAIN ? 8 : f.mode == DQ_NVFP4 ? 16 : 32;
+}
+
+INLINE fma_row fma_row_of(const gpu_weight *w, const one_matrix *m, fma_form f, u64 row) {
+    if (f.mode == DQ_PLAIN) return (fma_row){m->codes + row * w->k * (f.wide ? 4 : 2), m->codes, m->codes};
+    const u64 scales = row * (w->k / w->group_size) * (f.mode != DQ_AFFINE ? 1 : f.wide ? 4 : 2);
+    const GLOBAL u8 *biases = m->biases ? m->biases : m->scales;
+    return (fma_row){m->codes + row * (w->k / 8) * f.bits, m->scales + scales, biases + scales};
+}
+
+/* A lane's columns of one row, with what scales them (one group's, or a part of one), all as it lies in memory. */
+typedef struct fma_unit {
+    u32 codes[8], scale, bias;
+} fma_unit;
+
+INLINE u32 fma_load_scale(const GLOBAL u8 *p, fma_form f, u32 group) {
+    if (f.mode != DQ_AFFINE) return p[group];
+    return f.wide ? ((const GLOBAL u32 *)p)[group] : ((const GLOBAL u16 *)p)[group];
+}
+INLINE void fma_load(fma_unit *u, const fma_row *row, const gpu_weight *w, fma_form f, u32 unit) {
+    const u32 words = f.mode == DQ_PLAIN ? (f.wide ? 8 : 4) : unit_columns(f) * f.bits / 32;
+    dq_load_words(u->codes, row->codes + unit * (words * 4), words, true);
+    if (f.mode == DQ_PLAIN) return;
+    const u32 group = unit >> __builtin_ctz(w->group_size / unit_columns(f)); /* sizes of groups are powers of two */
+    u->scale = fma_load_scale(row->scales, f, group);
+    if (f.mode == DQ_AFFINE) u->bias = fma_load_scale(row->biases, f, group);
+}
+
+/* Both ways of reading 16 bits, then a choice: a choice of ways would be a branch. */
+INLINE float fma_number(u32 h, u32 type) {
+    const float f16 = f16_to_f32((u16)h), bf16 = bf16_to_f32((u16)h);
+    return type == G_F16 ? f16 : bf16;
+}
+INLINE float fma_scale(u32 bits, fma_form f, u32 type) {
+    if (f.mode == DQ_NVFP4) return dq_e4m3_one(bits);
+    if (f.mode != DQ_AFFINE) return dq_e8m0(bits);
+    return f.wide ? as_f32(bits) : fma_number(bits, type);
+}
+
+/* What column j of the unit is, unscaled. */
+INLINE float unit_number(const fma_unit *u, fma_form f, u32 type, u32 j) {
+    if (f.mode == DQ_PLAIN && f.wide) return as_f32(u->codes[j]);
+    if (f.mode == DQ_PLAIN) return fma_number(u->codes[j / 2] >> j % 2 * 16, type);
     const u32 at = j * f.bits, shift = at % 32;
     u32 code = u->codes[at / 32] >> shift;
     if (shift + f.bits > 32) code |= u->codes[at / 32 + 1] << (32 - shift);
@@ -46,52 +119,44 @@ INLINE float unit_number(const fma_unit *u, fma_form f, u32 j) {
     return as_f32((code & 7) << 22 | (code & 8) << 28) * 0x1p126f;
 }
 
-INLINE void load_x(eight *e, const struct qmv_any_params *p, i64 at, u32 j) {
-    eight_load_any(e, p->x.data, p->x.type, (u64)at + j);
-    if (!p->normed) return;
-    eight w = {{1, 1, 1, 1, 1, 1, 1, 1}};
-    if (p->norm.data) eight_load_any(&w, p->norm.data, p->norm.type, j);
-    UNROLL for (u32 i = 0; i < 8; i++) e->v[i] *= p->offset + w.v[i];
+/* ---- Sums -------------------------------------------------------------------------------------------------------- */
+
+/* One part of a launch's work: units [first, first + n) of two rows, whose x lies in shared memory from its beginning;
+ * lanes take them in turn. */
+typedef struct fma_span {
+    fma_row rows[2];
+    u32 first, n;
+    bool biased;
+} fma_span;
+
+/* The lane's i-th unit of both rows. Behind the last one it is that once more, so that no load hangs on a condition. */
+INLINE void fma_fetch(fma_unit u[2], const gpu_weight *w, fma_form f, const fma_span *s, u32 i) {
+    const u32 unit = s->first + (i < s->n ? i : s->n - 1);
+    UNROLL for (u32 r = 0; r < 2; r++) fma_load(&u[r], &s->rows[r], w, f, unit);
 }
 
-INLINE void dot_plain(float sums[2], const struct qmv_any_params *p, const one_matrix *m, const u32 rows[2], i64 x_at) {
-    for (u32 j = lane_id() * PLAIN_UNIT; j < p->w.k; j += WARP * PLAIN_UNIT) {
-        eight x, w[2];
-        UNROLL for (u32 r = 0; r < 2; r++) eight_load(&w[r], m->codes, p->w.type, (u64)rows[r] * p->w.k + j);
-        load_x(&x, p, x_at, j);
-        UNROLL for (u32 r = 0; r < 2; r++) UNROLL for (u32 i = 0; i < 8; i++) sums[r] += x.v[i] * w[r].v[i];
-    }
-}
-
-INLINE void dot_units(float sums[2], const struct qmv_any_params *p, fma_form f, const one_matrix *m, const u32 rows[2],
-                      i64 x_at) {
-    for (u32 unit = lane_id(); unit < p->w.k / unit_columns(f); unit += WARP) {
-        fma_unit u[2];
-        UNROLL for (u32 r = 0; r < 2; r++) load_unit(&u[r], m, &p->w, f, rows[r], unit);
-        float parts[2] = {0, 0}, x_sum = 0;
-        UNROLL for (u32 i = 0; i < unit_columns(f); i += 8) {
-            eight x;
-            load_x(&x, p, x_at, unit * unit_columns(f) + i);
-            UNROLL for (u32 j = 0; j < 8; j++) {
-                UNROLL for (u32 r = 0; r < 2; r++) parts[r] += x.v[j] * unit_number(&u[r], f, i + j);
-                x_sum += x.v[j];
-            }
+/* u: the lane's first unit. */
+INLINE void fma_dot(float sums[2], fma_unit u[2], const gpu_weight *w, fma_form f, const fma_span *s) {
+    const u32 columns = unit_columns(f);
+    ROLLED for (u32 i = lane_id(); i < s->n; i += WARP) {
+        fma_unit next[2];
+        fma_fetch(next, w, f, s, i + WARP);
+        loads_first();
+        float parts[2] = {0, 0};
+        const SHARED float *x = fma_x() + fma_at(i * columns);
+        UNROLL for (u32 j = 0; j < columns; j++) {
+            const float v = ((const SHARED f32x4 *)x)[j / 4][j % 4];
+            UNROLL for (u32 r = 0; r < 2; r++) parts[r] += v * unit_number(&u[r], f, w->type, j);
         }
         UNROLL for (u32 r = 0; r < 2; r++) {
-            sums[r] += u[r].scale * parts[r];
-            if (f.mode == DQ_AFFINE) sums[r] += u[r].bias * x_sum;
+            if (f.mode == DQ_PLAIN)
+                sums[r] += parts[r];
+            else
+                sums[r] += fma_scale(u[r].scale, f, w->type) * parts[r];
+            if (f.mode == DQ_AFFINE) sums[r] += (s->biased ? fma_scale(u[r].bias, f, w->type) : 0) * x[32];
+            u[r] = next[r];
         }
     }
-}
-
-INLINE float fma_norm_factor(const struct qmv_any_params *p, i64 x_at) {
-    float squares = 0;
-    for (u32 j = lane_id() * 8; j < p->w.k; j += WARP * 8) {
-        eight x;
-        eight_load_any(&x, p->x.data, p->x.type, (u64)x_at + j);
-        UNROLL for (u32 i = 0; i < 8; i++) squares += x.v[i] * x.v[i];
-    }
-    return 1.0f / __builtin_sqrtf(warp_sum(squares) / (float)p->w.k + p->eps);
 }
 
 INLINE void fma_store(const struct qmv_any_params *p, u32 token, u32 column, float v) {
@@ -99,23 +164,33 @@ INLINE void fma_store(const struct qmv_any_params *p, u32 token, u32 column, flo
     store_from_f32(p->y.data, p->y.type, token * p->y.stride + column, v);
 }
 
-/* One pair of a token and an expert (or a token). */
-INLINE void fma_pair(const struct qmv_any_params *p, fma_form f, u32 pair, const u32 rows[2]) {
+/* One pair of a token and an expert (or a token). Warps behind the last row compute it once more, and store nothing. */
+INLINE void fma_pair(const struct qmv_any_params *p, fma_form f, u32 pair, const u32 rows[2], bool mine) {
     const u32 each = p->act ? p->w.n / 2 : p->w.n, token = pair / p->n_chosen, place = pair % p->n_chosen;
-    const u32 e = p->z.data ? (u32)load_as_f32(p->z.data, p->z.type, token * p->z.stride + place) : 0;
+    const u32 e = p->z.data ? uniform((u32)load_as_f32(p->z.data, p->z.type, token * p->z.stride + place)) : 0;
     const one_matrix m = matrix_of(&p->w, e);
     const i64 x_at = token * p->x.stride + (p->own_x ? (i64)place * p->w.k : 0);
-    float sums[2] = {0, 0};
-    if (f.mode == DQ_PLAIN)
-        dot_plain(sums, p, &m, rows, x_at);
-    else
-        dot_units(sums, p, f, &m, rows, x_at);
-    const float factor = p->normed ? fma_norm_factor(p, x_at) : 1.0f;
+    fma_span s = {.biased = m.biases != 0};
+    fma_unit u[2];
+    UNROLL for (u32 r = 0; r < 2; r++) s.rows[r] = fma_row_of(&p->w, &m, f, rows[r]);
+    float sums[2] = {0, 0}, squares = 0, factor = 1;
+    ROLLED for (u32 from = 0; from < p->w.k; from += QMV_FMA_CHUNK) {
+        const u32 n = p->w.k - from < QMV_FMA_CHUNK ? p->w.k - from : QMV_FMA_CHUNK;
+        s.first = from / unit_columns(f);
+        s.n = n / unit_columns(f);
+        fma_fetch(u, &p->w, f, &s, lane_id());
+        barrier();
+        squares += fma_stage(p, x_at, from, n);
+        barrier();
+        fma_dot(sums, u, &p->w, f, &s);
+    }
+    if (p->normed)
+        factor = 1.0f / __builtin_sqrtf(block_sum(squares, (SHARED float *)shared_memory()) / (float)p->w.k + p->eps);
     UNROLL for (u32 r = 0; r < 2; r++) {
         sums[r] = warp_sum(sums[r]) * factor;
         if (p->bias.data) sums[r] += load_any(p->bias.data, p->bias.type, (i64)e * p->w.n + rows[r]);
     }
-    if (lane_id() != 0) return;
+    if (lane_id() != 0 || !mine) return;
     if (p->act) {
         fma_store(p, token, place * each + rows[0], act_gated(p->act, sums[0], sums[1]));
         return;
@@ -126,19 +201,22 @@ INLINE void fma_pair(const struct qmv_any_params *p, fma_form f, u32 pair, const
 
 /* Grid: two rows by the warps of a block, pairs. An odd last row is computed twice and stored once. */
 INLINE void qmv_fma(const struct qmv_any_params *p, fma_form f) {
-    const u32 task = bid_x() * (bdim() / WARP) + warp_id(), half = p->w.n / 2;
-    u32 rows[2] = {task, half + task};
+    const u32 n = p->w.n, half = n / 2, last = (p->act ? half : (n + 1) / 2) - 1;
+    const u32 task = bid_x() * (QMV_ANY_THREADS / WARP) + warp_id(), inside = task < last ? task : last;
+    u32 rows[2] = {inside, half + inside};
     if (!p->act) {
-        rows[0] = 2 * task;
-        rows[1] = rows[0] + 1 < p->w.n ? rows[0] + 1 : rows[0];
+        rows[0] = 2 * inside;
+        rows[1] = rows[0] + 1 < n ? rows[0] + 1 : rows[0];
     }
-    if (rows[0] >= (p->act ? half : p->w.n)) return; /* the whole warp; there is no barrier */
-    for (u32 pair = bid_y(); pair < p->y.rows * p->n_chosen; pair += 65535) fma_pair(p, f, pair, rows);
+    for (u32 pair = bid_y(); pair < p->y.rows * p->n_chosen; pair += 65535) fma_pair(p, f, pair, rows, task <= last);
 }
 
 #define QMV_FMA(name, mode, bits)                                                                                      \
     KERNEL void name(struct qmv_any_params p) {                                                                        \
-        qmv_fma(&p, (fma_form){mode, bits});                                                                           \
+        if (p.w.type == G_F32 && (mode == DQ_AFFINE || mode == DQ_PLAIN))                                              \
+            qmv_fma(&p, (fma_form){mode, bits, true});                                                                 \
+        else                                                                                                           \
+            qmv_fma(&p, (fma_form){mode, bits, false});                                                                \
     }
 QMV_FMA(qmv_fma_affine2, DQ_AFFINE, 2)
 QMV_FMA(qmv_fma_affine3, DQ_AFFINE, 3)

@@ -7,7 +7,11 @@
 
 #include "params.h"
 
-enum { QMV_ANY_THREADS = 256 };
+enum {
+    QMV_ANY_THREADS = 256,
+    QMV_FMA_CHUNK = 4096,    /* columns of x that qmv_fma.c stages at once, */
+    QMV_FMA_UNIT_FLOATS = 36 /* of 32 columns, with their sum */
+};
 
 /* mode as wmode has it. Of experts: z is there, x has a part for each chosen one (own_x) or one for all. */
 struct qmv_any_params {
