@@ -70,18 +70,36 @@ function(nb_sim_link target)
   target_link_libraries(${target} PRIVATE nibble_gpu_sim nibble_parts PkgConfig::CJSON PkgConfig::PCRE2 PkgConfig::UTF8PROC)
 endfunction()
 
-# Drivers' libraries for nibble as it is: with LD_LIBRARY_PATH=tests/gpu of the build it finds a simulated cuda:0.
-# Planted kernels are of no use there, and their module would be one more that PTX could belong to.
+# Drivers' libraries for nibble as it is: with LD_LIBRARY_PATH=tests/gpu/cuda of the build it finds a simulated cuda:0,
+# with tests/gpu/hip a hip:0, which executes AMD's machine code (tests/gfx). What both vendors' interfaces share is
+# compiled for each. Planted kernels are of no use there, and their module would be one more that PTX could belong to.
 set(nb_sim_driver ${nb_sim_plain})
 list(FILTER nb_sim_driver EXCLUDE REGEX "planted\\.o$")
-function(nb_sim_library target name)
+set(nb_sim_calls tests/gpu/driver/driver.c tests/gpu/driver/queue.c tests/gpu/driver/gemm.c)
+function(nb_sim_library target folder name)
   add_library(${target} SHARED ${ARGN})
   set_target_properties(${target} PROPERTIES PREFIX "" OUTPUT_NAME ${name} SUFFIX "" LIBRARY_OUTPUT_DIRECTORY
-                                             ${CMAKE_BINARY_DIR}/tests/gpu BUILD_RPATH "$ORIGIN")
+                                             ${CMAKE_BINARY_DIR}/tests/gpu/${folder} BUILD_RPATH "$ORIGIN")
   target_include_directories(${target} PRIVATE tests include src)
+  if(folder MATCHES "^hip$")
+    target_compile_definitions(${target} PRIVATE FAKE_HIP)
+  endif()
 endfunction()
-nb_sim_library(sim_libcuda libcuda.so.1 ${nb_sim_sources} ${nb_sim_driver} tests/gpu/cuda/driver.c
-               tests/gpu/cuda/queue.c tests/gpu/cuda/ptx.c)
+nb_sim_library(sim_libcuda cuda libcuda.so.1 ${nb_sim_sources} ${nb_sim_driver} ${nb_sim_calls} tests/gpu/cuda/device.c
+               tests/gpu/cuda/ptx.c)
 target_link_libraries(sim_libcuda PRIVATE Threads::Threads m)
-nb_sim_library(sim_libcublaslt libcublasLt.so.13 tests/gpu/cuda/blas.c)
+nb_sim_library(sim_libcublaslt cuda libcublasLt.so.13 tests/gpu/driver/lt.c)
 target_link_libraries(sim_libcublaslt PRIVATE sim_libcuda)
+
+file(GLOB nb_gfx_sources CONFIGURE_DEPENDS tests/gfx/*.c)
+list(FILTER nb_gfx_sources EXCLUDE REGEX "/test_[^/]*$")
+add_library(nibble_gfx OBJECT ${nb_gfx_sources})
+set_target_properties(nibble_gfx PROPERTIES POSITION_INDEPENDENT_CODE ON)
+target_include_directories(nibble_gfx PUBLIC tests)
+nb_sim_library(sim_libamdhip64 hip libamdhip64.so.7 $<TARGET_OBJECTS:nibble_gfx> tests/gpu/sim/sim_memory.c
+               ${nb_sim_calls} tests/gpu/hip/device.c tests/gpu/hip/fault.c)
+target_link_libraries(sim_libamdhip64 PRIVATE Threads::Threads m)
+nb_sim_library(sim_libhipblaslt hip libhipblaslt.so.1 tests/gpu/driver/lt.c)
+nb_sim_library(sim_librocblas hip librocblas.so.5 tests/gpu/hip/rocblas.c)
+target_link_libraries(sim_libhipblaslt PRIVATE sim_libamdhip64)
+target_link_libraries(sim_librocblas PRIVATE sim_libamdhip64)

@@ -52,7 +52,7 @@ function(nb_test_properties name source)
     list(APPEND env "LD_LIBRARY_PATH=${CMAKE_BINARY_DIR}/tests/fake_gpu/cuda")
   endif()
   if(name MATCHES "(^|\\.)gpu\\.models$") # on the simulated device
-    list(APPEND env "NIBBLE_DEVICE=cuda:0" "LD_LIBRARY_PATH=${CMAKE_BINARY_DIR}/tests/gpu")
+    list(APPEND env "NIBBLE_DEVICE=cuda:0" "LD_LIBRARY_PATH=${CMAKE_BINARY_DIR}/tests/gpu/cuda")
   endif()
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "${env}" TIMEOUT 1500 SKIP_RETURN_CODE 77)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})

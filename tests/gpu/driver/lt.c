@@ -193,7 +193,8 @@ enum { MARK = 0x4d4d4547 };
 static uint64_t hash_of(const problem *p) {
     const int64_t key[] = {p->a->layout.type,    p->a->layout.rows, p->a->layout.columns,
 #ifdef FAKE_HIP
-                           p->b->layout.columns, p->a->layout.ld,   p->b->layout.ld,      p->d->layout.ld
+                           p->b->layout.columns, p->a->layout.ld,   p->b->layout.ld,
+                           p->d->layout.ld
 #endif
     };
     return hash_bytes(HASH_START, key, sizeof key);
@@ -266,8 +267,7 @@ LT(Matmul)
                            .x = b,
                            .w = a,
                            .y = d};
-    const char *wrong =
-        wrong_matmul(&p, how, *(const float *)alpha, *(const float *)beta, c, d, memory, memory_size);
+    const char *wrong = wrong_matmul(&p, how, *(const float *)alpha, *(const float *)beta, c, d, memory, memory_size);
     if (!wrong) wrong = sim_wrong_gemm(&item.gemm);
     if (!wrong && ((uintptr_t)a % how->alignment || (uintptr_t)b % how->alignment || (uintptr_t)d % how->alignment))
         wrong = "an operand is less aligned than was said when the algorithm was chosen";

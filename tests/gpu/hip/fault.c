@@ -12,7 +12,14 @@
 
 /* An instruction of two words (RDNA 3 ISA, chapter "Flat, Scratch, Global"): encoding, segment and operation in the
  * first, with a signed offset of 13 bits; the registers of the address, the data and the result in the second. */
-enum { LOAD_B128 = 23, STORE_B128 = 29, OFFSET_MASK = 0x1fff, DATA_SHIFT = 8, DATA_MASK = 0xff << DATA_SHIFT, HALF = 16 /* bytes of such a load */ };
+enum {
+    LOAD_B128 = 23,
+    STORE_B128 = 29,
+    OFFSET_MASK = 0x1fff,
+    DATA_SHIFT = 8,
+    DATA_MASK = 0xff << DATA_SHIFT,
+    HALF = 16 /* bytes of such a load */
+};
 
 static bool is_global(uint32_t word, uint32_t op) {
     return word >> 26 == 0x37 && (word >> 16 & 3) == 2 && (word >> 18 & 0x7f) == op;

@@ -71,8 +71,9 @@ EXPORT int rocblas_set_atomics_mode(void *p, int mode) {
 static const char *wrong_handle(const handle *h) {
     if (!h->stream) return "the handle has no stream, so that the product would run beside what it depends on";
     if (!h->no_atomics) return "atomics are allowed, so that sums come in any order";
-    if (!h->memory || h->memory_size < WORKSPACE) return "the handle has no workspace: it would allocate, which a "
-                                                        "capture forbids";
+    if (!h->memory || h->memory_size < WORKSPACE)
+        return "the handle has no workspace: it would allocate, which a "
+               "capture forbids";
     return NULL;
 }
 
@@ -84,7 +85,9 @@ EXPORT int rocblas_gemm_ex(void *p, int op_a, int op_b, int m, int n, int k, con
     if (!h) return INVALID_HANDLE;
     const float times = *(const float *)alpha, add = *(const float *)beta;
     sim_item item = {.kind = WORK_GEMM, .to = h->memory, .bytes = WORKSPACE};
-    item.gemm = (gpu_gemm){.type = a_type == TYPE_F16 ? DT_F16 : a_type == TYPE_BF16 ? DT_BF16 : DT_F32,
+    item.gemm = (gpu_gemm){.type = a_type == TYPE_F16    ? DT_F16
+                                   : a_type == TYPE_BF16 ? DT_BF16
+                                                         : DT_F32,
                            .accumulate = add == 1,
                            .m = n,
                            .n = m,
@@ -103,7 +106,8 @@ EXPORT int rocblas_gemm_ex(void *p, int op_a, int op_b, int m, int n, int k, con
     if (times != 1 || (add != 0 && add != 1)) wrong = "alpha is not 1, or beta neither 0 nor 1";
     if (algorithm || solution || flags) wrong = "an algorithm, a solution or flags are given";
     if (!wrong) wrong = sim_wrong_gemm(&item.gemm);
-    if (wrong) return sim_wrong(INVALID_VALUE, "%s: %s (M %d, N %d, K %d, leading dimensions %d, %d, %d)", __func__,
-                                wrong, m, n, k, lda, ldb, ldd);
+    if (wrong)
+        return sim_wrong(INVALID_VALUE, "%s: %s (M %d, N %d, K %d, leading dimensions %d, %d, %d)", __func__, wrong, m,
+                         n, k, lda, ldb, ldd);
     return sim_submit(h->stream, &item) == DRIVER_OK ? OK : INVALID_VALUE;
 }
