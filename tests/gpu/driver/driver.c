@@ -146,17 +146,13 @@ FN(cuStreamSynchronize, hipStreamSynchronize)(void *stream) {
     return run(stream);
 }
 
+/* From pinned memory only: a driver's own copies out of a mapped file take HIP for ever. */
 FN(cuMemcpyHtoDAsync_v2, hipMemcpyHtoDAsync)(void *to, const void *from, size_t bytes, void *stream) {
-    sim_item item = {.kind = WORK_COPY, .to = to, .from = from, .bytes = bytes};
-    if (!sim_holds(to, bytes) || sim_holds(from, 1)) return DRIVER_INVALID_VALUE;
-    if (!is_pinned(from)) {
-        item.staged = malloc(bytes + 1);
-        if (!item.staged) return DRIVER_NO_MEMORY;
-        memcpy(item.staged, from, bytes);
-    }
-    const int error = submit(stream, &item);
-    if (error) free(item.staged);
-    return error;
+    const sim_item item = {.kind = WORK_COPY, .to = to, .from = from, .bytes = bytes};
+    if (!sim_holds(to, bytes) || !is_pinned(from))
+        return sim_wrong(DRIVER_INVALID_VALUE,
+                         "a copy of %zu bytes from %p to %p: not from pinned memory to the device's", bytes, from, to);
+    return submit(stream, &item);
 }
 
 FN(cuMemcpyDtoHAsync_v2, hipMemcpyDtoHAsync)(void *to, const void *from, size_t bytes, void *stream) {
@@ -268,16 +264,21 @@ FN(cuStreamEndCapture, hipStreamEndCapture)(void *stream, void **graph) {
     return ready();
 }
 
+static int free_graph(void *graph) {
+    if (!graph) return DRIVER_INVALID_HANDLE;
+    list_free(graph);
+    free(graph);
+    return DRIVER_OK;
+}
+
 FN(cuGraphInstantiateWithFlags, hipGraphInstantiateWithFlags)(void **out, void *graph, unsigned long long flags) {
     const sim_list *from = graph;
     sim_list *copy = flags ? NULL : calloc(1, sizeof *copy);
     if (!copy) return flags ? DRIVER_INVALID_VALUE : DRIVER_NO_MEMORY;
     for (size_t i = 0; i < from->n; i++)
-        if (from->items[i].staged || list_add(copy, &from->items[i])) {
-            copy->n = 0;
-            list_free(copy);
-            free(copy);
-            return DRIVER_CAPTURE_UNSUPPORTED; /* memory that is not pinned */
+        if (list_add(copy, &from->items[i])) {
+            free_graph(copy);
+            return DRIVER_NO_MEMORY;
         }
     *out = copy;
     return DRIVER_OK;
@@ -288,13 +289,6 @@ FN(cuGraphLaunch, hipGraphLaunch)(void *executable, void *stream) {
     int error = l ? DRIVER_OK : DRIVER_INVALID_HANDLE;
     for (size_t i = 0; i < (l ? l->n : 0) && !error; i++) error = submit(stream, &l->items[i]);
     return error;
-}
-
-static int free_graph(void *graph) {
-    if (!graph) return DRIVER_INVALID_HANDLE;
-    list_free(graph);
-    free(graph);
-    return DRIVER_OK;
 }
 
 FN(cuGraphExecDestroy, hipGraphExecDestroy)(void *executable) {

@@ -50,7 +50,6 @@ typedef struct sim_item {
     gpu_gemm gemm;
     void *to; /* GEMM: its workspace, which it may leave in any state */
     const void *from;
-    void *staged; /* COPY from memory of the host that is not pinned: a copy of it, made when it was asked for */
     size_t bytes;
     uint8_t value;
     sim_event *event;

@@ -40,20 +40,18 @@ int list_add(sim_list *l, const sim_item *item) {
 }
 
 void list_free(sim_list *l) {
-    for (size_t i = 0; i < l->n; i++) free(l->items[i].staged);
     free(l->items);
     *l = (sim_list){0};
 }
 
 /* The host's side of a copy needs no check: it crashes by itself. */
 static bool copy(const sim_item *item, char error[SIM_ERROR_TEXT]) {
-    const void *from = item->staged ? item->staged : item->from;
-    if (!sim_holds(item->to, item->bytes) && !sim_holds(from, item->bytes)) {
+    if (!sim_holds(item->to, item->bytes) && !sim_holds(item->from, item->bytes)) {
         snprintf(error, SIM_ERROR_TEXT, "a copy of %zu bytes to %p that the device does not have", item->bytes,
                  item->to);
         return false;
     }
-    memcpy(item->to, from, item->bytes);
+    memcpy(item->to, item->from, item->bytes);
     return true;
 }
 
