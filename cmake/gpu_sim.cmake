@@ -92,7 +92,7 @@ nb_sim_library(sim_libcublaslt cuda libcublasLt.so.13 tests/gpu/driver/lt.c)
 target_link_libraries(sim_libcublaslt PRIVATE sim_libcuda)
 
 file(GLOB nb_gfx_sources CONFIGURE_DEPENDS tests/gfx/*.c)
-list(FILTER nb_gfx_sources EXCLUDE REGEX "/test_[^/]*$")
+list(FILTER nb_gfx_sources EXCLUDE REGEX "/(test_[^/]*|device)\\.c$") # what needs no part of nibble
 add_library(nibble_gfx OBJECT ${nb_gfx_sources})
 set_target_properties(nibble_gfx PROPERTIES POSITION_INDEPENDENT_CODE ON)
 target_include_directories(nibble_gfx PUBLIC tests)
