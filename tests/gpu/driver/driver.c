@@ -306,26 +306,39 @@ FN(cuEventCreate, hipEventCreateWithFlags)(void **out, unsigned flags) {
     return *out ? ready() : DRIVER_INVALID_VALUE;
 }
 
+/* Runs what stands before the event's last record. */
+static int wait_for(const sim_event *e) {
+    int error = ready();
+    for (int i = 0; i < driver.n_streams && !error && e->n_queued > 0; i++) error = run(driver.streams[i]);
+    return error;
+}
+
+/* A real driver keeps what is still queued. */
 FN(cuEventDestroy_v2, hipEventDestroy)(void *event) {
-    free(event);
-    return DRIVER_OK;
+    const sim_event *e = event;
+    if (!e) return DRIVER_INVALID_HANDLE;
+    const int error = wait_for(e);
+    if (!e->n_queued) free(event);
+    return error;
 }
 
 FN(cuEventRecord, hipEventRecord)(void *event, void *stream) {
+    sim_event *e = event;
     const sim_item item = {.kind = WORK_EVENT, .event = event};
-    return event ? submit(stream, &item) : DRIVER_INVALID_HANDLE;
+    if (!e || !is_stream(stream)) return DRIVER_INVALID_HANDLE;
+    if (((sim_stream *)stream)->capture) return DRIVER_CAPTURE_UNSUPPORTED;
+    const int error = submit(stream, &item);
+    if (!error) e->n_queued++;
+    return error;
 }
 
 FN(cuEventSynchronize, hipEventSynchronize)(void *event) {
-    sim_event *e = event;
-    int error = ready();
-    for (int i = 0; i < driver.n_streams && !error && !e->recorded; i++) error = run(driver.streams[i]);
-    return error;
+    return event ? wait_for(event) : DRIVER_INVALID_HANDLE;
 }
 
 FN(cuEventElapsedTime, hipEventElapsedTime)(float *milliseconds, void *from, void *to) {
     const sim_event *a = from, *b = to;
-    if (!a->recorded || !b->recorded) return DRIVER_NOT_READY;
+    if (!a->recorded || !b->recorded || a->n_queued || b->n_queued) return DRIVER_NOT_READY;
     *milliseconds = (float)((b->seconds - a->seconds) * 1e3);
     return ready();
 }

@@ -36,7 +36,8 @@ enum {
 typedef enum work_kind { WORK_LAUNCH, WORK_GEMM, WORK_COPY, WORK_FILL, WORK_EVENT } work_kind;
 
 typedef struct sim_event {
-    bool recorded;
+    bool recorded; /* at least once */
+    int n_queued;  /* records that have not come about */
     double seconds;
 } sim_event;
 

@@ -70,6 +70,7 @@ static bool run_item(const sim_item *item, char error[SIM_ERROR_TEXT]) {
         return true;
     case WORK_EVENT:
         item->event->recorded = true;
+        item->event->n_queued--;
         item->event->seconds = clock_now();
         return true;
     }
