@@ -62,6 +62,7 @@ for group in "$@"; do
     test)
         need_modules cmocka:libcmocka-dev
         need clang-format-14 have clang-format-14
+        need llvm-19 have llvm-objdump-19
         ;;
     *) fail "tools/deps.sh: unknown group $group (build, demo, bench, test, fuzz, cross)" ;;
     esac

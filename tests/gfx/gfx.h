@@ -63,7 +63,8 @@ void gfx_object_free(gfx_object *o);
 /* NULL: none of that name; no i-th one. Kernels live as long as their object. */
 const gfx_kernel *gfx_object_kernel(const gfx_object *o, const char *name);
 const gfx_kernel *gfx_object_kernels(const gfx_object *o, size_t i);
-const char *gfx_object_target(const gfx_object *o); /* "gfx1151" */
+const void *gfx_object_code(const gfx_object *o, const gfx_kernel *k); /* its machine code, k->code_bytes of it */
+const char *gfx_object_target(const gfx_object *o);                    /* "gfx1151" */
 
 /* ---- Launches (run.c) ------------------------------------------------------------------------------------------- */
 
@@ -74,7 +75,8 @@ typedef struct gfx_launch {
     uint32_t dynamic_lds;
     const void *kernarg; /* the explicit arguments, or with the hidden ones, which are overwritten */
     size_t kernarg_size;
-    unsigned threads; /* of this process; 0: as many as there are processors */
+    unsigned threads;    /* of this process; 0: as many as there are processors */
+    uint64_t most_steps; /* instructions of a wave between two barriers, more are an error; 0: 2^36 */
 } gfx_launch;
 
 /* Waits for its end. False: the launch stopped at the first error, of which `err` tells. Calls may run side by side. */

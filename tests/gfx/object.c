@@ -314,6 +314,10 @@ void gfx_object_free(gfx_object *o) {
     free(o);
 }
 
+const void *gfx_object_code(const gfx_object *o, const gfx_kernel *k) {
+    return o->image + k->entry;
+}
+
 const gfx_kernel *gfx_object_kernels(const gfx_object *o, size_t i) {
     return i < o->n_kernels ? &o->kernels[i].k : NULL;
 }

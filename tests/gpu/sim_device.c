@@ -14,6 +14,7 @@
 
 typedef struct sim_device {
     device d;
+    const sim_device_kind *kind;
     gpu_traits traits;
     size_t n_errors;
     const krow *failed; /* the row of the last error */
@@ -31,12 +32,15 @@ static void print_failure(sim_device *s, const krow *row, const char *error) {
 }
 
 static void *device_alloc(device *d, size_t bytes) {
-    (void)d;
-    return sim_alloc(bytes);
+    const sim_device_kind *kind = ((const sim_device *)d)->kind;
+    void *p = sim_alloc(bytes);
+    if (p && kind->added) kind->added(p, bytes);
+    return p;
 }
 
 static void device_release(device *d, void *p) {
-    (void)d;
+    const sim_device_kind *kind = ((const sim_device *)d)->kind;
+    if (p && kind->removed) kind->removed(p);
     sim_release(p);
 }
 
@@ -68,7 +72,7 @@ static nb_status device_run(device *d, const krow *row, const kcall *c, int64_t 
     sim_open(true);
     if (status) return status;
     for (int i = 0; i < list.n; i++)
-        if (!sim_launch(&list.at[i], error)) {
+        if (!s->kind->launch(&list.at[i], error)) {
             print_failure(s, row, error);
             break;
         }
@@ -106,21 +110,18 @@ static nb_status add_rows(device *d, unsigned caps, const char *patterns, nb_err
     return status;
 }
 
-nb_status sim_device_new(const char *patterns, device **out, nb_error *err) {
+nb_status sim_device_of(const sim_device_kind *kind, const char *patterns, device **out, nb_error *err) {
     static const device_memory memory = {device_alloc, device_release, device_write, device_read};
     *out = NULL;
     sim_device *s = calloc(1, sizeof *s);
     if (!s) return err_no_memory(err, "a simulated device", sizeof *s);
     uint64_t free_bytes;
-    s->traits = (gpu_traits){.caps = GPU_NVIDIA | GPU_MATRIX | GPU_GEMM16,
-                             .warp = SIM_WARP,
-                             .n_processors = 4,
-                             .shared_max = SIM_SHARED_MAX};
+    s->kind = kind;
+    s->traits = kind->traits;
     sim_memory(&free_bytes, &s->traits.memory);
-    s->d = (device){.info = {.backend = "cuda", .is_gpu = true, .name = "simulated GPU"},
-                    .memory = &memory,
-                    .run = device_run,
-                    .free = device_free};
+    s->d = (device){
+        .info = {.backend = kind->backend, .is_gpu = true}, .memory = &memory, .run = device_run, .free = device_free};
+    snprintf(s->d.info.name, sizeof s->d.info.name, "%s", kind->name);
     nb_status status = kreg_new(&s->d.registry, err);
     if (!status) status = add_rows(&s->d, s->traits.caps, patterns, err);
     if (status)
@@ -128,4 +129,15 @@ nb_status sim_device_new(const char *patterns, device **out, nb_error *err) {
     else
         *out = &s->d;
     return status;
+}
+
+nb_status sim_device_new(const char *patterns, device **out, nb_error *err) {
+    static const sim_device_kind kind = {.backend = "cuda",
+                                         .name = "simulated GPU",
+                                         .traits = {.caps = GPU_NVIDIA | GPU_MATRIX | GPU_GEMM16,
+                                                    .warp = SIM_WARP,
+                                                    .n_processors = 4,
+                                                    .shared_max = SIM_SHARED_MAX},
+                                         .launch = sim_launch};
+    return sim_device_of(&kind, patterns, out, err);
 }

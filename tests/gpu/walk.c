@@ -25,6 +25,7 @@ static struct {
     bool verbose;
     uint64_t seed;
     const char *patterns;
+    const sim_device_kind *kind; /* NULL: the simulation */
 } options = {.level = CHECK_LEAN};
 
 /* What runs, for the handler of a crash. */
@@ -58,11 +59,17 @@ static void found(void *user, const finding *f) {
                 f->pattern[0] ? ", " : "", f->pattern, f->where);
 }
 
+void walk_on(const sim_device_kind *kind) {
+    options.kind = kind;
+}
+
 void walk_rows(void **state) {
     (void)state;
     nb_error err = {0};
     device *d;
-    if (sim_device_new(options.patterns, &d, &err) != NB_OK) fail_msg("%s", err.text);
+    const nb_status status = options.kind ? sim_device_of(options.kind, options.patterns, &d, &err)
+                                          : sim_device_new(options.patterns, &d, &err);
+    if (status) fail_msg("%s", err.text);
     const size_t n = kreg_count(d->registry);
     size_t cases = 0, findings = 0;
     check_tally *tallies = calloc(n + 1, sizeof *tallies);

@@ -8,6 +8,10 @@
 
 #include <stdbool.h>
 
+struct sim_device_kind;
+/* Another device than the simulation's, before walk_rows. */
+void walk_on(const struct sim_device_kind *kind);
+
 /* False: wrong usage, which it has shown. Also sees to it that a crash says what was running. one_of_each: where code
  * is slow, and no pattern given, of the rows that differ in their weights' mode only a few. */
 bool walk_options(int argc, char **argv, bool one_of_each);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The walk over the GPU's rows, each call computed by the machine code that ships for AMD GPUs and held against the
+ * reference (gpu/walk.h says how to call it). NB_GFX_ARCH names the architecture, NB_GFX_CODE a
+ * folder of code objects to take instead of the built-in ones, NB_GFX_COUNTS=1 prints how often each
+ * instruction was executed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "gfx/device.h"
+#include "gfx/gfx.h"
+#include "gpu/walk.h"
+
+static int free_modules(void **state) {
+    (void)state;
+    const char *name;
+    uint64_t n;
+    for (size_t i = 0; gfx_counted(i, &name, &n); i++) print_message("%14llu  %s\n", (unsigned long long)n, name);
+    print_message("%llu instructions of waves\n", (unsigned long long)gfx_executed());
+    gfx_device_free_modules();
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(walk_rows)};
+    if (getenv("NB_GFX_ARCH")) gfx_device_arch(getenv("NB_GFX_ARCH"));
+    gfx_device_folder(getenv("NB_GFX_CODE"));
+    gfx_count(getenv("NB_GFX_COUNTS") != NULL);
+    walk_on(&gfx_device);
+    if (!walk_options(argc, argv, getenv("NB_SANITIZED") != NULL)) return 2;
+    return cmocka_run_group_tests(tests, NULL, free_modules);
+}
