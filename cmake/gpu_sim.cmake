@@ -71,8 +71,8 @@ function(nb_sim_link target)
 endfunction()
 
 # Drivers' libraries for nibble as it is: with LD_LIBRARY_PATH=tests/gpu/cuda of the build it finds a simulated cuda:0,
-# with tests/gpu/hip a hip:0, which executes AMD's machine code (tests/gfx). What both vendors' interfaces share is
-# compiled for each. Planted kernels are of no use there, and their module would be one more that PTX could belong to.
+# with tests/gpu/hip a hip:0 (gpu_hip.cmake). What both vendors' interfaces share is compiled for each. Planted kernels are
+# of no use there, and their module would be one more that PTX could belong to.
 set(nb_sim_driver ${nb_sim_plain})
 list(FILTER nb_sim_driver EXCLUDE REGEX "planted\\.o$")
 set(nb_sim_calls tests/gpu/driver/driver.c tests/gpu/driver/queue.c tests/gpu/driver/gemm.c)
@@ -90,16 +90,3 @@ nb_sim_library(sim_libcuda cuda libcuda.so.1 ${nb_sim_sources} ${nb_sim_driver} 
 target_link_libraries(sim_libcuda PRIVATE Threads::Threads m)
 nb_sim_library(sim_libcublaslt cuda libcublasLt.so.13 tests/gpu/driver/lt.c)
 target_link_libraries(sim_libcublaslt PRIVATE sim_libcuda)
-
-file(GLOB nb_gfx_sources CONFIGURE_DEPENDS tests/gfx/*.c)
-list(FILTER nb_gfx_sources EXCLUDE REGEX "/(test_[^/]*|device)\\.c$") # what needs no part of nibble
-add_library(nibble_gfx OBJECT ${nb_gfx_sources})
-set_target_properties(nibble_gfx PROPERTIES POSITION_INDEPENDENT_CODE ON)
-target_include_directories(nibble_gfx PUBLIC tests)
-nb_sim_library(sim_libamdhip64 hip libamdhip64.so.7 $<TARGET_OBJECTS:nibble_gfx> tests/gpu/sim/sim_memory.c
-               ${nb_sim_calls} tests/gpu/hip/device.c tests/gpu/hip/fault.c)
-target_link_libraries(sim_libamdhip64 PRIVATE Threads::Threads m)
-nb_sim_library(sim_libhipblaslt hip libhipblaslt.so.1 tests/gpu/driver/lt.c)
-nb_sim_library(sim_librocblas hip librocblas.so.5 tests/gpu/hip/rocblas.c)
-target_link_libraries(sim_libhipblaslt PRIVATE sim_libamdhip64)
-target_link_libraries(sim_librocblas PRIVATE sim_libamdhip64)

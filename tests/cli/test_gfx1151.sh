@@ -3,7 +3,8 @@
 # The bug report's machine, a gfx1151 under ROCm, with libraries for tests (tests/gpu/hip) that execute the shipped
 # machine code: each row of the report's table answers, by either GEMM library, through QMV, with experts gathered; and
 # where a compiler has made the dequantize kernel or the 8-bit QMV wrong, `nibble verify` names the kernel, a run sets
-# it aside and answers all the same, and without verification there is the garbage that was reported.
+# it aside and answers all the same, and without verification there is the garbage that was reported. Verification is
+# done at load and at the level of the model's steps: all made-up cases take minutes here (gfx.walk has some of them).
 . "$NB_SOURCE_DIR/tests/cli/common.sh" || exit 1
 [ -z "$NB_SANITIZED" ] || { echo "machine code is executed too slowly here: skipped"; exit 77; }
 question="What is 2+2? Reply with just the number."
@@ -84,31 +85,36 @@ unset NIBBLE_VERIFY
 # ---- Checked at load, nothing is wrong ---------------------------------------------------------------------------
 right "checked at load" "$model" ""
 says_not "checked at load" "set aside"
+hip verify "$model" --device hip:0 --level plan --quick >"$work/out" 2>"$work/err" ||
+    complain "verify: $(tail -n 3 "$work/out" "$work/err")"
 
 # ---- Miscompiled -------------------------------------------------------------------------------------------------
-# miscompiled FAULT KERNEL MODEL KERNELS: a fault of machine code, that makes KERNEL wrong.
+# miscompiled FAULT MODEL KERNELS NAME...: machine code made wrong, which is that of the kernels NAME.
 miscompiled() {
-    local fault=$1 kernel=$2 model=$3 kernels=$4 start=$SECONDS
+    local fault=$1 model=$2 kernels=$3 start=$SECONDS
+    shift 3
     export NB_HIP_FAULT=$fault NIBBLE_HOME=$work/$fault
     NIBBLE_VERIFY=off asks "$fault, unchecked" "$model" "$kernels"
     [[ "$answer" != *4* ]] || complain "$fault does no harm: \"$answer\""
     says "$fault, unchecked" "were not checked"
     right "$fault, checked at load" "$model" "$kernels"
-    says "$fault" "kernel $kernel is set aside|not used: (.*, )?$kernel"
-    NIBBLE_HOME=$work/$fault.verify NIBBLE_KERNELS=$kernels hip verify "$model" --device hip:0 --level all --quick \
+    says "$fault" "kernel $1 is set aside"
+    NIBBLE_HOME=$work/$fault.verify NIBBLE_KERNELS=$kernels hip verify "$model" --device hip:0 --level plan --quick \
         --json "$work/$fault.json" >"$work/out" 2>"$work/err"
     [ $? = 1 ] || complain "$fault: verify does not fail: $(tail -n 3 "$work/out" "$work/err")"
-    python3 - "$work/$fault.json" "$kernel" <<'END' || complain "$fault: verify names others than $kernel"
+    python3 - "$work/$fault.json" "$@" <<'END' || complain "$fault: verify names others than $*"
 import json, sys
 found = {f["kernel"] for f in json.load(open(sys.argv[1]))["findings"]}
 print("verify names", *found)
-sys.exit(found != {sys.argv[2]})
+sys.exit(sys.argv[2] not in found or not found <= set(sys.argv[2:]))
 END
     echo "$fault: $((SECONDS - start)) s"
     unset NB_HIP_FAULT
 }
-miscompiled duplicated-stores matmul.affine4.bf16.gemm.gpu "$model" "$no_tiles"
+miscompiled duplicated-stores "$model" "$no_tiles" matmul.affine4.bf16.gemm.gpu
 NB_HIP_FAULT=duplicated-stores MLX_ROCM_QMM_DEQUANT_GEMM=0 NIBBLE_VERIFY=off right "the report's workaround" "$model" \
     "$no_tiles"
-miscompiled half-loads matmul.affine8.fma.gpu "$model" "$only_qmv"
+# Routers alone that are wrong leave this model its answer; all of its weights in 8 bits do not.
+nibble quantize "$work/f16" "$work/q8" --bits 8 >/dev/null || complain "no 8-bit model"
+miscompiled half-loads "$work/q8" "$only_qmv" matmul.affine8.fma.gpu matmul_experts.affine8.fma.gpu
 exit $status
