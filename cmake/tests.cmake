@@ -54,6 +54,9 @@ function(nb_test_properties name source)
   if(name MATCHES "(^|\\.)gpu\\.models$") # on the simulated device
     list(APPEND env "NIBBLE_DEVICE=cuda:0" "LD_LIBRARY_PATH=${CMAKE_BINARY_DIR}/tests/gpu/cuda")
   endif()
+  if(name MATCHES "(^|\\.)gpu\\.models_hip$") # on one that executes AMD's machine code
+    list(APPEND env "NIBBLE_DEVICE=hip:0" "LD_LIBRARY_PATH=${CMAKE_BINARY_DIR}/tests/gpu/hip")
+  endif()
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "${env}" TIMEOUT 1500 SKIP_RETURN_CODE 77)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
   file(STRINGS ${source} wants_model REGEX "NB_TEST_MODEL" LIMIT_COUNT 1)
@@ -140,6 +143,12 @@ foreach(part IN LISTS NB_TEST_PARTS)
     nb_test_properties(${NB_TEST_PREFIX}${name} ${source})
   endforeach()
 endforeach()
+
+# The golden models once more, the whole ROCm way.
+if(TARGET sim_libamdhip64 AND TARGET test.gpu.models)
+  add_test(NAME ${NB_TEST_PREFIX}gpu.models_hip COMMAND test.gpu.models)
+  nb_test_properties(${NB_TEST_PREFIX}gpu.models_hip tests/gpu/test_models.c)
+endif()
 
 # The command with a faulty backend, and the list of what is wrong with it: for tests/verify, never installed.
 if("verify" IN_LIST NB_TEST_PARTS AND TARGET nibble_cli)
