@@ -373,6 +373,51 @@ static void test_wrong_code(void **state) {
     assert_in_range(failed, 500, 1999);
 }
 
+/* The object with one word of a kernel replaced, while it runs. */
+static bool runs_with(const char *name, size_t word, uint32_t by, shape s) {
+    gfx_object *right = code.object;
+    const gfx_kernel *k = gfx_object_kernel(right, name);
+    uint8_t *copy = malloc(code.size);
+    assert_non_null(copy);
+    memcpy(copy, code.file, code.size);
+    uint8_t *at = memmem(copy, code.size, gfx_object_code(right, k), k->code_bytes);
+    assert_non_null(at);
+    memcpy(at + 4 * word, &by, 4);
+    code.object = gfx_object_load(copy, code.size, code.error, sizeof code.error);
+    assert_non_null(code.object);
+    const bool ok = run(name, s);
+    gfx_object_free(code.object);
+    code.object = right;
+    free(copy);
+    return ok;
+}
+
+/* A barrier or a wait that is left out: all barriers of `turn` matter, and of the waits those that stand before a use.
+ */
+static void test_left_out(void **state) {
+    (void)state;
+    enum { NOP = 0xbf800000, BARRIER = 0xbfbd0000, WAIT = 0xbf89 };
+    const gfx_kernel *k = gfx_object_kernel(code.object, "turn");
+    const uint32_t *words = gfx_object_code(code.object, k);
+    const shape s = {{3}, RUN_BLOCK, 4 * RUN_BLOCK, 0, 0};
+    size_t barriers = 0, waits = 0, found = 0;
+    for (size_t i = 0; i < k->code_bytes / 4; i++) {
+        if (words[i] != BARRIER && words[i] >> 16 != WAIT) continue;
+        const bool found_out = !runs_with("turn", i, NOP, s);
+        if (words[i] == BARRIER) {
+            barriers++;
+            const bool named = strstr(code.error, "race") || strstr(code.error, "never written");
+            if (!found_out || !named) fail_msg("barrier at word %zu: %s", i, code.error);
+        } else {
+            waits++;
+            found += found_out && strstr(code.error, "still being loaded");
+        }
+    }
+    print_message("%zu barriers, %zu of %zu waits\n", barriers, found, waits);
+    assert_int_equal(barriers, 3);
+    assert_in_range(found, waits / 2, waits);
+}
+
 static int group(const char *name, char *path) {
     struct CMUnitTest tests[] = {
         cmocka_unit_test(test_divergence), cmocka_unit_test(test_places),  cmocka_unit_test(test_packet),
@@ -380,6 +425,7 @@ static int group(const char *name, char *path) {
         cmocka_unit_test(test_divide),     cmocka_unit_test(test_indexed), cmocka_unit_test(test_flat),
         cmocka_unit_test(test_lanes),      cmocka_unit_test(test_modes),   cmocka_unit_test(test_faults),
         cmocka_unit_test(test_new_memory), cmocka_unit_test(test_broken),  cmocka_unit_test(test_wrong_code),
+        cmocka_unit_test(test_left_out),
     };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
         tests[i].setup_func = setup;
