@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "gfx/device/kernels_params.h"
+#include "gfx/device/scalar_ops.h"
 #include "gfx/gfx.h"
 
 enum { MOST = 4096 };
@@ -257,6 +258,54 @@ static void test_modes(void **state) {
     assert_int_equal(out[3], 0);
 }
 
+static uint32_t scalar_field(uint32_t a, uint32_t b) {
+    const uint32_t at = b & 31, n = b >> 16 & 127;
+    uint32_t r = 0;
+    for (uint32_t i = 0; i < n && at + i < 32; i++) r |= (a >> (at + i) & 1) << i;
+    return r;
+}
+
+static uint32_t scalar_signed_field(uint32_t a, uint32_t b) {
+    const uint32_t at = b & 31, n = b >> 16 & 127;
+    uint32_t r = 0;
+    if (n == 0) return 0;
+    for (uint32_t i = 0; i < 32; i++) {
+        const uint32_t bit = at + (i < n ? i : n - 1);
+        r |= (a >> (bit < 31 ? bit : 31) & 1) << i;
+    }
+    return r;
+}
+
+static uint32_t scalar_reverse(uint32_t a) {
+    uint32_t r = 0;
+    for (int i = 0; i < 32; i++) r = r << 1 | (a >> i & 1);
+    return r;
+}
+
+static void check_scalar(uint32_t *at, const char *name, uint32_t a, uint32_t b, uint32_t result, bool scc) {
+    if (out[*at] != result || out[*at + 1] != scc)
+        fail_msg("%s of 0x%x, 0x%x: 0x%x, SCC %u; expected 0x%x, %u", name, a, b, out[*at], out[*at + 1], result, scc);
+    *at += 2;
+}
+
+static void test_scalars(void **state) {
+    (void)state;
+    static const uint32_t values[] = {0,          1,          2,          31,         32,         0x7f,
+                                      0x80,       0x8000,     0x7fffffff, 0x80000000, 0x80000001, 0xffffffff,
+                                      0xfffffffe, 0x12345678, 0x00050003, 0x00200000, 0x00100010, 0x001f0001};
+    const size_t n = sizeof values / sizeof *values;
+    for (size_t i = 0; i < n * n; i++) {
+        const uint32_t a = values[i / n], b = values[i % n];
+        const int32_t sa = (int32_t)a, sb = (int32_t)b;
+        uint32_t at = 0;
+        runs("scalars", (shape){{1}, 32, 0, a, b});
+#define CHECK(name, result, condition) check_scalar(&at, #name, a, b, result, condition);
+        SCALAR_OPS(CHECK)
+        SCALAR_OPS1(CHECK)
+        SCALAR_COMPARISONS(CHECK)
+    }
+}
+
 /* ---- Faults -------------------------------------------------------------------------------------------------------
  */
 
@@ -420,12 +469,12 @@ static void test_left_out(void **state) {
 
 static int group(const char *name, char *path) {
     struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_divergence), cmocka_unit_test(test_places),  cmocka_unit_test(test_packet),
-        cmocka_unit_test(test_lds),        cmocka_unit_test(test_sums),    cmocka_unit_test(test_scratch),
-        cmocka_unit_test(test_divide),     cmocka_unit_test(test_indexed), cmocka_unit_test(test_flat),
-        cmocka_unit_test(test_lanes),      cmocka_unit_test(test_modes),   cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_new_memory), cmocka_unit_test(test_broken),  cmocka_unit_test(test_wrong_code),
-        cmocka_unit_test(test_left_out),
+        cmocka_unit_test(test_divergence), cmocka_unit_test(test_places),     cmocka_unit_test(test_packet),
+        cmocka_unit_test(test_lds),        cmocka_unit_test(test_sums),       cmocka_unit_test(test_scratch),
+        cmocka_unit_test(test_divide),     cmocka_unit_test(test_indexed),    cmocka_unit_test(test_flat),
+        cmocka_unit_test(test_lanes),      cmocka_unit_test(test_modes),      cmocka_unit_test(test_scalars),
+        cmocka_unit_test(test_faults),     cmocka_unit_test(test_new_memory), cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_wrong_code), cmocka_unit_test(test_left_out),
     };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
         tests[i].setup_func = setup;
