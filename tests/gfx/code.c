@@ -157,6 +157,35 @@ gfx_code *gfx_code_new(const gfx_object *obj, const gfx_kernel *k, char *err, si
     return c;
 }
 
+const gfx_code *gfx_code_of(const gfx_object *object, const gfx_kernel *k, char *err, size_t err_size) {
+    gfx_object *o = (gfx_object *)(uintptr_t)object; /* what is cached there is no part of what it is */
+    gfx_code *c = NULL;
+    snprintf(err, err_size, "kernel %s is not of this object", k->name);
+    pthread_mutex_lock(&o->decoding);
+    for (size_t i = 0; i < o->n_kernels && !c; i++) {
+        if (&o->kernels[i].k != k) continue;
+        if (!o->kernels[i].code) o->kernels[i].code = gfx_code_new(o, k, err, err_size);
+        c = o->kernels[i].code;
+    }
+    pthread_mutex_unlock(&o->decoding);
+    return c;
+}
+
+size_t gfx_kernel_missing(const gfx_object *o, const gfx_kernel *k, char *first, size_t first_size) {
+    char text[GFX_INST_TEXT];
+    size_t n = 0;
+    const gfx_code *c = gfx_code_of(o, k, first, first_size);
+    for (uint32_t i = 0; c && i < c->n; i++) {
+        const gfx_inst *inst = &c->ops[i].inst;
+        if (c->ops[i].run != run_unknown || n++) continue;
+        snprintf(text, sizeof text, "no instruction");
+        if (inst->spec) gfx_print(inst, text);
+        snprintf(first, first_size, "%s [%08x] at +0x%llx", text, inst->word[0],
+                 (unsigned long long)(inst->pc - k->entry));
+    }
+    return c ? n : 1;
+}
+
 void gfx_code_free(gfx_code *c) {
     if (!c) return;
     while (c->constants) {

@@ -66,6 +66,8 @@ struct gfx_code {
  */
 gfx_code *gfx_code_new(const gfx_object *o, const gfx_kernel *k, char *err, size_t err_size);
 void gfx_code_free(gfx_code *c);
+/* The object's own of this kernel, decoded when it is first asked for. */
+const gfx_code *gfx_code_of(const gfx_object *o, const gfx_kernel *k, char *err, size_t err_size);
 
 /* 8 rows of 32 lanes of this constant, as long as the code lives; NULL: no memory. */
 const uint32_t *gfx_constant(gfx_code *c, uint32_t value);

@@ -71,8 +71,15 @@ static gfx_object *module_of(const char *name, char error[SIM_ERROR_TEXT]) {
     return o;
 }
 
+static bool gemm(const gpu_gemm *g, char error[SIM_ERROR_TEXT]) {
+    if (!sim_gemm(g, error)) return false;
+    for (int64_t i = 0; i < g->m; i++)
+        gfx_memory_written((const float *)g->y + i * g->y_stride, (size_t)g->n * sizeof(float));
+    return true;
+}
+
 static bool launch(const gpu_launch *l, char error[SIM_ERROR_TEXT]) {
-    if (!l->kernel) return sim_gemm(&l->gemm, error);
+    if (!l->kernel) return gemm(&l->gemm, error);
     const gfx_object *o = module_of(l->kernel->module, error);
     if (!o) return false;
     const gfx_launch g = {.object = o,
@@ -96,5 +103,6 @@ const sim_device_kind gfx_device = {.backend = "hip",
                                                .n_processors = 4,
                                                .shared_max = GFX_LDS_MAX},
                                     .launch = launch,
-                                    .added = gfx_memory_add,
+                                    .added = gfx_memory_add_new,
+                                    .wrote = gfx_memory_written,
                                     .removed = gfx_memory_remove};

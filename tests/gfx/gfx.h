@@ -66,6 +66,9 @@ const gfx_kernel *gfx_object_kernels(const gfx_object *o, size_t i);
 const void *gfx_object_code(const gfx_object *o, const gfx_kernel *k); /* its machine code, k->code_bytes of it */
 const char *gfx_object_target(const gfx_object *o);                    /* "gfx1151" */
 
+/* How many of the kernel's instructions are none or are not implemented; the first of them as text. Decodes it. */
+size_t gfx_kernel_missing(const gfx_object *o, const gfx_kernel *k, char *first, size_t first_size);
+
 /* ---- Launches (run.c) ------------------------------------------------------------------------------------------- */
 
 typedef struct gfx_launch {
@@ -83,10 +86,14 @@ typedef struct gfx_launch {
 bool gfx_run(const gfx_launch *l, char *err, size_t err_size);
 
 /* ---- Memory (ranges.c) -------------------------------------------------------------------------------------------
- * Device memory is host memory at the same addresses; kernels may touch only what is registered. Neither may be called
- * by a kernel's launch's own thread while it runs; both wait for launches that are running. */
+ * Device memory is host memory at the same addresses; kernels may touch only what is registered. All of these wait for
+ * launches that are running. What is added counts as written; of what is added as new, what kernels have not stored and
+ * the host has not declared so does not, and a kernel that uses it is found out. */
 void gfx_memory_add(const void *p, size_t bytes);
+void gfx_memory_add_new(const void *p, size_t bytes);
 void gfx_memory_remove(const void *p);
+/* The host has written these bytes, which lie in one range. */
+void gfx_memory_written(const void *p, size_t bytes);
 /* Whether all of it lies in one registered range. */
 bool gfx_memory_holds(const void *p, size_t bytes);
 

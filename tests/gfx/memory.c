@@ -37,18 +37,49 @@ static int out_of_bounds(gfx_wave *w, const gfx_op *o, unsigned lane, uint64_t a
 }
 
 /* All active lanes at once if they lie in one range, else one by one. */
-static int check_lanes(gfx_wave *w, const gfx_op *o, const uint64_t *at, uint32_t lanes, bool is_store) {
+static int check_lanes(gfx_wave *w, const gfx_op *o, const uint64_t *at, uint32_t lanes, bool is_store,
+                       bool *one_range) {
     uint64_t low = UINT64_MAX, high = 0;
     for (unsigned l = 0; l < GFX_LANES; l++) {
         if (!(lanes >> l & 1)) continue;
         low = at[l] < low ? at[l] : low;
         high = at[l] > high ? at[l] : high;
     }
-    if (high < UINT64_MAX - 16 && find_range(w, 0, low, high + o->bytes)) return GFX_GO_ON;
+    *one_range = high < UINT64_MAX - 16 && find_range(w, 0, low, high + o->bytes);
+    if (*one_range) return GFX_GO_ON;
     for (unsigned l = 0; l < GFX_LANES; l++)
         if (lanes >> l & 1 && (at[l] > UINT64_MAX - 16 || !find_range(w, 0, at[l], at[l] + o->bytes)))
             return out_of_bounds(w, o, l, at[l], is_store);
     return GFX_GO_ON;
+}
+
+/* ---- What was never written ----------------------------------------------------------------------------------------
+ */
+
+/* The marks of the bytes at this address, of which some range is known to have them; NULL: all were written. */
+static uint8_t *marks_at(gfx_wave *w, const gfx_op *o, uint64_t at) {
+    if (!lies_in(&w->range[0], at, at + o->bytes)) find_range(w, 0, at, at + o->bytes);
+    return w->range[0].written ? w->range[0].written + (at - w->range[0].begin) : NULL;
+}
+
+/* The lanes all of whose bytes were written. One look at the range is enough where it has all lanes. */
+static uint32_t written_lanes(gfx_wave *w, const gfx_op *o, const uint64_t *at, uint32_t lanes, bool one_range) {
+    uint32_t written = (uint32_t)GFX_ALL;
+    if (one_range && !w->range[0].written) return written;
+    for (uint32_t left = lanes; left; left &= left - 1) {
+        const unsigned l = (unsigned)__builtin_ctz(left);
+        const uint8_t *marks = marks_at(w, o, at[l]);
+        if (marks && memchr(marks, 0, o->bytes)) written &= ~(1u << l);
+    }
+    return written;
+}
+
+static void mark_lanes(gfx_wave *w, const gfx_op *o, const uint64_t *at, uint32_t lanes, bool one_range) {
+    if (one_range && !w->range[0].written) return;
+    for (uint32_t left = lanes; left; left &= left - 1) {
+        uint8_t *marks = marks_at(w, o, at[__builtin_ctz(left)]);
+        if (marks) memset(marks, 1, o->bytes);
+    }
 }
 
 /* ---- One lane's bytes ---------------------------------------------------------------------------------------------
@@ -144,26 +175,31 @@ static int flat_apertures(gfx_wave *w, const gfx_op *o, const uint64_t *at, uint
 /* ---- Loads and stores ---------------------------------------------------------------------------------------------
  */
 
+static void load_lanes(gfx_wave *w, const gfx_op *o, const uint64_t *at, uint32_t lanes) {
+    uint32_t *to = w->v[o->inst.dst];
+    for (uint32_t left = lanes; left; left &= left - 1) {
+        const unsigned l = (unsigned)__builtin_ctz(left);
+        if (o->bytes == 4)
+            memcpy(&to[l], (const void *)(uintptr_t)at[l], 4);
+        else
+            load_lane(w, o, l, (const uint8_t *)(uintptr_t)at[l]);
+    }
+}
+
 static int run_load(gfx_wave *w, const gfx_op *o) {
     uint64_t at[GFX_LANES];
     uint32_t lanes = gfx_exec(w);
+    bool one_range = false;
+    int step = GFX_GO_ON;
     if (lanes && !addresses(w, o, lanes, at)) return GFX_FAILED;
-    if (lanes && o->inst.format == GFX_FLAT) {
-        const int step = flat_apertures(w, o, at, &lanes, false);
-        if (step) return step;
-    }
+    if (lanes && o->inst.format == GFX_FLAT) step = flat_apertures(w, o, at, &lanes, false);
+    if (!step && lanes) step = check_lanes(w, o, at, lanes, false, &one_range);
+    if (step) return step;
     if (lanes) {
-        const int step = check_lanes(w, o, at, lanes, false);
-        if (step) return step;
+        const uint32_t written = written_lanes(w, o, at, lanes, one_range);
+        load_lanes(w, o, at, lanes);
+        for (unsigned r = 0; r < o->n_regs; r++) gfx_mark(w, o->inst.dst + r, lanes, written);
     }
-    if (o->bytes == 4) {
-        uint32_t *to = w->v[o->inst.dst];
-        for (unsigned l = 0; l < GFX_LANES; l++)
-            if (lanes >> l & 1) memcpy(&to[l], (const void *)(uintptr_t)at[l], 4);
-    } else
-        for (unsigned l = 0; l < GFX_LANES; l++)
-            if (lanes >> l & 1) load_lane(w, o, l, (const uint8_t *)(uintptr_t)at[l]);
-    for (unsigned r = 0; r < o->n_regs; r++) gfx_mark(w, o->inst.dst + r, lanes, (uint32_t)GFX_ALL);
     gfx_loading(w, &w->vm, GFX_LOAD_VGPRS, o->inst.dst, o->n_regs);
     if (o->inst.format == GFX_FLAT) gfx_loading(w, &w->lgkm, GFX_LOAD_VGPRS, o->inst.dst, o->n_regs);
     return GFX_GO_ON;
@@ -184,12 +220,14 @@ int gfx_check_data(gfx_wave *w, const gfx_op *o, unsigned data, unsigned n, uint
 static int run_store(gfx_wave *w, const gfx_op *o) {
     uint64_t at[GFX_LANES];
     uint32_t lanes = gfx_exec(w);
+    bool one_range = false;
     int step = GFX_GO_ON;
     if (!lanes) return GFX_GO_ON;
     if (!addresses(w, o, lanes, at)) return GFX_FAILED;
     if (o->inst.format == GFX_FLAT) step = flat_apertures(w, o, at, &lanes, true);
     if (!step && lanes) step = gfx_check_data(w, o, o->inst.src[0], o->n_regs, lanes);
-    if (!step && lanes) step = check_lanes(w, o, at, lanes, true);
+    if (!step && lanes) step = check_lanes(w, o, at, lanes, true, &one_range);
+    if (!step && lanes) mark_lanes(w, o, at, lanes, one_range);
     for (unsigned l = 0; !step && l < GFX_LANES; l++)
         if (lanes >> l & 1) store_lane(w, o, l, (uint8_t *)(uintptr_t)at[l]);
     if (!step && o->inst.format == GFX_FLAT) gfx_loading(w, &w->lgkm, GFX_LOAD_NOTHING, 0, 0);
@@ -212,7 +250,9 @@ static int run_smem(gfx_wave *w, const gfx_op *o) {
     for (unsigned r = 0; r < o->n_regs; r++) {
         uint32_t v;
         memcpy(&v, (const uint8_t *)(uintptr_t)at + 4 * r, 4);
-        gfx_set_scalar(w, i->dst + r, v, (uint32_t)GFX_ALL);
+        const gfx_range *in = &w->range[1];
+        const bool written = !in->written || !memchr(in->written + (at - in->begin) + 4 * r, 0, 4);
+        gfx_set_scalar(w, i->dst + r, v, written ? (uint32_t)GFX_ALL : 0);
     }
     gfx_loading(w, &w->lgkm, GFX_LOAD_SGPRS, i->dst, o->n_regs);
     return GFX_GO_ON;

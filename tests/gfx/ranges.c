@@ -25,9 +25,8 @@ static size_t behind(uint64_t at) {
     return low;
 }
 
-void gfx_memory_add(const void *p, size_t bytes) {
+static void add(const void *p, size_t bytes, uint8_t *written) {
     const uint64_t begin = (uint64_t)(uintptr_t)p;
-    if (!p || !bytes) return;
     pthread_rwlock_wrlock(&lock);
     if (n_ranges == room) {
         const size_t more = room ? 2 * room : 64;
@@ -38,9 +37,26 @@ void gfx_memory_add(const void *p, size_t bytes) {
     }
     const size_t at = behind(begin);
     memmove(ranges + at + 1, ranges + at, (n_ranges - at) * sizeof *ranges);
-    ranges[at] = (gfx_range){begin, begin + bytes};
+    ranges[at] = (gfx_range){begin, begin + bytes, written};
     n_ranges++;
     pthread_rwlock_unlock(&lock);
+}
+
+void gfx_memory_add(const void *p, size_t bytes) {
+    if (p && bytes) add(p, bytes, NULL);
+}
+
+void gfx_memory_add_new(const void *p, size_t bytes) {
+    if (p && bytes) add(p, bytes, calloc(bytes, 1)); /* without memory for it all counts as written */
+}
+
+void gfx_memory_written(const void *p, size_t bytes) {
+    gfx_range r;
+    const uint64_t begin = (uint64_t)(uintptr_t)p;
+    gfx_ranges_hold();
+    if (gfx_range_find(begin, &r) && r.written && bytes <= r.end - begin)
+        memset(r.written + (begin - r.begin), 1, bytes);
+    gfx_ranges_let_go();
 }
 
 void gfx_memory_remove(const void *p) {
@@ -48,6 +64,7 @@ void gfx_memory_remove(const void *p) {
     pthread_rwlock_wrlock(&lock);
     const size_t at = behind(begin);
     if (at > 0 && ranges[at - 1].begin == begin) {
+        free(ranges[at - 1].written);
         memmove(ranges + at - 1, ranges + at, (n_ranges - at) * sizeof *ranges);
         n_ranges--;
     }

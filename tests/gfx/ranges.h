@@ -8,6 +8,7 @@
 
 typedef struct gfx_range {
     uint64_t begin, end;
+    uint8_t *written; /* for each byte whether it was; NULL: all were */
 } gfx_range;
 
 void gfx_ranges_hold(void);

@@ -257,8 +257,8 @@ static bool prepare_group(gfx_group *g, gfx_run_state *r) {
     g->code = r->code;
     g->lds_bytes = l->kernel->lds_bytes + l->dynamic_lds;
     g->n_waves = (l->block[0] * l->block[1] * l->block[2] + GFX_LANES - 1) / GFX_LANES;
-    g->extra[0] = (gfx_range){(uintptr_t)r->kernarg, (uintptr_t)r->kernarg + l->kernel->kernarg_size};
-    g->extra[1] = (gfx_range){(uintptr_t)&r->packet, (uintptr_t)(&r->packet + 1)};
+    g->extra[0] = (gfx_range){(uintptr_t)r->kernarg, (uintptr_t)r->kernarg + l->kernel->kernarg_size, NULL};
+    g->extra[1] = (gfx_range){(uintptr_t)&r->packet, (uintptr_t)(&r->packet + 1), NULL};
     if (!room_for(g, g->n_waves, ((size_t)l->kernel->scratch_bytes + 3) / 4)) return false;
     for (uint32_t i = 0; i < g->n_waves; i++) memset(g->waves[i]->range, 0, sizeof g->waves[i]->range);
     g->counts = gfx_counts_new(r->code);
@@ -358,21 +358,6 @@ static void fill_kernarg(const gfx_launch *l, uint8_t *to) {
     }
 }
 
-/* Decoded at the first launch. */
-static const gfx_code *code_of(const gfx_launch *l, char *err, size_t n) {
-    gfx_object *o = (gfx_object *)(uintptr_t)l->object;
-    gfx_code *c = NULL;
-    pthread_mutex_lock(&o->decoding);
-    for (size_t i = 0; i < o->n_kernels; i++) {
-        if (&o->kernels[i].k != l->kernel) continue;
-        if (!o->kernels[i].code) o->kernels[i].code = gfx_code_new(o, l->kernel, err, n);
-        c = o->kernels[i].code;
-        if (!c) break;
-    }
-    pthread_mutex_unlock(&o->decoding);
-    return c;
-}
-
 static void state_free(gfx_run_state *r) {
     if (!r) return;
     pthread_mutex_destroy(&r->lock);
@@ -408,8 +393,7 @@ static gfx_run_state *state_new(const gfx_launch *l, const gfx_code *code) {
 
 bool gfx_run(const gfx_launch *l, char *err, size_t err_size) {
     if (!check(l, err, err_size)) return false;
-    fail(err, err_size, "kernel %s is not of this object", l->kernel->name);
-    const gfx_code *code = code_of(l, err, err_size);
+    const gfx_code *code = gfx_code_of(l->object, l->kernel, err, err_size);
     if (!code) return false;
     gfx_run_state *r = state_new(l, code);
     if (!r) return fail(err, err_size, "out of memory for a launch");

@@ -9,12 +9,35 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "gfx/device.h"
 #include "gfx/gfx.h"
+#include "gpu/driver.h"
 #include "gpu/walk.h"
+
+/* Also what no case comes to. */
+static void test_all_implemented(void **state) {
+    (void)state;
+    size_t kernels = 0, missing = 0;
+    for (const gpu_code *c = gpu_code_table; c->module; c++) {
+        char text[GFX_ERROR_TEXT];
+        if (strncmp(c->arch, "gfx11", 5) != 0) continue;
+        gfx_object *o = gfx_object_load(c->data, c->size, text, sizeof text);
+        if (!o) fail_msg("%s.%s: %s", c->module, c->arch, text);
+        for (size_t i = 0; gfx_object_kernels(o, i); i++, kernels++) {
+            const gfx_kernel *k = gfx_object_kernels(o, i);
+            const size_t n = gfx_kernel_missing(o, k, text, sizeof text);
+            if (n) print_error("%s of %s.%s: %zu instructions such as %s\n", k->name, c->module, c->arch, n, text);
+            missing += n;
+        }
+        gfx_object_free(o);
+    }
+    print_message("%zu kernels\n", kernels);
+    assert_int_equal(missing, 0);
+}
 
 static int free_modules(void **state) {
     (void)state;
@@ -27,7 +50,7 @@ static int free_modules(void **state) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(walk_rows)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_implemented), cmocka_unit_test(walk_rows)};
     if (getenv("NB_GFX_ARCH")) gfx_device_arch(getenv("NB_GFX_ARCH"));
     gfx_device_folder(getenv("NB_GFX_CODE"));
     gfx_count(getenv("NB_GFX_COUNTS") != NULL);

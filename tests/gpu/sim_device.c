@@ -51,8 +51,10 @@ static nb_status copy(void *to, const void *from, size_t bytes, const void *ther
 }
 
 static nb_status device_write(device *d, void *to, const void *from, size_t bytes, nb_error *err) {
-    (void)d;
-    return copy(to, from, bytes, to, err);
+    const sim_device_kind *kind = ((const sim_device *)d)->kind;
+    nb_status status = copy(to, from, bytes, to, err);
+    if (!status && kind->wrote) kind->wrote(to, bytes);
+    return status;
 }
 
 static nb_status device_read(device *d, void *to, const void *from, size_t bytes, nb_error *err) {

@@ -15,6 +15,7 @@ typedef struct sim_device_kind {
     gpu_traits traits; /* memory is filled in */
     bool (*launch)(const gpu_launch *l, char error[SIM_ERROR_TEXT]);
     void (*added)(const void *p, size_t bytes); /* told of its memory; NULL: need not know */
+    void (*wrote)(const void *p, size_t bytes);
     void (*removed)(const void *p);
 } sim_device_kind;
 
