@@ -53,7 +53,8 @@ nb_sim_kernels(races nb_sim_races -O2 -fsanitize=thread -mllvm -tsan-instrument-
 set_source_files_properties(${nb_sim_plain} ${nb_sim_races} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
 file(GLOB nb_sim_sources CONFIGURE_DEPENDS tests/gpu/sim/*.c)
 list(FILTER nb_sim_sources EXCLUDE REGEX "/race_hooks\\.c$")
-add_library(nibble_gpu_sim OBJECT ${nb_sim_sources} tests/gpu/sim_device.c tests/gpu/walk.c tests/gpu/planted_run.c)
+add_library(nibble_gpu_sim OBJECT ${nb_sim_sources} tests/gpu/sim_device.c tests/gpu/walk.c
+            tests/gpu/sample.c tests/gpu/planted_run.c)
 set_target_properties(nibble_gpu_sim PROPERTIES POSITION_INDEPENDENT_CODE ON)
 target_include_directories(nibble_gpu_sim PUBLIC tests include src)
 target_link_libraries(nibble_gpu_sim PUBLIC Threads::Threads PkgConfig::CMOCKA m)
@@ -69,18 +70,23 @@ function(nb_sim_link target)
   target_link_libraries(${target} PRIVATE nibble_gpu_sim nibble_parts PkgConfig::CJSON PkgConfig::PCRE2 PkgConfig::UTF8PROC)
 endfunction()
 
-# Drivers' libraries for nibble as it is: with LD_LIBRARY_PATH=tests/gpu of the build it finds a simulated cuda:0.
-# Planted kernels are of no use there, and their module would be one more that PTX could belong to.
+# Drivers' libraries for nibble as it is: with LD_LIBRARY_PATH=tests/gpu/cuda of the build it finds a simulated cuda:0,
+# with tests/gpu/hip a hip:0 (gpu_hip.cmake). What both vendors' interfaces share is compiled for each. Planted kernels are
+# of no use there, and their module would be one more that PTX could belong to.
 set(nb_sim_driver ${nb_sim_plain})
 list(FILTER nb_sim_driver EXCLUDE REGEX "planted\\.o$")
-function(nb_sim_library target name)
+set(nb_sim_calls tests/gpu/driver/driver.c tests/gpu/driver/queue.c tests/gpu/driver/gemm.c)
+function(nb_sim_library target folder name)
   add_library(${target} SHARED ${ARGN})
   set_target_properties(${target} PROPERTIES PREFIX "" OUTPUT_NAME ${name} SUFFIX "" LIBRARY_OUTPUT_DIRECTORY
-                                             ${CMAKE_BINARY_DIR}/tests/gpu BUILD_RPATH "$ORIGIN")
+                                             ${CMAKE_BINARY_DIR}/tests/gpu/${folder} BUILD_RPATH "$ORIGIN")
   target_include_directories(${target} PRIVATE tests include src)
+  if(folder MATCHES "^hip$")
+    target_compile_definitions(${target} PRIVATE FAKE_HIP)
+  endif()
 endfunction()
-nb_sim_library(sim_libcuda libcuda.so.1 ${nb_sim_sources} ${nb_sim_driver} tests/gpu/cuda/driver.c
-               tests/gpu/cuda/queue.c tests/gpu/cuda/ptx.c)
+nb_sim_library(sim_libcuda cuda libcuda.so.1 ${nb_sim_sources} ${nb_sim_driver} ${nb_sim_calls} tests/gpu/cuda/device.c
+               tests/gpu/cuda/ptx.c)
 target_link_libraries(sim_libcuda PRIVATE Threads::Threads m)
-nb_sim_library(sim_libcublaslt libcublasLt.so.13 tests/gpu/cuda/blas.c)
+nb_sim_library(sim_libcublaslt cuda libcublasLt.so.13 tests/gpu/driver/lt.c)
 target_link_libraries(sim_libcublaslt PRIVATE sim_libcuda)

@@ -52,7 +52,10 @@ function(nb_test_properties name source)
     list(APPEND env "LD_LIBRARY_PATH=${CMAKE_BINARY_DIR}/tests/fake_gpu/cuda")
   endif()
   if(name MATCHES "(^|\\.)gpu\\.models$") # on the simulated device
-    list(APPEND env "NIBBLE_DEVICE=cuda:0" "LD_LIBRARY_PATH=${CMAKE_BINARY_DIR}/tests/gpu")
+    list(APPEND env "NIBBLE_DEVICE=cuda:0" "LD_LIBRARY_PATH=${CMAKE_BINARY_DIR}/tests/gpu/cuda")
+  endif()
+  if(name MATCHES "(^|\\.)gpu\\.models_hip$") # on one that executes AMD's machine code
+    list(APPEND env "NIBBLE_DEVICE=hip:0" "LD_LIBRARY_PATH=${CMAKE_BINARY_DIR}/tests/gpu/hip")
   endif()
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "${env}" TIMEOUT 1500 SKIP_RETURN_CODE 77)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
@@ -85,6 +88,9 @@ if("gpu" IN_LIST NB_TEST_PARTS)
 endif()
 if("gfx" IN_LIST NB_TEST_PARTS)
   include(cmake/gfx.cmake)
+endif()
+if(TARGET nibble_gfx AND TARGET nibble_gpu_sim)
+  include(cmake/gpu_hip.cmake)
 endif()
 
 foreach(part IN LISTS NB_TEST_PARTS)
@@ -137,6 +143,12 @@ foreach(part IN LISTS NB_TEST_PARTS)
     nb_test_properties(${NB_TEST_PREFIX}${name} ${source})
   endforeach()
 endforeach()
+
+# The golden models once more, the whole ROCm way.
+if(TARGET sim_libamdhip64 AND TARGET test.gpu.models)
+  add_test(NAME ${NB_TEST_PREFIX}gpu.models_hip COMMAND test.gpu.models)
+  nb_test_properties(${NB_TEST_PREFIX}gpu.models_hip tests/gpu/test_models.c)
+endif()
 
 # The command with a faulty backend, and the list of what is wrong with it: for tests/verify, never installed.
 if("verify" IN_LIST NB_TEST_PARTS AND TARGET nibble_cli)

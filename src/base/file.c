@@ -60,12 +60,23 @@ void file_map_close(file_map *map) {
     *map = (file_map){0};
 }
 
-void file_map_release(const file_map *map, const void *from, size_t bytes) {
+static void advise(const file_map *map, const void *from, size_t bytes, int advice) {
     const uint8_t *p = from;
     if (!map->data || p < map->data || p > map->data + map->size || bytes > (size_t)(map->data + map->size - p)) return;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t begin = ((uintptr_t)p + page - 1) & ~(page - 1), end = ((uintptr_t)p + bytes) & ~(page - 1);
-    if (end > begin) madvise((void *)begin, end - begin, MADV_DONTNEED);
+    if (end > begin) madvise((void *)begin, end - begin, advice);
+}
+
+void file_map_release(const file_map *map, const void *from, size_t bytes) {
+    advise(map, from, bytes, MADV_DONTNEED);
+}
+
+void file_map_evict(const file_map *map, const void *from, size_t bytes) {
+#ifdef MADV_PAGEOUT /* Linux, since 5.4 */
+    advise(map, from, bytes, MADV_PAGEOUT);
+#endif
+    advise(map, from, bytes, MADV_DONTNEED);
 }
 
 nb_status file_read(const char *path, size_t max_bytes, buf *out, nb_error *err) {

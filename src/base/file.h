@@ -22,6 +22,8 @@ void file_map_close(file_map *map);
 /* Tells the kernel that these bytes of a mapping are not needed in memory now; a later read gets them from the
  * file again. Only whole pages inside the range are given up. */
 void file_map_release(const file_map *map, const void *from, size_t bytes);
+/* The same, and the system is not to keep them either, where it and the file's permissions allow that. */
+void file_map_evict(const file_map *map, const void *from, size_t bytes);
 
 /* Reads a whole file into *out (owned by the caller; NUL-terminated). Refuses more than max_bytes. */
 nb_status file_read(const char *path, size_t max_bytes, buf *out, nb_error *err);

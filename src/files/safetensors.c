@@ -441,6 +441,10 @@ void weights_release(const weights *w, const tensor *t) {
     for (size_t i = 0; i < w->n_files; i++) file_map_release(&w->maps[i], t->data, t->bytes);
 }
 
+void weights_evict(const weights *w, const tensor *t) {
+    for (size_t i = 0; i < w->n_files; i++) file_map_evict(&w->maps[i], t->data, t->bytes);
+}
+
 /* Whether any of n elements has all bits of its exponent set, as NaN and infinity have. Plain loops: compilers make
  * vector code of them, and a load reads every scale of a model. */
 static bool any_not_finite(const tensor *t, int64_t n) {

@@ -45,6 +45,8 @@ const tensor *weights_at(const weights *w, size_t i);
 const char *weights_metadata(const weights *w, const char *key);
 /* Gives the tensor's mapped pages back to the system; a later read of t->data gets them from the file again. */
 void weights_release(const weights *w, const tensor *t);
+/* The same, and the system does not keep them in memory either. */
+void weights_evict(const weights *w, const tensor *t);
 
 /* NB_ERR_FORMAT naming the tensor and the element when a float tensor holds a NaN or an infinity. Reads all of it. */
 nb_status tensor_check_finite(const tensor *t, nb_error *err);

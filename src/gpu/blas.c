@@ -9,7 +9,7 @@
 #include "base/log.h"
 
 struct gpu_blas {
-    const char *name; /* of the library that is used first */
+    const char *name; /* of the library that is asked first */
     gpu_lt *lt;
     gpu_roc *roc;
     bool told;
@@ -26,13 +26,17 @@ nb_status gpu_blas_new(const gpu_vendor *v, int driver_version, const char *devi
     *out = NULL;
     gpu_blas *b = calloc(1, sizeof *b);
     if (!b) return err_no_memory(err, "the GEMM library", sizeof *b);
+    b->name = v == &gpu_hip ? "hipBLASLt" : "cuBLASLt";
     nb_status status = NB_ERR_NOT_FOUND;
     if (gpu_lt_open(&lt, v, driver_version))
         status = gpu_lt_new(v, &lt, device_name, stream, memory, &b->lt, err);
     else
         err_set(err, status, "%s: %s", device_name, lt.error);
-    /* Beside the other one: it knows more devices. */
-    if (v == &gpu_hip && gpu_roc_open(&roc)) status = gpu_roc_new(&roc, device_name, stream, memory, &b->roc, err);
+    /* Beside the other one, or alone: it knows more devices. */
+    if (v == &gpu_hip && gpu_roc_open(&roc)) {
+        if (status && status != NB_ERR_NOT_FOUND && err) log_msg(NB_LOG_DEBUG, "%s", err->text);
+        status = gpu_roc_new(&roc, device_name, stream, memory, &b->roc, err);
+    }
     if (status) {
         gpu_blas_free(b);
         return status;
@@ -48,13 +52,13 @@ void gpu_blas_free(gpu_blas *b) {
     free(b);
 }
 
-static void tell_first(gpu_blas *b, const gpu_gemm *g) {
+static void tell_first(gpu_blas *b, const gpu_gemm *g, const char *library) {
     if (b->told) return;
     b->told = true;
     log_msg(NB_LOG_DEBUG,
-            "first GEMM: M %lld, N %lld, K %lld, x not transposed with leading dimension %lld, w transposed with %lld, "
-            "y with %lld, %s to f32%s",
-            (long long)g->m, (long long)g->n, (long long)g->k, (long long)g->x_stride, (long long)g->w_stride,
+            "first GEMM, by %s: M %lld, N %lld, K %lld, x not transposed with leading dimension %lld, w transposed "
+            "with %lld, y with %lld, %s to f32%s",
+            library, (long long)g->m, (long long)g->n, (long long)g->k, (long long)g->x_stride, (long long)g->w_stride,
             (long long)g->y_stride, dtype_name(g->type), g->accumulate ? ", added to y" : "");
 }
 
@@ -67,14 +71,13 @@ static nb_status choose(gpu_blas *b, const gpu_gemm *g, bool *roc, nb_error *err
 
 nb_status gpu_blas_prepare(gpu_blas *b, const gpu_gemm *g, nb_error *err) {
     bool roc;
-    tell_first(b, g);
     return choose(b, g, &roc, err);
 }
 
 nb_status gpu_blas_run(gpu_blas *b, const gpu_gemm *g, nb_error *err) {
     bool roc;
-    tell_first(b, g);
     nb_status status = choose(b, g, &roc, err);
     if (status) return status;
+    tell_first(b, g, roc ? "rocBLAS" : b->name);
     return roc ? gpu_roc_run(b->roc, g, err) : gpu_lt_run(b->lt, g, err);
 }

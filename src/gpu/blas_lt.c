@@ -27,6 +27,7 @@ typedef struct lt_calls {
                   void *b_layout, const void *beta, const void *c, void *c_layout, void *d, void *d_layout,
                   const void *algorithm, void *memory, size_t memory_size, void *stream);
     int (*check)(void *handle, void *desc, void *a, void *b, void *c, void *d, const void *algorithm, void *result);
+    int (*version)(void *handle, int *out); /* AMD's */
 } lt_calls;
 enum { N_CALLS_LT = sizeof(lt_calls) / sizeof(void *) };
 
@@ -51,7 +52,7 @@ static const lt_kind cublaslt = {
                 "cublasLtMatmulDescSetAttribute", "cublasLtMatrixLayoutCreate", "cublasLtMatrixLayoutDestroy",
                 "cublasLtMatmulPreferenceCreate", "cublasLtMatmulPreferenceDestroy",
                 "cublasLtMatmulPreferenceSetAttribute", "cublasLtMatmulAlgoGetHeuristic", "cublasLtMatmul",
-                "cublasLtMatmulAlgoCheck"},
+                "cublasLtMatmulAlgoCheck", NULL},
     .op_transpose = 1,
     .type_bf16 = 14,
     .type_f16 = 2,
@@ -65,7 +66,8 @@ static const lt_kind hipblaslt = {
     .symbols = {"hipblasLtCreate", "hipblasLtDestroy", "hipblasLtMatmulDescCreate", "hipblasLtMatmulDescDestroy",
                 "hipblasLtMatmulDescSetAttribute", "hipblasLtMatrixLayoutCreate", "hipblasLtMatrixLayoutDestroy",
                 "hipblasLtMatmulPreferenceCreate", "hipblasLtMatmulPreferenceDestroy",
-                "hipblasLtMatmulPreferenceSetAttribute", "hipblasLtMatmulAlgoGetHeuristic", "hipblasLtMatmul", NULL},
+                "hipblasLtMatmulPreferenceSetAttribute", "hipblasLtMatmulAlgoGetHeuristic", "hipblasLtMatmul", NULL,
+                "hipblasLtGetVersion"},
     .op_transpose = 112,
     .type_bf16 = 14,
     .type_f16 = 2,
@@ -116,6 +118,17 @@ static nb_status try_call(const gpu_lt *lt, size_t call, int error, nb_error *er
     return error ? failed(lt, call, error, err) : NB_OK;
 }
 
+/* Up to ROCm 6.0 hipBLASLt had other numbers for types: that one is not used. */
+static nb_status check_version(gpu_lt *lt, nb_error *err) {
+    enum { FIRST = 700 /* 0.7, of ROCm 6.1 */ };
+    int version = 0;
+    if (!lt->calls.version) return NB_OK;
+    nb_status status = TRY(version, lt->handle, &version);
+    if (status || version >= FIRST) return status;
+    return err_set(err, NB_ERR_UNSUPPORTED, "%s: hipBLASLt %d.%d is older than ROCm 6.1's", lt->device,
+                   version / 100000, version / 100 % 1000);
+}
+
 nb_status gpu_lt_new(const gpu_vendor *v, gpu_library *l, const char *device_name, void *stream, void *memory,
                      gpu_lt **out, nb_error *err) {
     *out = NULL;
@@ -128,6 +141,7 @@ nb_status gpu_lt_new(const gpu_vendor *v, gpu_library *l, const char *device_nam
     gpu_library_symbols(l, lt->kind->symbols, N_CALLS_LT, &lt->calls);
     const int32_t op = lt->kind->op_transpose;
     nb_status status = TRY(create, &lt->handle);
+    if (!status) status = check_version(lt, err);
     if (!status) status = TRY(desc_create, &lt->desc, lt->kind->compute_f32, lt->kind->type_f32);
     if (!status) status = TRY(desc_set, lt->desc, lt->kind->desc_op_a, &op, sizeof op);
     if (status) {
@@ -174,22 +188,41 @@ static nb_status set_preferences(gpu_lt *lt, void *preference, uint32_t alignmen
     return status;
 }
 
+/* A heuristic's result: the algorithm, the size of the workspace that it needs, a status, some more. */
+typedef struct lt_result {
+    union {
+        uint64_t words[32]; /* larger than either library's */
+        uint8_t bytes[256];
+    };
+} lt_result;
+
+/* 0, or why the result is of no use. */
+static int result_status(const gpu_lt *lt, const lt_result *r) {
+    enum { NO_ROOM = -1 };
+    size_t memory;
+    int status;
+    memcpy(&memory, r->bytes + lt->kind->algorithm_size, sizeof memory);
+    memcpy(&status, r->bytes + lt->kind->algorithm_size + sizeof memory, sizeof status);
+    return status ? status : memory > GPU_BLAS_MEMORY ? NO_ROOM : 0;
+}
+
 static nb_status ask(gpu_lt *lt, lt_plan *p, nb_error *err) {
-    uint64_t result[32] = {0}; /* larger than either library's */
+    lt_result result = {0};
     void *preference = NULL;
     int n = 0;
     nb_status status = TRY(preference_create, &preference);
     if (!status) status = set_preferences(lt, preference, p->alignment, err);
     if (!status) {
-        const int error = lt->calls.heuristic(lt->handle, lt->desc, p->a, p->b, p->c, p->c, preference, 1, result, &n);
+        int error = lt->calls.heuristic(lt->handle, lt->desc, p->a, p->b, p->c, p->c, preference, 1, &result, &n);
         const gpu_gemm *g = &p->shape;
+        if (!error && n > 0) error = result_status(lt, &result);
         if (error || n == 0)
             status =
                 err_set(err, NB_ERR_UNSUPPORTED, "%s: %s has no algorithm for M %lld, N %lld, K %lld (status %d)",
                         lt->device, lt->kind->symbols[10], (long long)g->m, (long long)g->n, (long long)g->k, error);
     }
     if (preference) lt->calls.preference_destroy(preference);
-    if (!status) memcpy(p->algorithm, result, lt->kind->algorithm_size);
+    if (!status) memcpy(p->algorithm, result.bytes, lt->kind->algorithm_size);
     return status;
 }
 

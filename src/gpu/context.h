@@ -7,7 +7,7 @@
 #include "gpu/api.h"
 #include "gpu/blas.h"
 
-enum { GPU_MAX_MODULES = 64, GPU_MAX_FUNCTIONS = 1024 };
+enum { GPU_MAX_MODULES = 64, GPU_MAX_FUNCTIONS = 1024, GPU_STAGING = 4 << 20 /* bytes of a piece */ };
 
 typedef struct gpu_module {
     const gpu_code *code;
@@ -34,6 +34,10 @@ struct gpu_context {
     gpu_blas *blas;
     void *blas_memory;
     bool overlaps;  /* launches may begin before the one in front has ended: PTX says where they wait */
+    struct {
+        void *memory;     /* pinned: two pieces */
+        void *written[2]; /* events: the piece may be written again */
+    } staging;
     char lost[700]; /* the error after which nothing works any more; "": none */
 };
 

@@ -16,6 +16,9 @@ static void gpu_close(gpu_context *c) {
     if (!c) return;
     gpu_enter(c, NULL); /* on a lost device all of this fails, and there is nothing to be done about it */
     gpu_blas_free(c->blas);
+    for (int i = 0; i < 2; i++)
+        if (c->staging.written[i]) c->calls.event_free(c->staging.written[i]);
+    if (c->staging.memory) c->calls.host_release(c->staging.memory);
     if (c->blas_memory) c->calls.release(c->blas_memory);
     gpu_modules_free(c);
     if (c->stream) c->calls.stream_free(c->stream);
@@ -115,8 +118,30 @@ static nb_status gpu_read_async(gpu_context *c, void *to, const void *from, size
     return status || !bytes ? status : GPU_TRY(c, read, to, from, bytes, c->stream);
 }
 
+static nb_status ready_staging(gpu_context *c, nb_error *err) {
+    if (c->staging.written[1]) return NB_OK;
+    void *memory = c->staging.memory;
+    nb_status status = memory ? NB_OK : gpu_alloc_host(c, 2 * GPU_STAGING, &memory, err);
+    c->staging.memory = memory;
+    for (int i = 0; i < 2 && !status; i++)
+        if (!c->staging.written[i]) status = GPU_TRY(c, event_new, &c->staging.written[i], 0);
+    return status;
+}
+
+/* Through pinned memory, in two pieces that take turns: HIP's own copies out of a mapped file lock its pages, which on
+ * APUs takes minutes or never ends (docs/gpu.md), and CUDA's are no faster than this. */
 static nb_status gpu_write(gpu_context *c, void *to, const void *from, size_t bytes, nb_error *err) {
-    nb_status status = gpu_write_async(c, to, from, bytes, err);
+    nb_status status = gpu_enter(c, err);
+    if (!status) status = ready_staging(c, err);
+    for (size_t done = 0, i = 0; done < bytes && !status; done += GPU_STAGING, i++) {
+        const size_t n = bytes - done < GPU_STAGING ? bytes - done : GPU_STAGING;
+        uint8_t *piece = (uint8_t *)c->staging.memory + i % 2 * GPU_STAGING;
+        if (i > 1) status = GPU_TRY(c, event_wait, c->staging.written[i % 2]);
+        if (status) break;
+        memcpy(piece, (const uint8_t *)from + done, n);
+        status = GPU_TRY(c, write, (uint8_t *)to + done, piece, n, c->stream);
+        if (!status) status = GPU_TRY(c, event_record, c->staging.written[i % 2], c->stream);
+    }
     return status ? status : gpu_sync(c, err);
 }
 

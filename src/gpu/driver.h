@@ -14,7 +14,6 @@ typedef struct gpu_info {
     char driver[96];    /* "CUDA 13.0, driver 580.159" */
     char unusable[200]; /* why nibble does not use it; "": it does */
     gpu_traits traits;
-    bool unified;         /* shares the host's memory (an APU) */
     uint64_t free_memory; /* when it was asked */
 } gpu_info;
 

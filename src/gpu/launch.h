@@ -15,6 +15,7 @@ typedef struct gpu_traits {
     int n_processors;  /* multiprocessors, compute units */
     size_t shared_max; /* bytes that a block may have */
     uint64_t memory;   /* bytes of the device */
+    bool unified;      /* it is the host's memory (an APU) */
 } gpu_traits;
 
 /* Bits of krow.needs on GPUs. */

@@ -40,7 +40,7 @@ static void describe(const gpu_vendor *v, const gpu_calls *calls, int index, int
         return;
     t->memory = memory;
     t->shared_max = (size_t)shared;
-    out->unified = unified != 0;
+    t->unified = unified != 0;
     if (!v->describe_driver(version, out)) return;
     v->identify(calls, index, dev, out);
     if (!out->unusable[0] && !gpu_code_arch(out->arch))

@@ -5,6 +5,7 @@
  * pair lie one behind the other, so that they are one matrix as well as two. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/num.h"
 #include "base/pool.h"
@@ -41,8 +42,10 @@ void gpu_free_blocks(gpu_executor *e) {
 /* First without memory, to see how much is needed, then with it: places and copies. */
 typedef struct uploader {
     gpu_executor *e;
+    const weights *files;
     uint8_t *block; /* NULL: only counting */
     size_t used;
+    bool evicts; /* the files' pages are to leave the system's memory as well */
     nb_status status;
     nb_error *err;
 } uploader;
@@ -97,9 +100,23 @@ static void put_part(uploader *u, part which, const kweight *first, const kweigh
     }
 }
 
+/* Where the device's memory is the host's, a large model would lie there twice, as weights and as pages of its files,
+ * and the system would look for memory in other programs' (docs/gpu.md). A small one is loaded faster the next time. */
+static bool is_large(const gpu_executor *e) {
+    const int64_t physical = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    return e->traits->unified && e->base.packed_bytes > physical / 4;
+}
+
+static void give_back(const uploader *u, int number) {
+    const plan_weight *w = &u->e->base.plan->weights[number];
+    if (!u->block) return;
+    for (int i = 0; i < w->n_tensors; i++) (u->evicts ? weights_evict : weights_release)(u->files, w->tensors[i]);
+}
+
 static void put_weight(uploader *u, int number) {
     const kweight *w = &u->e->base.plan->weights[number].w;
     for (part which = CODES; which < N_PARTS; which++) put_part(u, which, w, NULL, &u->e->weights[number], NULL, NULL);
+    give_back(u, number);
 }
 
 /* ---- Pairs ------------------------------------------------------------------------------------------------------ */
@@ -133,6 +150,8 @@ static void put_pair(uploader *u, int step, bool *done) {
         put_part(u, which, &p->weights[a].w, &p->weights[b].w, &e->weights[a], &e->weights[b], &pair->w);
     put_pair_bias(u, &p->steps[gate], &p->steps[up], pair);
     done[a] = done[b] = true;
+    give_back(u, a);
+    give_back(u, b);
 }
 
 /* The tables of pairs, with experts of their own. */
@@ -218,9 +237,6 @@ nb_status gpu_upload(gpu_executor *e, const weights *files, const executor_optio
     e->base.packed_bytes = (int64_t)u.used;
     void *block;
     status = gpu_block(e, u.used, "the model's weights", &block, err);
-    u = (uploader){.e = e, .block = block, .err = err};
-    if (!status) status = put_all(&u, o, err);
-    for (int i = 0; i < p->n_weights && !status; i++)
-        for (int t = 0; t < p->weights[i].n_tensors; t++) weights_release(files, p->weights[i].tensors[t]);
-    return status;
+    u = (uploader){.e = e, .files = files, .block = block, .evicts = is_large(e), .err = err};
+    return status ? status : put_all(&u, o, err);
 }

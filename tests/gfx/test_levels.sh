@@ -10,7 +10,7 @@ modules="attention attention_decode_bf16 attention_decode_f16 attention_decode_f
 rows="matmul.affine4.fma.gpu,matmul_experts.affine8.fma.gpu,matmul.affine4.bf16.qmm32.gpu,attention.plain.gpu,\
 attention.decode.gpu,attention.f16.tiles.gpu,rmsnorm*,rope.gpu,route.gpu,sum_experts.gpu,add*"
 if [ "${1:-}" = --all ]; then
-    modules=$(cd src/gpu/kernels && printf '%s\n' *.c | sed '/_sm90a/d; s/\.c$//')
+    modules=$(cd src/gpu/kernels && printf '%s\n' *.c | sed 's/\.c$//')
     rows="*"
 fi
 

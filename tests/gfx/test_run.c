@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "gfx/device/kernels_params.h"
+#include "gfx/device/scalar_ops.h"
 #include "gfx/gfx.h"
 
 enum { MOST = 4096 };
@@ -257,6 +258,54 @@ static void test_modes(void **state) {
     assert_int_equal(out[3], 0);
 }
 
+static uint32_t scalar_field(uint32_t a, uint32_t b) {
+    const uint32_t at = b & 31, n = b >> 16 & 127;
+    uint32_t r = 0;
+    for (uint32_t i = 0; i < n && at + i < 32; i++) r |= (a >> (at + i) & 1) << i;
+    return r;
+}
+
+static uint32_t scalar_signed_field(uint32_t a, uint32_t b) {
+    const uint32_t at = b & 31, n = b >> 16 & 127;
+    uint32_t r = 0;
+    if (n == 0) return 0;
+    for (uint32_t i = 0; i < 32; i++) {
+        const uint32_t bit = at + (i < n ? i : n - 1);
+        r |= (a >> (bit < 31 ? bit : 31) & 1) << i;
+    }
+    return r;
+}
+
+static uint32_t scalar_reverse(uint32_t a) {
+    uint32_t r = 0;
+    for (int i = 0; i < 32; i++) r = r << 1 | (a >> i & 1);
+    return r;
+}
+
+static void check_scalar(uint32_t *at, const char *name, uint32_t a, uint32_t b, uint32_t result, bool scc) {
+    if (out[*at] != result || out[*at + 1] != scc)
+        fail_msg("%s of 0x%x, 0x%x: 0x%x, SCC %u; expected 0x%x, %u", name, a, b, out[*at], out[*at + 1], result, scc);
+    *at += 2;
+}
+
+static void test_scalars(void **state) {
+    (void)state;
+    static const uint32_t values[] = {0,          1,          2,          31,         32,         0x7f,
+                                      0x80,       0x8000,     0x7fffffff, 0x80000000, 0x80000001, 0xffffffff,
+                                      0xfffffffe, 0x12345678, 0x00050003, 0x00200000, 0x00100010, 0x001f0001};
+    const size_t n = sizeof values / sizeof *values;
+    for (size_t i = 0; i < n * n; i++) {
+        const uint32_t a = values[i / n], b = values[i % n];
+        const int32_t sa = (int32_t)a, sb = (int32_t)b;
+        uint32_t at = 0;
+        runs("scalars", (shape){{1}, 32, 0, a, b});
+#define CHECK(name, result, condition) check_scalar(&at, #name, a, b, result, condition);
+        SCALAR_OPS(CHECK)
+        SCALAR_OPS1(CHECK)
+        SCALAR_COMPARISONS(CHECK)
+    }
+}
+
 /* ---- Faults -------------------------------------------------------------------------------------------------------
  */
 
@@ -373,13 +422,59 @@ static void test_wrong_code(void **state) {
     assert_in_range(failed, 500, 1999);
 }
 
+/* The object with one word of a kernel replaced, while it runs. */
+static bool runs_with(const char *name, size_t word, uint32_t by, shape s) {
+    gfx_object *right = code.object;
+    const gfx_kernel *k = gfx_object_kernel(right, name);
+    uint8_t *copy = malloc(code.size);
+    assert_non_null(copy);
+    memcpy(copy, code.file, code.size);
+    uint8_t *at = memmem(copy, code.size, gfx_object_code(right, k), k->code_bytes);
+    assert_non_null(at);
+    memcpy(at + 4 * word, &by, 4);
+    code.object = gfx_object_load(copy, code.size, code.error, sizeof code.error);
+    assert_non_null(code.object);
+    const bool ok = run(name, s);
+    gfx_object_free(code.object);
+    code.object = right;
+    free(copy);
+    return ok;
+}
+
+/* A barrier or a wait that is left out: all barriers of `turn` matter, and of the waits those that stand before a use.
+ */
+static void test_left_out(void **state) {
+    (void)state;
+    enum { NOP = 0xbf800000, BARRIER = 0xbfbd0000, WAIT = 0xbf89 };
+    const gfx_kernel *k = gfx_object_kernel(code.object, "turn");
+    const uint32_t *words = gfx_object_code(code.object, k);
+    const shape s = {{3}, RUN_BLOCK, 4 * RUN_BLOCK, 0, 0};
+    size_t barriers = 0, waits = 0, found = 0;
+    for (size_t i = 0; i < k->code_bytes / 4; i++) {
+        if (words[i] != BARRIER && words[i] >> 16 != WAIT) continue;
+        const bool found_out = !runs_with("turn", i, NOP, s);
+        if (words[i] == BARRIER) {
+            barriers++;
+            const bool named = strstr(code.error, "race") || strstr(code.error, "never written");
+            if (!found_out || !named) fail_msg("barrier at word %zu: %s", i, code.error);
+        } else {
+            waits++;
+            found += found_out && strstr(code.error, "still being loaded");
+        }
+    }
+    print_message("%zu barriers, %zu of %zu waits\n", barriers, found, waits);
+    assert_int_equal(barriers, 3);
+    assert_in_range(found, waits / 2, waits);
+}
+
 static int group(const char *name, char *path) {
     struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_divergence), cmocka_unit_test(test_places),  cmocka_unit_test(test_packet),
-        cmocka_unit_test(test_lds),        cmocka_unit_test(test_sums),    cmocka_unit_test(test_scratch),
-        cmocka_unit_test(test_divide),     cmocka_unit_test(test_indexed), cmocka_unit_test(test_flat),
-        cmocka_unit_test(test_lanes),      cmocka_unit_test(test_modes),   cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_new_memory), cmocka_unit_test(test_broken),  cmocka_unit_test(test_wrong_code),
+        cmocka_unit_test(test_divergence), cmocka_unit_test(test_places),     cmocka_unit_test(test_packet),
+        cmocka_unit_test(test_lds),        cmocka_unit_test(test_sums),       cmocka_unit_test(test_scratch),
+        cmocka_unit_test(test_divide),     cmocka_unit_test(test_indexed),    cmocka_unit_test(test_flat),
+        cmocka_unit_test(test_lanes),      cmocka_unit_test(test_modes),      cmocka_unit_test(test_scalars),
+        cmocka_unit_test(test_faults),     cmocka_unit_test(test_new_memory), cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_wrong_code), cmocka_unit_test(test_left_out),
     };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
         tests[i].setup_func = setup;

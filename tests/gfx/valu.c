@@ -6,22 +6,15 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define TABLES(X)                                                                                                      \
-    X(valu_int_table)                                                                                                  \
-    X(valu_bits_table)                                                                                                 \
-    X(valu_carry_table)                                                                                                \
-    X(valu_cmp_int_table)                                                                                              \
-    X(valu_f32_table)                                                                                                  \
-    X(valu_cmp_f_table)                                                                                                \
-    X(valu_int16_table)                                                                                                \
-    X(valu_f16_table) X(valu_mix_table) X(valu_f64_table) X(valu_div_table) X(valu_round_table) X(valu_cvt_table)      \
-        X(valu_math_table)
+extern const valu_table valu_int_table, valu_bits_table, valu_carry_table, valu_cmp_int_table, valu_f32_table,
+    valu_cmp_f_table, valu_int16_table, valu_f16_table, valu_mix_table, valu_f64_table, valu_div_table,
+    valu_round_table, valu_cvt_table, valu_math_table;
 
-#define DECLARE(name) extern const valu_table name;
-TABLES(DECLARE)
-
-#define ADDRESS(name) &name,
-static const valu_table *const tables[] = {TABLES(ADDRESS)};
+static const valu_table *const tables[] = {
+    &valu_int_table,   &valu_bits_table,  &valu_carry_table, &valu_cmp_int_table, &valu_f32_table,
+    &valu_cmp_f_table, &valu_int16_table, &valu_f16_table,   &valu_mix_table,     &valu_f64_table,
+    &valu_div_table,   &valu_round_table, &valu_cvt_table,   &valu_math_table,
+};
 
 enum { MOST = 1024 };
 static const gfx_valu *sorted[MOST];

@@ -5,9 +5,10 @@
  * for v_rsq_f64, which may be off by one unit. Computed as double; where that is too near to the middle between two
  * floats to tell (one lane in 2^18), once more as long double.
  *
- * Those of f32 take and give no denormals, whatever MODE says: LLVM's expansions scale around each of them exactly
- * where denormals are on (SIISelLowering.cpp and AMDGPULegalizerInfo.cpp, fexp2, flog2, fsqrt, fdiv; "rcp_f32 is
- * accurate ... and denormals are flushed", AMDGPUCodeGenPrepare.cpp). Those of f16 and f64 follow MODE. */
+ * Those of f32 take and give no denormals, whatever MODE says: so LLVM's AMDGPUUsage.rst of exp2 and log2, and its
+ * expansions scale around these instructions exactly where denormals are on (AMDGPUISelLowering.cpp: lowerFEXP2,
+ * getScaledLogInput; SIISelLowering.cpp: lowerFSQRTF32; AMDGPUCodeGenPrepare.cpp of rcp_f32). Those of f16 and f64
+ * follow MODE. */
 #include "gfx/valu_half.h"
 
 #include "gfx/valu_soft.h"

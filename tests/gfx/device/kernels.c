@@ -3,6 +3,7 @@
  * Kernels for test_run.c, compiled for gfx11: each uses one of the things that the executor must do, or does wrong what
  * it must find. */
 #include "gfx/device/kernels_params.h"
+#include "gfx/device/scalar_ops.h"
 #include "src/gpu/kernels/gpu.h"
 
 #define OUT ((GLOBAL u32 *)p.out)
@@ -138,6 +139,34 @@ KERNEL void modes(struct run_params p) {
     OUT[2] = as_u32(small * same);
     __builtin_amdgcn_s_setreg(1 | 4 << 6 | 1 << 11, 0);
     OUT[3] = as_u32(small * same);
+}
+
+/* Result and SCC of each; SCC is set before. */
+KERNEL void scalars(struct run_params p) {
+    const u32 a = p.n, b = p.how;
+    u32 d, scc, at = 0;
+#define PUT OUT[at++] = d, OUT[at++] = scc;
+#define TWO(name, result, condition)                                                                                   \
+    __asm__ volatile("s_cmp_eq_u32 0, 0\n" #name " %0, %2, %3\n s_cselect_b32 %1, 1, 0"                                \
+                     : "=&s"(d), "=s"(scc)                                                                             \
+                     : "s"(a), "s"(b)                                                                                  \
+                     : "scc");                                                                                         \
+    PUT
+#define ONE(name, result, condition)                                                                                   \
+    __asm__ volatile("s_cmp_eq_u32 0, 0\n" #name " %0, %2\n s_cselect_b32 %1, 1, 0"                                    \
+                     : "=&s"(d), "=s"(scc)                                                                             \
+                     : "s"(a)                                                                                          \
+                     : "scc");                                                                                         \
+    PUT
+#define COMPARE(name, result, condition)                                                                               \
+    __asm__ volatile("s_mov_b32 %0, 0\n" #name " %2, %3\n s_cselect_b32 %1, 1, 0"                                      \
+                     : "=&s"(d), "=s"(scc)                                                                             \
+                     : "s"(a), "s"(b)                                                                                  \
+                     : "scc");                                                                                         \
+    PUT
+    SCALAR_OPS(TWO)
+    SCALAR_OPS1(ONE)
+    SCALAR_COMPARISONS(COMPARE)
 }
 
 /* ---- What must be found -------------------------------------------------------------------------------------------

@@ -129,6 +129,7 @@ bool races_begin(void) {
     if (p == MAP_FAILED) return false;
     seen.global = p;
     sim_alone(true);
+    sim_on_release(races_forget);
     return true;
 }
 

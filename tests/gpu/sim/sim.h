@@ -39,6 +39,8 @@ bool sim_holds(const void *p, size_t bytes);
 void sim_memory(uint64_t *free_bytes, uint64_t *total);
 /* While it is closed, a host that follows an address of the device crashes. Open at first. */
 void sim_open(bool open);
+/* Called with whole pages that were given back. */
+void sim_on_release(void (*fn)(const void *p, size_t bytes));
 
 /* ---- Where a kernel is ------------------------------------------------------------------------------------------ */
 

@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 
 #include "base/num.h"
-#include "gpu/sim/races.h"
 
 enum { PAGE = 4096, ALIGN = 256, MOST = 4096 };
 static const size_t RANGE = (size_t)1 << SIM_RANGE_SHIFT, TOTAL = (size_t)2 << 30;
@@ -24,6 +23,7 @@ static struct {
     block blocks[MOST];
     size_t n, used;
     bool closed;
+    void (*released)(const void *p, size_t bytes);
 } memory;
 
 const uint8_t *sim_range(void) {
@@ -55,7 +55,7 @@ bool sim_release(void *p) {
         if (b->data != p) continue;
         /* Unreadable from now on, and given back to the system. */
         mmap(b->pages, b->mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-        races_forget(b->pages, b->mapped);
+        if (memory.released) memory.released(b->pages, b->mapped);
         memory.used -= b->mapped;
         *b = memory.blocks[--memory.n];
         return true;
@@ -82,4 +82,8 @@ void sim_open(bool open) {
     memory.closed = !open;
     for (size_t i = 0; i < memory.n; i++)
         mprotect(memory.blocks[i].pages, memory.blocks[i].mapped, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+
+void sim_on_release(void (*fn)(const void *p, size_t bytes)) {
+    memory.released = fn;
 }

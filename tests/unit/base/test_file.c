@@ -58,6 +58,8 @@ static void writes_and_reads(void **state) {
     assert_memory_equal(map.data, "new\0text", 8);
     file_map_release(&map, map.data, map.size);
     assert_memory_equal(map.data, "new\0text", 8);
+    file_map_evict(&map, map.data, map.size);
+    assert_memory_equal(map.data, "new\0text", 8);
     file_map_close(&map);
     free(path);
 }

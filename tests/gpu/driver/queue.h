@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Streams and graphs of the simulated driver. Nothing runs before somebody waits, so that a host that does not wait
+ * Streams and graphs of the simulated drivers. Nothing runs before somebody waits, so that a host that does not wait
  * reads what was there before. Internal to the simulated driver, whose lock is held. */
 #ifndef NB_TESTS_GPU_QUEUE_H
 #define NB_TESTS_GPU_QUEUE_H
 
-#include "gpu/cuda/cuda.h"
+#include "gpu/driver/driver.h"
 
 typedef struct sim_list {
     sim_item *items;
@@ -24,5 +24,8 @@ int stream_run(sim_stream *s);
 int sim_lasting_error(void);
 void sim_lock(void);
 void sim_unlock(void);
+
+/* gemm.c: in double precision. */
+void gemm_run(const gpu_gemm *g);
 
 #endif

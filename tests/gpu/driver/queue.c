@@ -2,9 +2,10 @@
  *
  * Running what is queued, while the device's memory is open. */
 #define _GNU_SOURCE
-#include "gpu/cuda/queue.h"
+#include "gpu/driver/queue.h"
 
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,38 +31,38 @@ int list_add(sim_list *l, const sim_item *item) {
     if (l->n == l->cap) {
         const size_t cap = 2 * l->cap + 16;
         sim_item *items = realloc(l->items, cap * sizeof *items);
-        if (!items) return CUDA_NO_MEMORY;
+        if (!items) return DRIVER_NO_MEMORY;
         l->items = items;
         l->cap = cap;
     }
     l->items[l->n++] = *item;
-    return CUDA_OK;
+    return DRIVER_OK;
 }
 
 void list_free(sim_list *l) {
-    for (size_t i = 0; i < l->n; i++) free(l->items[i].staged);
     free(l->items);
     *l = (sim_list){0};
 }
 
 /* The host's side of a copy needs no check: it crashes by itself. */
 static bool copy(const sim_item *item, char error[SIM_ERROR_TEXT]) {
-    const void *from = item->staged ? item->staged : item->from;
-    if (!sim_holds(item->to, item->bytes) && !sim_holds(from, item->bytes)) {
+    if (!sim_holds(item->to, item->bytes) && !sim_holds(item->from, item->bytes)) {
         snprintf(error, SIM_ERROR_TEXT, "a copy of %zu bytes to %p that the device does not have", item->bytes,
                  item->to);
         return false;
     }
-    memcpy(item->to, from, item->bytes);
+    memcpy(item->to, item->from, item->bytes);
     return true;
 }
 
 static bool run_item(const sim_item *item, char error[SIM_ERROR_TEXT]) {
     switch (item->kind) {
     case WORK_LAUNCH:
-        return sim_run(item->kernel, item->grid, item->block, item->shared, item->params, item->params_size, error);
+        return device_run(item, error);
     case WORK_GEMM:
-        return sim_gemm(&item->gemm, error);
+        memset(item->to, 0xff, item->bytes);
+        gemm_run(&item->gemm);
+        return true;
     case WORK_COPY:
         return copy(item, error);
     case WORK_FILL:
@@ -69,6 +70,7 @@ static bool run_item(const sim_item *item, char error[SIM_ERROR_TEXT]) {
         return true;
     case WORK_EVENT:
         item->event->recorded = true;
+        item->event->n_queued--;
         item->event->seconds = clock_now();
         return true;
     }
@@ -81,17 +83,27 @@ int stream_run(sim_stream *s) {
     for (size_t i = 0; i < s->list.n && !lasting_error; i++) {
         if (run_item(&s->list.items[i], error)) continue;
         fprintf(stderr, "simulated GPU: %s\n", error);
-        lasting_error = CUDA_LAUNCH_FAILED;
+        lasting_error = DRIVER_LAUNCH_FAILED;
     }
     sim_open(false);
     list_free(&s->list);
     return lasting_error;
 }
 
+int sim_wrong(int error, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fputs("simulated GPU: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return error;
+}
+
 int sim_submit(void *stream, const sim_item *item) {
     sim_stream *s = stream;
     sim_lock();
-    int error = s ? lasting_error : CUDA_INVALID_HANDLE;
+    int error = s ? lasting_error : DRIVER_INVALID_HANDLE;
     if (!error) error = list_add(s->capture ? s->capture : &s->list, item);
     sim_unlock();
     return error;
