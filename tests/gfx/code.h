@@ -49,6 +49,7 @@ struct gfx_op {
     uint8_t bytes, n_regs;      /* memory: of each lane's access; registers of the destination or the data */
     bool is_signed, d16, high;  /* memory: how parts of registers are filled */
     uint16_t scalar_op;         /* scalar.c's own numbering */
+    uint32_t scalar_constant[2];
     gfx_inst inst;
 };
 

@@ -79,23 +79,6 @@ int gfx_lds_part(gfx_wave *w, const gfx_op *o, gfx_part p, bool is_store) {
     return GFX_GO_ON;
 }
 
-/* An aligned word. */
-static inline int whole_word(gfx_wave *w, const gfx_op *o, gfx_part p, bool is_store) {
-    gfx_group *g = w->group;
-    uint32_t other = 0;
-    if (p.at % 4) return gfx_lds_part(w, o, p, is_store);
-    if (p.at >= g->lds_bytes || 4 > g->lds_bytes - p.at) return outside(w, o, p.lane, p.at, 4);
-    if (!use_word(g, w, p.at / 4, 15, is_store, &other)) return race(w, o, p.at, p.lane, other, is_store);
-    if (is_store) {
-        memcpy(g->lds + p.at, &w->v[p.reg][p.lane], 4);
-        g->lds_written[p.at / 4] = w->v_written[p.reg] >> p.lane & 1 ? 15 : 0;
-    } else {
-        memcpy(&w->v[p.reg][p.lane], g->lds + p.at, 4);
-        gfx_mark(w, p.reg, 1u << p.lane, g->lds_written[p.at / 4] == 15 ? (uint32_t)GFX_ALL : 0);
-    }
-    return GFX_GO_ON;
-}
-
 /* ---- Loads and stores ---------------------------------------------------------------------------------------------
  */
 
@@ -108,15 +91,54 @@ static int ready(gfx_wave *w, const gfx_op *o, unsigned data, unsigned n) {
     return GFX_GO_ON;
 }
 
+/* Whether all lanes' accesses are aligned words that lie in LDS. */
+static bool all_words(const gfx_wave *w, const gfx_op *o, const uint32_t *address, uint32_t offset, unsigned n_regs) {
+    const uint32_t size = w->group->lds_bytes, bytes = 4 * n_regs;
+    if (o->bytes < 4 || bytes > size) return false;
+    for (uint32_t left = gfx_exec(w); left; left &= left - 1) {
+        const uint32_t at = address[__builtin_ctz(left)] + offset;
+        if (at % 4 || at > size - bytes) return false;
+    }
+    return true;
+}
+
+/* Register by register, with one look at what was written for each. */
+static int access_words(gfx_wave *w, const gfx_op *o, const uint32_t *address, uint32_t offset, unsigned reg,
+                        bool is_store) {
+    gfx_group *g = w->group;
+    uint32_t written = is_store ? w->v_written[reg] : 0, other = 0, *v = w->v[reg];
+    for (uint32_t left = gfx_exec(w); left; left &= left - 1) {
+        const unsigned l = (unsigned)__builtin_ctz(left);
+        const uint32_t at = address[l] + offset;
+        if (!use_word(g, w, at / 4, 15, is_store, &other)) return race(w, o, at, l, other, is_store);
+        if (is_store) {
+            memcpy(g->lds + at, &v[l], 4);
+            g->lds_written[at / 4] = written >> l & 1 ? 15 : 0;
+        } else {
+            memcpy(&v[l], g->lds + at, 4);
+            written |= (uint32_t)(g->lds_written[at / 4] == 15) << l;
+        }
+    }
+    if (!is_store) gfx_mark(w, reg, gfx_exec(w), written);
+    return GFX_GO_ON;
+}
+
 /* Each lane's access at its address plus offset, with `reg` and those behind it. */
 static int access_lanes(gfx_wave *w, const gfx_op *o, const uint32_t *address, uint32_t offset, unsigned reg,
                         unsigned n_regs, bool is_store) {
+    if (all_words(w, o, address, offset, n_regs)) {
+        for (unsigned r = 0; r < n_regs; r++) {
+            const int step = access_words(w, o, address, offset + 4 * r, reg + r, is_store);
+            if (step) return step;
+        }
+        return GFX_GO_ON;
+    }
     for (uint32_t left = gfx_exec(w); left; left &= left - 1) {
         const unsigned l = (unsigned)__builtin_ctz(left);
         const uint32_t at = address[l] + offset;
         for (unsigned r = 0; r < n_regs; r++) {
             const gfx_part p = {at + 4 * r, o->bytes < 4 ? o->bytes : 4, l, reg + r};
-            const int step = o->bytes < 4 ? gfx_lds_part(w, o, p, is_store) : whole_word(w, o, p, is_store);
+            const int step = gfx_lds_part(w, o, p, is_store);
             if (step) return step;
         }
     }

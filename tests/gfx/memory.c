@@ -62,6 +62,16 @@ static uint8_t *marks_at(gfx_wave *w, const gfx_op *o, uint64_t at) {
     return w->range[0].written ? w->range[0].written + (at - w->range[0].begin) : NULL;
 }
 
+static inline bool all_written(const uint8_t *marks, unsigned bytes) {
+    uint32_t four;
+    if (bytes < 4) return marks[0] && marks[bytes - 1];
+    for (unsigned b = 0; b < bytes; b += 4) {
+        memcpy(&four, marks + b, 4);
+        if (four != 0x01010101) return false;
+    }
+    return true;
+}
+
 /* The lanes all of whose bytes were written. One look at the range is enough where it has all lanes. */
 static uint32_t written_lanes(gfx_wave *w, const gfx_op *o, const uint64_t *at, uint32_t lanes, bool one_range) {
     uint32_t written = (uint32_t)GFX_ALL;
@@ -69,7 +79,7 @@ static uint32_t written_lanes(gfx_wave *w, const gfx_op *o, const uint64_t *at, 
     for (uint32_t left = lanes; left; left &= left - 1) {
         const unsigned l = (unsigned)__builtin_ctz(left);
         const uint8_t *marks = marks_at(w, o, at[l]);
-        if (marks && memchr(marks, 0, o->bytes)) written &= ~(1u << l);
+        if (marks && !all_written(marks, o->bytes)) written &= ~(1u << l);
     }
     return written;
 }

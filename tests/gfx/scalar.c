@@ -441,6 +441,57 @@ static int run_sop(gfx_wave *w, const gfx_op *o) {
     return r->flags & NO_RESULT ? GFX_GO_ON : (int)put_result(w, o, r, &x, result);
 }
 
+/* ---- Most of what runs: 32 bits, registers and constants, nothing special -------------------------------------------
+ */
+
+static inline bool quick_source(const gfx_wave *w, const gfx_op *o, int s, uint64_t *value, uint64_t *known) {
+    const gfx_operand *src = &o->x.src[s];
+    *known = UINT64_MAX;
+    *value = o->scalar_constant[s];
+    if (src->kind != GFX_IS_SGPR) return true;
+    *value = w->s[src->at];
+    *known = w->s_written[src->at] | 0xffffffff00000000;
+    return !w->s_loading[src->at];
+}
+
+static int run_quick(gfx_wave *w, const gfx_op *o) {
+    const row *r = &rows[o->scalar_op];
+    sop x = {.scc = w->scc};
+    uint64_t a_known, b_known, result = UINT64_MAX;
+    if (!quick_source(w, o, 0, &x.a, &a_known) || !quick_source(w, o, 1, &x.b, &b_known))
+        return (int)gfx_fail(w, o, "reads a register that is still being loaded");
+    if ((a_known & b_known) != UINT64_MAX || !w->scc_written)
+        result = known_bits(r, &x, a_known, b_known, w->scc_written);
+    r->run(&x);
+    if (r->flags & SETS_SCC) {
+        w->scc = x.scc;
+        w->scc_written = result == UINT64_MAX || (r->spread != ALL_OF_ALL && x.d & result);
+    }
+    if (r->flags & NO_RESULT) return GFX_GO_ON;
+    if (w->s_loading[o->inst.dst]) return (int)gfx_fail(w, o, "writes a register that is being loaded");
+    w->s[o->inst.dst] = (uint32_t)x.d;
+    w->s_written[o->inst.dst] = (uint32_t)result;
+    return GFX_GO_ON;
+}
+
+static bool lower_quick(gfx_op *o, const row *r) {
+    const gfx_inst *i = &o->inst;
+    if (i->format == GFX_SOPK || r->flags & (READS_DST | SAVES_EXEC | WRITES_EXEC) || i->spec->dst > 1) return false;
+    if (i->dst == GFX_NULL || i->dst == GFX_EXEC_LO || i->dst >= GFX_N_SGPRS) return false;
+    for (int s = 0; s < 2; s++) {
+        uint64_t value = 0;
+        if (i->spec->src[s] > 1) return false;
+        if (!i->spec->src[s]) continue;
+        if (i->src[s] < GFX_N_SGPRS)
+            o->x.src[s] = (gfx_operand){GFX_IS_SGPR, false, i->src[s]};
+        else if (!gfx_constant_of(GFX_F32, i->src[s], i->literal, &value))
+            return false;
+        o->scalar_constant[s] = (uint32_t)value;
+    }
+    o->run = run_quick;
+    return true;
+}
+
 /* ---- Floats (gfx11.5) ---------------------------------------------------------------------------------------------
  */
 
@@ -498,6 +549,7 @@ bool gfx_lower_scalar(gfx_code *c, gfx_op *o) {
         if (strcmp(rows[r].name, o->inst.spec->name) != 0) continue;
         o->scalar_op = (uint16_t)r;
         o->run = run_sop;
+        lower_quick(o, &rows[r]);
         return true;
     }
     return lower_float(o);

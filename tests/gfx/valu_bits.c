@@ -56,19 +56,26 @@ static uint32_t permuted_byte(uint64_t pool, uint32_t sel) {
     return sel == 12 ? 0 : 255;
 }
 
-static uint32_t perm(uint32_t a, uint32_t b, uint32_t c) {
-    const uint64_t pool = (uint64_t)a << 32 | b;
-    if (!(c & 0xf8f8f8f8)) { /* bytes only */
-        uint32_t r = 0;
-        for (unsigned k = 0; k < 4; k++) r |= ((uint32_t)(pool >> (c >> (8 * k) & 7) * 8) & 255) << (8 * k);
-        return r;
+/* Where selectors name bytes only, which they nearly always do, a lane is four shifts. */
+static void perm_b32(valu_in in, gfx_valu_out *restrict out) {
+    const uint32_t *s0 = in->lo[0], *s1 = in->lo[1], *s2 = in->lo[2];
+    uint32_t special = 0;
+    EACH_LANE(i) {
+        const uint32_t a = s0[i], b = s1[i], c = s2[i];
+        uint32_t r = ((c & 4 ? a : b) >> (c & 3) * 8) & 255;
+        r |= (((c >> 8 & 4 ? a : b) >> (c >> 8 & 3) * 8) & 255) << 8;
+        r |= (((c >> 16 & 4 ? a : b) >> (c >> 16 & 3) * 8) & 255) << 16;
+        r |= ((c >> 24 & 4 ? a : b) >> (c >> 24 & 3) * 8) << 24;
+        special |= c & 0xf8f8f8f8;
+        out->lo[i] = r;
     }
-    uint32_t r = 0;
-    for (unsigned k = 0; k < 4; k++) r |= permuted_byte(pool, c >> (8 * k) & 255) << (8 * k);
-    return r;
+    if (special) EACH_LANE(i) {
+            const uint64_t pool = (uint64_t)s0[i] << 32 | s1[i];
+            uint32_t r = 0;
+            for (unsigned k = 0; k < 4; k++) r |= permuted_byte(pool, s2[i] >> (8 * k) & 255) << (8 * k);
+            out->lo[i] = r;
+        }
 }
-
-OP3(perm_b32, perm(a, b, c))
 
 static uint32_t reversed(uint32_t x) {
     x = (x >> 1 & 0x55555555) | (x & 0x55555555) << 1;

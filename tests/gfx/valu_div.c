@@ -125,10 +125,16 @@ static void div_fmas_f32(valu_in in, gfx_valu_out *restrict out) {
     uint32_t space[3][GFX_LANES];
     const uint32_t *s[3];
     for (unsigned k = 0; k < 3; k++) s[k] = f32_source(in, k, space[k]);
-    EACH_LANE(i) {
-        const uint64_t x[] = {s[0][i], s[1][i], s[2][i]};
-        out->lo[i] = (uint32_t)div_fmas(&F32_KIND, x, in->mask >> i & 1, in->mode.round32);
+    const bool host = in->mode.round32 == ROUND_EVEN && !in->mask;
+    uint32_t nan = 0;
+    if (host) {
+        EACH_LANE(i) out->lo[i] = f32_bits(__builtin_fmaf(f32_of(s[0][i]), f32_of(s[1][i]), f32_of(s[2][i])));
+        EACH_LANE(i) nan |= f32_is_nan(out->lo[i]) ? 1u : 0u;
     }
+    if (!host || nan) EACH_LANE(i) {
+            const uint64_t x[] = {s[0][i], s[1][i], s[2][i]};
+            out->lo[i] = (uint32_t)div_fmas(&F32_KIND, x, in->mask >> i & 1, in->mode.round32);
+        }
     f32_finish(in, out);
 }
 

@@ -104,6 +104,12 @@ uint64_t some_value(gfx_type t) {
     return r >> 63 ? list[r % n] : random_value(t);
 }
 
+/* Often no bit at all, for which an instruction may have a way of its own. */
+static uint32_t random_mask(void) {
+    const uint64_t r = random64();
+    return r >> 62 ? (uint32_t)r : 0;
+}
+
 static unsigned n_sources(const gfx_valu *op) {
     unsigned n = 0;
     while (n < 3 && op->src[n] != GFX_NONE) n++;
@@ -186,7 +192,7 @@ static void cross(const gfx_valu *op, expectation *expect) {
         const unsigned at[] = {c % count[0], c / count[0] % count[1], c / count[0] / count[1] % count[2]};
         for (unsigned k = 0; k < n; k++) put(&b, k, op->src[k], b.filled, list[k][at[k]]);
         if (++b.filled < GFX_LANES) continue;
-        b.in.mask = (uint32_t)random64();
+        b.in.mask = random_mask();
         check_lanes(op, &b.in, expect);
         b.filled = 0;
     }
@@ -196,7 +202,7 @@ static void vary(gfx_valu_in *in, unsigned what) {
     const uint64_t r = random64();
     *in = (gfx_valu_in){.lo = {in->lo[0], in->lo[1], in->lo[2]},
                         .hi = {in->hi[0], in->hi[1], in->hi[2]},
-                        .mask = (uint32_t)random64(),
+                        .mask = random_mask(),
                         .op_sel_hi = 7,
                         .mode = usual};
     if (what & (VARY_SIGNS | VARY_NEG)) in->neg = r & 7;

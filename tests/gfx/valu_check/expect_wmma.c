@@ -192,6 +192,26 @@ static void halves(const kind *k) {
     }
 }
 
+/* What lies in the middle goes to even, once; and a product below all numbers still counts in the sum. */
+static void roundings(const kind *k) {
+    registers a = {{0}}, b = {{0}}, c = {{0}}, d = {{0}};
+    const int top = 2 << k->to.fraction; /* from here on the unit is 2 */
+    for (unsigned m = 0; m < SIDE; m++) {
+        put(a, 16, m, 7, element(k, 1)), put(b, 16, m, 7, element(k, 1));
+        for (unsigned n = 0; n < SIDE; n++) *at(c, m, n) = sum_bits(k, n % 2 ? top : -top - 4);
+    }
+    run(k, a, b, c, d, 0, 0, 0);
+    for (unsigned m = 0; m < SIDE; m++)
+        for (unsigned n = 0; n < SIDE; n++) same(k, d, m, n, sum_bits(k, n % 2 ? top : -top - 4), "a middle");
+    if (k->of.exponent != 8 || k->to.fraction != 23) return;
+    for (unsigned m = 0; m < SIDE; m++) {
+        put(a, 16, m, 7, (uint32_t)bits_of(k->of, 0x1p-75)), put(b, 16, m, 7, (uint32_t)bits_of(k->of, 0x1p-75));
+        for (unsigned n = 0; n < SIDE; n++) *at(c, m, n) = 1;
+    }
+    run(k, a, b, c, d, 0, 0, 0);
+    for (unsigned m = 0; m < SIDE; m++) same(k, d, m, m, 2, "half of the smallest");
+}
+
 static void integers(const kind *k) {
     for (unsigned flags = 0; flags < 8; flags++) {
         registers a = {{0}}, b = {{0}}, c = {{0}}, d = {{0}};
@@ -240,7 +260,7 @@ void expect_matrices(void **state) {
         if (k->is_integer)
             integers(k);
         else
-            random_numbers(k), signs(k);
+            random_numbers(k), signs(k), roundings(k);
         if (!k->is_integer && k->to.fraction != 23) halves(k);
     }
     assert_null(gfx_wmma_find("v_wmma_f32_16x16x16_fp8"));
