@@ -33,7 +33,7 @@ struct gpu_context {
     gpu_function functions[GPU_MAX_FUNCTIONS]; /* a hash table by the kernel's address */
     gpu_blas *blas;
     void *blas_memory;
-    bool overlaps;  /* launches may begin before the one in front has ended: PTX says where they wait */
+    bool overlaps; /* launches may begin before the one in front has ended: PTX says where they wait */
     struct {
         void *memory;     /* pinned: two pieces */
         void *written[2]; /* events: the piece may be written again */
