@@ -34,8 +34,13 @@ INLINE void eight_of(eight *e, const eight_raw *raw, u32 type) {
 }
 INLINE void eight_load(eight *e, const GLOBAL u8 *p, u32 type, u64 j) {
     eight_raw raw;
-    eight_read(&raw, p, type, j);
-    eight_of(e, &raw, type);
+    if (type == G_F32) {
+        eight_read(&raw, p, G_F32, j);
+        eight_of(e, &raw, G_F32);
+    } else {
+        eight_read(&raw, p, G_BF16, j);
+        eight_of(e, &raw, type);
+    }
 }
 /* At any address. */
 INLINE void eight_load_any(eight *e, const GLOBAL u8 *p, u32 type, u64 j) {
