@@ -35,6 +35,14 @@ INLINE void async_commit(void) {
 #    define ASYNC_WAIT(n) (void)(n)
 #endif
 
+/* The line of memory at p, which need not be valid, is fetched into the second level cache. */
+INLINE void ask_for(const GLOBAL void *p) {
+#if defined(__NVPTX__)
+    __asm__ volatile("prefetch.global.L2 [%0];" ::"l"(p));
+#else
+    (void)p;
+#endif
+}
 /* 16 bytes that are read once. */
 INLINE u32x4 stream_load16(const GLOBAL void *p) {
 #if defined(__NVPTX__)

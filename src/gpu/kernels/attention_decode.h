@@ -6,6 +6,7 @@
 #ifndef NB_GPU_KERNELS_ATTENTION_DECODE_H
 #define NB_GPU_KERNELS_ATTENTION_DECODE_H
 
+#include "async.h"
 #include "attention.h"
 #include "eight.h"
 
@@ -64,6 +65,16 @@ INLINE decode_places decode_places_of(const attention_call *c, const decode_shap
         places.from[u] = places.sees[u] ? page_offset_shift(c, pages, position, kv_head) : 0;
     }
     return places;
+}
+
+/* What lies there may still be written, but is on its way into the second level cache. */
+INLINE void decode_ask_places(const attention_call *c, const decode_shape *k, const decode_places *places) {
+    const u32 size = k->type == G_F32 ? 4 : 2;
+    UNROLL for (u32 u = 0; u < k->ahead; u++) UNROLL for (u32 v = 0; v < k->vectors; v++) {
+        if (!places->sees[u] || column_of(k, v) >= c->head_dim) continue;
+        ask_for(c->keys + (places->from[u] + column_of(k, v)) * size);
+        ask_for(c->values + (places->from[u] + column_of(k, v)) * size);
+    }
 }
 
 INLINE void decode_positions(const attention_call *c, const decode_shape *k, decode_state *s,
@@ -184,6 +195,7 @@ INLINE void decode(const struct attention_split_params *p, u32 lanes, u32 vector
     u32 stretch = begin, at = 0;
     decode_places places = decode_places_of(c, &k, pages, kv_head, seen, stretch * ATTEND_STRETCH + worker, n_workers,
                                             (stretch + 1) * ATTEND_STRETCH);
+    decode_ask_places(c, &k, &places);
     previous_done();
     decode_state s;
     decode_begin(c, &k, &s, row, head, n);
