@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Results do not depend on the optimizer: the walk over some rows of each kind, their kernels compiled for gfx1151 with less
-# optimization, and for gfx1100 by an older compiler (clang 16, which does not know gfx1151). tools/deps.sh installs it;
-# without it that part is left out, and said so. `test_levels.sh --all` takes every module and row, which takes hours.
+# optimization, and for gfx1100 by an older compiler (clang 16, which does not know gfx1151; tools/deps.sh installs it).
+# `test_levels.sh --all` takes every module and row, which takes hours.
 cd "$NB_SOURCE_DIR" || exit 1
 build=$(dirname "$NB_BIN")
 modules="attention attention_decode_bf16 attention_decode_f16 attention_decode_f32 attention_narrow_f16 attention_wide_f16 moe norm ops qmm_affine4 \
@@ -35,5 +35,6 @@ if command -v clang-16 >/dev/null && command -v ld.lld-16 >/dev/null; then
     esac
     walk clang16 gfx1100 -O3 "clang-16 -B$(dirname "$(readlink -f "$(command -v ld.lld-16)")")"
 else
-    echo "no clang-16 and ld.lld-16 here: gfx1100 by an older compiler is left out"
+    echo "no clang-16 and ld.lld-16 here, which compile for gfx1100"
+    exit 1
 fi

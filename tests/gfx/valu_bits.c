@@ -3,33 +3,6 @@
  * Moves, selections and everything that treats a register as bits: logic, fields, bytes, counts. */
 #include "gfx/valu_lanes.h"
 
-#define OP1(name, expr)                                                                                                \
-    static void name(valu_in in, gfx_valu_out *restrict out) {                                                         \
-        const uint32_t *s0 = in->lo[0];                                                                                \
-        EACH_LANE(i) {                                                                                                 \
-            const uint32_t a = s0[i];                                                                                  \
-            out->lo[i] = (uint32_t)(expr);                                                                             \
-        }                                                                                                              \
-    }
-
-#define OP2(name, expr)                                                                                                \
-    static void name(valu_in in, gfx_valu_out *restrict out) {                                                         \
-        const uint32_t *s0 = in->lo[0], *s1 = in->lo[1];                                                               \
-        EACH_LANE(i) {                                                                                                 \
-            const uint32_t a = s0[i], b = s1[i];                                                                       \
-            out->lo[i] = (uint32_t)(expr);                                                                             \
-        }                                                                                                              \
-    }
-
-#define OP3(name, expr)                                                                                                \
-    static void name(valu_in in, gfx_valu_out *restrict out) {                                                         \
-        const uint32_t *s0 = in->lo[0], *s1 = in->lo[1], *s2 = in->lo[2];                                              \
-        EACH_LANE(i) {                                                                                                 \
-            const uint32_t a = s0[i], b = s1[i], c = s2[i];                                                            \
-            out->lo[i] = (uint32_t)(expr);                                                                             \
-        }                                                                                                              \
-    }
-
 OP1(mov_b32, a)
 OP1(not_b32, ~a)
 OP2(and_b32, a &b)

@@ -4,33 +4,6 @@
  * (sums, differences and v_mad of 24 and 16 bits); elsewhere it is ignored. */
 #include "gfx/valu_lanes.h"
 
-#define OP1(name, expr)                                                                                                \
-    static void name(valu_in in, gfx_valu_out *restrict out) {                                                         \
-        const uint32_t *s0 = in->lo[0];                                                                                \
-        EACH_LANE(i) {                                                                                                 \
-            const uint32_t a = s0[i];                                                                                  \
-            out->lo[i] = (uint32_t)(expr);                                                                             \
-        }                                                                                                              \
-    }
-
-#define OP2(name, expr)                                                                                                \
-    static void name(valu_in in, gfx_valu_out *restrict out) {                                                         \
-        const uint32_t *s0 = in->lo[0], *s1 = in->lo[1];                                                               \
-        EACH_LANE(i) {                                                                                                 \
-            const uint32_t a = s0[i], b = s1[i];                                                                       \
-            out->lo[i] = (uint32_t)(expr);                                                                             \
-        }                                                                                                              \
-    }
-
-#define OP3(name, expr)                                                                                                \
-    static void name(valu_in in, gfx_valu_out *restrict out) {                                                         \
-        const uint32_t *s0 = in->lo[0], *s1 = in->lo[1], *s2 = in->lo[2];                                              \
-        EACH_LANE(i) {                                                                                                 \
-            const uint32_t a = s0[i], b = s1[i], c = s2[i];                                                            \
-            out->lo[i] = (uint32_t)(expr);                                                                             \
-        }                                                                                                              \
-    }
-
 /* wide: the exact result as an int64_t, which wraps or, with clamp, saturates between low and high. */
 #define SATURATING(name, wide, low, high)                                                                              \
     static void name(valu_in in, gfx_valu_out *restrict out) {                                                         \

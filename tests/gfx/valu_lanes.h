@@ -146,4 +146,32 @@ static inline void f16_finish(valu_in in, valu_out out) {
 /* Results that are NaNs become what valu.h says; s are n sources as they were computed with. */
 void f32_nans(valu_out out, unsigned n, const uint32_t *const *s);
 
+/* Instructions of 32-bit numbers, by what they make of each lane's a, b and c. */
+#define OP1(name, expr)                                                                                                \
+    static void name(valu_in in, gfx_valu_out *restrict out) {                                                         \
+        const uint32_t *s0 = in->lo[0];                                                                                \
+        EACH_LANE(i) {                                                                                                 \
+            const uint32_t a = s0[i];                                                                                  \
+            out->lo[i] = (uint32_t)(expr);                                                                             \
+        }                                                                                                              \
+    }
+
+#define OP2(name, expr)                                                                                                \
+    static void name(valu_in in, gfx_valu_out *restrict out) {                                                         \
+        const uint32_t *s0 = in->lo[0], *s1 = in->lo[1];                                                               \
+        EACH_LANE(i) {                                                                                                 \
+            const uint32_t a = s0[i], b = s1[i];                                                                       \
+            out->lo[i] = (uint32_t)(expr);                                                                             \
+        }                                                                                                              \
+    }
+
+#define OP3(name, expr)                                                                                                \
+    static void name(valu_in in, gfx_valu_out *restrict out) {                                                         \
+        const uint32_t *s0 = in->lo[0], *s1 = in->lo[1], *s2 = in->lo[2];                                              \
+        EACH_LANE(i) {                                                                                                 \
+            const uint32_t a = s0[i], b = s1[i], c = s2[i];                                                            \
+            out->lo[i] = (uint32_t)(expr);                                                                             \
+        }                                                                                                              \
+    }
+
 #endif

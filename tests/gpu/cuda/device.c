@@ -76,7 +76,7 @@ EXPORT int cuDeviceGetName(char *to, int size, int dev) {
 EXPORT int cuDeviceGetAttribute(int *out, int attribute, int dev) {
     static const struct {
         int attribute, value;
-    } table[] = {{10, SIM_WARP}, {16, 4}, {18, 0}, {75, 8}, {76, 0}, {97, SIM_SHARED_MAX}};
+    } table[] = {{10, SIM_WARP}, {16, 4}, {18, 0}, {75, 9}, {76, 0}, {97, SIM_SHARED_MAX}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (table[i].attribute == attribute) {
             *out = table[i].value;
@@ -120,6 +120,7 @@ EXPORT int cuCtxSetCurrent(void *context) {
 typedef struct function {
     const sim_kernel *kernel;
     uint32_t shared_max;
+    bool waits; /* for the launch in front */
 } function;
 
 struct device_module {
@@ -146,6 +147,7 @@ const void *device_kernel(device_module *m, const char *name) {
     for (int i = 0; i < m->ptx.n; i++) {
         if (strcmp(m->ptx.kernels[i]->name, name) != 0) continue;
         m->functions[i].kernel = m->ptx.kernels[i];
+        m->functions[i].waits = m->ptx.waits[i];
         return &m->functions[i];
     }
     return NULL;
@@ -160,6 +162,10 @@ EXPORT int cuFuncSetAttribute(void *handle, int attribute, int value) {
 
 size_t device_params_size(const void *kernel) {
     return ((const function *)kernel)->kernel->params_size;
+}
+
+bool device_waits(const void *kernel) {
+    return ((const function *)kernel)->waits;
 }
 
 bool device_allows_shared(const void *kernel, uint32_t bytes) {

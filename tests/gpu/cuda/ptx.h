@@ -10,6 +10,7 @@ enum { PTX_MOST_KERNELS = 512 };
 
 typedef struct ptx_module {
     const sim_kernel *kernels[PTX_MOST_KERNELS];
+    bool waits[PTX_MOST_KERNELS]; /* for the launch in front, which may still run: griddepcontrol */
     int n;
 } ptx_module;
 

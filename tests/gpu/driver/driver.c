@@ -233,16 +233,51 @@ static const char *wrong_launch(const sim_item *item, unsigned block_y, unsigned
     return NULL;
 }
 
+static int launch(void *stream, sim_item *item, unsigned block_y, unsigned block_z, void **params, void **extra) {
+    const char *wrong = item->kernel ? read_params(item->kernel, params, extra, item) : "no function";
+    if (!wrong) wrong = wrong_launch(item, block_y, block_z);
+    if (wrong) return sim_wrong(DRIVER_INVALID_VALUE, "a launch: %s", wrong);
+    return submit(stream, item);
+}
+
 FN(cuLaunchKernel, hipModuleLaunchKernel)
 (void *handle, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y, unsigned block_z,
  unsigned shared, void *stream, void **params, void **extra) {
     sim_item item = {
         .kind = WORK_LAUNCH, .kernel = handle, .grid = {grid_x, grid_y, grid_z}, .block = block_x, .shared = shared};
-    const char *wrong = handle ? read_params(handle, params, extra, &item) : "no function";
-    if (!wrong) wrong = wrong_launch(&item, block_y, block_z);
-    if (wrong) return sim_wrong(DRIVER_INVALID_VALUE, "a launch: %s", wrong);
-    return submit(stream, &item);
+    return launch(stream, &item, block_y, block_z, params, extra);
 }
+
+#ifndef FAKE_HIP
+/* CUlaunchConfig and CUlaunchAttribute. The one attribute that is known here lets a launch begin before the one in
+ * front has ended: here it does not, but a kernel that would not wait then is refused. */
+typedef struct launch_attribute {
+    int id, unused, value;
+    char rest[60];
+} launch_attribute;
+typedef struct launch_config {
+    unsigned grid[3], block[3], shared;
+    void *stream;
+    const launch_attribute *attributes;
+    unsigned n_attributes;
+} launch_config;
+
+EXPORT int cuLaunchKernelEx(const launch_config *c, void *handle, void **params, void **extra) {
+    enum { MAY_OVERLAP = 6 };
+    sim_item item = {.kind = WORK_LAUNCH,
+                     .kernel = handle,
+                     .grid = {c->grid[0], c->grid[1], c->grid[2]},
+                     .block = c->block[0],
+                     .shared = c->shared};
+    for (unsigned i = 0; i < c->n_attributes; i++) {
+        if (c->attributes[i].id != MAY_OVERLAP)
+            return sim_wrong(DRIVER_INVALID_VALUE, "a launch: attribute %d is not known here", c->attributes[i].id);
+        if (c->attributes[i].value && handle && !device_waits(handle))
+            return sim_wrong(DRIVER_INVALID_VALUE, "a launch that may overlap, of a kernel that does not wait");
+    }
+    return launch(c->stream, &item, c->block[1], c->block[2], params, extra);
+}
+#endif
 
 /* ---- Graphs ------------------------------------------------------------------------------------------------------ */
 

@@ -78,6 +78,8 @@ const void *device_kernel(device_module *m, const char *name); /* NULL: there is
 /* Bytes of the kernel's params that a host has to give. */
 size_t device_params_size(const void *kernel);
 bool device_allows_shared(const void *kernel, uint32_t bytes);
+bool device_waits(
+    const void *kernel); /* CUDA: for the launch in front, so that it may begin before that one has ended */
 bool device_run(const sim_item *item, char error[SIM_ERROR_TEXT]);
 /* Memory that kernels may touch from now on, or no more. */
 void device_memory(void *p, size_t bytes, bool there);
