@@ -4,8 +4,8 @@
 # tests/gfx. What the tiny models of cli.gfx1151 do not have: 30 layers, a vocabulary of 49,152, graphs replayed.
 . "$NB_SOURCE_DIR/tests/cli/common.sh" || exit 1
 rocm=$(dirname "$NB_BIN")/tests/gpu/hip
-if [ -n "$NB_SANITIZED" ] || [ ! -e "$rocm/libamdhip64.so.7" ] || nibble devices | grep -q 'hip .*no kernels'; then
-    echo "no simulated ROCm, or a slow one: skipped"
+if nibble devices | grep -q 'hip .*no kernels'; then
+    echo "this build has no kernels for GPUs: skipped"
     exit 77
 fi
 export NIBBLE_VERIFY=off # its kernels are checked by gfx.walk and cli.gfx1151

@@ -27,12 +27,6 @@ walk() {
 walk O1 gfx1151 -O1 clang-19
 walk O2 gfx1151 -O2 clang-19
 if command -v clang-16 >/dev/null && command -v ld.lld-16 >/dev/null; then
-    # In loops that some lanes leave before others, clang 16.0.6 overwrites scalar registers with conditions that later
-    # rounds need (docs/gpu-amd.md): wrong from column 128 on, at any level. clang 19 keeps them.
-    case $rows in
-    "*") rows='!attention.decode.gpu' ;;
-    *) rows=$(echo "$rows" | sed 's/attention\.decode\.gpu,//') ;;
-    esac
     walk clang16 gfx1100 -O3 "clang-16 -B$(dirname "$(readlink -f "$(command -v ld.lld-16)")")"
 else
     echo "no clang-16 and ld.lld-16 here, which compile for gfx1100"
