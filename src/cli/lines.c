@@ -5,8 +5,10 @@
 #include "cli/lines.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/select.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -37,16 +39,37 @@ static char *prompt_of(EditLine *e) {
     return (char *)(uintptr_t)l->prompt;
 }
 
+/* Waits until there is something to read, be it an error; false: a signal came. Signals that interrupt are let through only while it
+ * waits: one that came before, however shortly, is seen and not slept over. */
+static bool input_arrives(void) {
+    sigset_t hold, before;
+    sigemptyset(&hold);
+    sigaddset(&hold, SIGINT);
+    sigaddset(&hold, SIGTERM);
+    sigaddset(&hold, SIGHUP);
+    sigprocmask(SIG_BLOCK, &hold, &before);
+    fd_set in;
+    FD_ZERO(&in);
+    FD_SET(STDIN_FILENO, &in);
+    bool arrives = !interrupted();
+    if (arrives && pselect(STDIN_FILENO + 1, &in, NULL, NULL, NULL, &before) < 0) arrives = errno != EINTR;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return arrives;
+}
+
 /* Reads one character. libedit's own reader tries again after a signal; ours gives the line up after Ctrl-C. */
 static int read_character(EditLine *e, wchar_t *out) {
     mbstate_t state = {0};
     for (;;) {
         char byte;
-        ssize_t got = read(STDIN_FILENO, &byte, 1);
-        if (got < 0 && errno == EINTR && !interrupted()) {
+        const bool arrives = input_arrives();
+        if (interrupted()) return -1;
+        if (!arrives) {
             el_set(e, EL_REFRESH); /* back from Ctrl-Z, or the window has a new size */
             continue;
         }
+        const ssize_t got = read(STDIN_FILENO, &byte, 1);
+        if (got < 0 && errno == EINTR && !interrupted()) continue;
         if (got <= 0) return got < 0 ? -1 : 0;
         size_t n = mbrtowc(out, &byte, 1, &state);
         if (n == (size_t)-2) continue; /* more bytes to come */
