@@ -39,8 +39,8 @@ static char *prompt_of(EditLine *e) {
     return (char *)(uintptr_t)l->prompt;
 }
 
-/* Waits until there is something to read, be it an error; false: a signal came. Signals that interrupt are let through only while it
- * waits: one that came before, however shortly, is seen and not slept over. */
+/* Waits until there is something to read, be it an error; false: a signal came. Signals that interrupt are let through
+ * only while it waits: one that came before, however shortly, is seen and not slept over. */
 static bool input_arrives(void) {
     sigset_t hold, before;
     sigemptyset(&hold);
