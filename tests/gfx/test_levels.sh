@@ -2,7 +2,7 @@
 #
 # Results do not depend on the optimizer: the walk over some rows of each kind, their kernels compiled for gfx1151 with less
 # optimization, and for gfx1100 by an older compiler (clang 16, which does not know gfx1151; tools/deps.sh installs it).
-# `test_levels.sh --all` takes every module and row, which takes hours.
+# `test_levels.sh --all` takes every module and row, which takes some minutes.
 cd "$NB_SOURCE_DIR" || exit 1
 build=$(dirname "$NB_BIN")
 modules="attention attention_decode_bf16 attention_decode_f16 attention_decode_f32 attention_narrow_f16 attention_wide_f16 moe norm ops qmm_affine4 \
