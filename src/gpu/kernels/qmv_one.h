@@ -158,7 +158,7 @@ INLINE void one_put(const one_x *x, one_form f, const eight *e, u32 column) {
  * are on their way at once; at_once and normed are constant at compilation. */
 INLINE void one_stage_turns(const qmv_part *p, const one_x *x, one_form f, u32 token, SHARED float *squares,
                             u32 at_once, bool normed) {
-    enum { MOST = 4 };
+    enum { MOST = 3 };
     const u32 type = QMV_TYPE(p->types, QMV_X), norm_type = QMV_TYPE(p->types, QMV_NORM);
     float own = 0;
     ROLLED for (u32 first = tid() * 8; first < p->k; first += at_once * QMV_ONE_THREADS * 8) {
