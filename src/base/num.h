@@ -31,5 +31,11 @@ static inline int64_t min_i64(int64_t a, int64_t b) {
 static inline int64_t max_i64(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
+static inline bool is_power_of_2(int64_t n) {
+    return n > 0 && (n & (n - 1)) == 0;
+}
+static inline bool is_aligned(const void *p, size_t bytes) {
+    return (uintptr_t)p % bytes == 0;
+}
 
 #endif

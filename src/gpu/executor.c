@@ -24,7 +24,7 @@ static nb_status run_observed(gpu_executor *e, const program *p, nb_error *err) 
         if (observed) status = e->driver->sync(e->context, err);
         if (status) break;
         if (observed) e->base.observer(e->base.observer_user, c->plan_step, false, c->row, &c->call);
-        status = gpu_enqueue(e, c, l, err);
+        status = gpu_enqueue(e, c, 0, l, err);
         for (int j = 0; j < l->n && !status; j++) status = e->driver->launch(e->context, &l->at[j], err);
         if (!status && observed) status = e->driver->sync(e->context, err);
         if (!status && observed) e->base.observer(e->base.observer_user, c->plan_step, true, c->row, &c->call);

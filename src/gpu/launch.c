@@ -57,21 +57,25 @@ void gpu_add_turns(gpu_launches *l, const gpu_kernel *k, int64_t turns, int64_t 
     l->at[l->n - 1].room = (uint32_t)room;
 }
 
-bool gpu_join(gpu_launch *a, const gpu_launch *b) {
+bool gpu_can_join(const gpu_launch *a, const gpu_launch *b) {
     parts_head head, other;
     if (!a->kernel || a->kernel != b->kernel || a->kernel->part_size == 0) return false;
     if (a->grid[1] != b->grid[1] || a->grid[2] != b->grid[2] || a->block != b->block || a->shared != b->shared)
         return false;
     memcpy(&head, a->params, sizeof head);
     memcpy(&other, b->params, sizeof other);
-    if (head.n == GPU_MAX_PARTS || other.n != 1) return false;
-    if (memcmp(a->params + GPU_PARTS_AT, b->params + GPU_PARTS_AT, a->kernel->same) != 0) return false;
+    return head.n < GPU_MAX_PARTS && other.n == 1 &&
+           memcmp(a->params + GPU_PARTS_AT, b->params + GPU_PARTS_AT, a->kernel->same) == 0;
+}
+
+void gpu_join(gpu_launch *a, const gpu_launch *b) {
+    parts_head head;
+    memcpy(&head, a->params, sizeof head);
     memcpy(a->params + GPU_PARTS_AT + head.n * a->kernel->part_size, b->params + GPU_PARTS_AT, a->kernel->part_size);
     head.first[head.n++] = a->room ? a->turns : a->grid[0];
     memcpy(a->params, &head, sizeof head);
     a->turns += b->turns;
     a->grid[0] = a->room ? grid_of_turns(a->turns, a->room) : a->grid[0] + b->grid[0];
-    return true;
 }
 
 void gpu_add_gemm(gpu_launches *l, const gpu_gemm *g) {

@@ -88,8 +88,9 @@ void gpu_add_part(gpu_launches *l, const gpu_kernel *k, int64_t grid_x, int64_t 
 /* The same where blocks take turns. */
 void gpu_add_turns(gpu_launches *l, const gpu_kernel *k, int64_t turns, int64_t room, int block, size_t shared,
                    const void *part);
-/* Makes b part of a; false: they cannot be joined. */
-bool gpu_join(gpu_launch *a, const gpu_launch *b);
+/* Makes b part of a, if they can be joined. */
+bool gpu_can_join(const gpu_launch *a, const gpu_launch *b);
+void gpu_join(gpu_launch *a, const gpu_launch *b);
 void gpu_add_gemm(gpu_launches *l, const gpu_gemm *g);
 
 /* For krow.tasks: a call is a single task. */

@@ -26,7 +26,7 @@ static nb_status find_work(device *d, const weights *files, budget *b, nb_error 
     nb_status status = gpu_executor_new(d, b->plan, files, &dry, &e, err);
     if (status) return status;
     status = gpu_lower((gpu_executor *)e, dry.n_batch, 1, &largest, err);
-    if (!status) b->work = gpu_work_size((int64_t)largest->work_bytes) + (int64_t)largest->scratch_bytes;
+    if (!status) b->work = gpu_work_size((int64_t)largest->work_bytes) + (int64_t)gpu_scratch_bytes(largest);
     program_free(largest);
     e->free(e);
     return status;

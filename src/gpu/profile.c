@@ -33,7 +33,7 @@ static nb_status capture_group(gpu_executor *e, const program *p, int first, gpu
     *n = 0;
     for (int i = first; i < p->n_calls && !status; i++) {
         if (!alike(&p->calls[first], &p->calls[i])) continue;
-        status = gpu_enqueue(e, &p->calls[i], l, err);
+        status = gpu_enqueue(e, &p->calls[i], 0, l, err);
         for (int j = 0; j < l->n && !status; j++) status = e->driver->launch(e->context, &l->at[j], err);
         ++*n;
     }

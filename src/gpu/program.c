@@ -32,8 +32,28 @@ nb_status gpu_lower(gpu_executor *e, int64_t n_tokens, int64_t n_outputs, progra
     return program_new(&target, n_tokens, n_outputs, out, err);
 }
 
-nb_status gpu_enqueue(const gpu_executor *e, const program_call *c, gpu_launches *to, nb_error *err) {
-    return gpu_launches_of(e->traits, c->row, &c->call, e->scratch, to, err);
+nb_status gpu_enqueue(const gpu_executor *e, const program_call *c, size_t scratch_at, gpu_launches *to,
+                      nb_error *err) {
+    return gpu_launches_of(e->traits, c->row, &c->call, e->scratch + scratch_at, to, err);
+}
+
+enum { SCRATCH_UNIT = 256 };
+
+/* Calls that do not depend on one another have scratch side by side, so that their launches can be joined. */
+static size_t scratch_at_of(const program_call *c, size_t end_of_last) {
+    return c->barrier ? 0 : end_of_last;
+}
+static size_t scratch_end_of(const program_call *c, size_t at) {
+    return at + round_up(c->scratch, SCRATCH_UNIT);
+}
+
+size_t gpu_scratch_bytes(const program *p) {
+    size_t end = 0, most = 0;
+    for (int i = 0; i < p->n_calls; i++) {
+        end = scratch_end_of(&p->calls[i], scratch_at_of(&p->calls[i], end));
+        if (end > most) most = end;
+    }
+    return most;
 }
 
 /* ---- Making ---------------------------------------------------------------------------------------------------- */
@@ -62,20 +82,31 @@ static bool append(gpu_program *p, int *cap, const gpu_launch *l) {
     return true;
 }
 
-/* All launches of a program. Those of calls that do not depend on one another are joined where their kernel can be. */
+/* Joins each of a call's launches with the one that stands at its place among those of the call before. */
+static bool join_all(gpu_launch *before, int n, const gpu_launches *l) {
+    if (n == 0 || l->n != n) return false;
+    for (int i = 0; i < n; i++)
+        if (!gpu_can_join(&before[i], &l->at[i])) return false;
+    for (int i = 0; i < n; i++) gpu_join(&before[i], &l->at[i]);
+    return true;
+}
+
+/* All launches of a program. Those of calls that do not depend on one another are joined where their kernels can be. */
 static nb_status make_launches(const gpu_executor *e, gpu_program *p, nb_error *err) {
     gpu_launches *l = malloc(sizeof *l);
     nb_status status = l ? NB_OK : err_no_memory(err, "launches", sizeof *l);
-    int cap = 0;
-    bool last_single = false; /* the last launch is all that its call is made of, without scratch */
+    int cap = 0, n_before = 0; /* launches of the call before, or of those that it was joined with */
+    size_t scratch_end = 0;
     for (int i = 0; i < p->p->n_calls && !status; i++) {
         const program_call *c = &p->p->calls[i];
-        status = gpu_enqueue(e, c, l, err);
-        const bool single = !status && l->n == 1 && c->scratch == 0;
-        if (single && last_single && !c->barrier && gpu_join(&p->launches[p->n_launches - 1], &l->at[0])) continue;
+        const size_t at = scratch_at_of(c, scratch_end);
+        scratch_end = scratch_end_of(c, at);
+        status = gpu_enqueue(e, c, at, l, err);
+        if (status) break;
+        if (!c->barrier && n_before > 0 && join_all(&p->launches[p->n_launches - n_before], n_before, l)) continue;
         for (int j = 0; j < l->n && !status; j++)
             if (!append(p, &cap, &l->at[j])) status = err_no_memory(err, "launches", 0);
-        last_single = single;
+        n_before = l->n;
     }
     for (int i = 0; i < p->n_launches && !status; i++) status = e->driver->prepare(e->context, &p->launches[i], err);
     free(l);
@@ -110,7 +141,7 @@ static nb_status make_program(gpu_executor *e, int64_t n_tokens, int64_t n_outpu
     *out = (gpu_program){0};
     nb_status status = gpu_lower(e, n_tokens, n_outputs, &out->p, err);
     if (status) return status;
-    const size_t work = out->p->work_bytes, scratch = out->p->scratch_bytes;
+    const size_t work = out->p->work_bytes, scratch = gpu_scratch_bytes(out->p);
     if (work > e->work_size || scratch > e->scratch_size) {
         status = make_room(e, &e->work, &e->work_size, (size_t)gpu_work_size((int64_t)work), "activations", err);
         if (!status) status = make_room(e, &e->scratch, &e->scratch_size, scratch, "scratch memory", err);

@@ -125,7 +125,7 @@ static size_t shared_of(const kcall *c, const gpu_traits *traits) {
     return sums * sizeof(float) + chunk * 6 * tokens + chunk / (size_t)c->w->group_size * tokens * sizeof(float);
 }
 
-static qmv_part part_of(const kcall *c, const gpu_weight *w, const gpu_traits *traits) {
+qmv_part qmv_part_for(const kcall *c, const gpu_weight *w, const gpu_traits *traits) {
     const u32 types[] = {
         [QMV_X] = (u32)c->x.type,         [QMV_Y] = (u32)c->y.type,          [QMV_RESIDUAL] = (u32)c->residual.type,
         [QMV_BIAS] = (u32)c->weight.type, [QMV_NORM] = (u32)c->weight2.type, [QMV_SCALE] = w->type};
@@ -169,7 +169,7 @@ static i64 launched_of(qmv_part *p, i64 columns, const gpu_traits *traits) {
 
 void qmv_add_mma(const krow *row, const kcall *c, gpu_launches *to) {
     const gpu_weight w = gpu_weight_of(c->w, NULL, to);
-    qmv_part p = part_of(c, &w, to->traits);
+    qmv_part p = qmv_part_for(c, &w, to->traits);
     const i64 columns = div_up(p.rows, QMV_COLUMNS), launched = launched_of(&p, columns, to->traits);
     if (launched > 0)
         gpu_add_part(to, mma_kernel(row, c, p.rows == 1 ? FOR_ONE : FOR_TOKENS), launched, columns, 1, QMV_THREADS,
@@ -193,7 +193,7 @@ static void add_experts(const kcall *c, const gpu_kernel *k, const gpu_weight *w
 
 void qmv_add_mma_experts(const krow *row, const kcall *c, void *table, gpu_launches *to) {
     const gpu_weight w = gpu_weight_of(c->w, table, to);
-    qmv_part part = part_of(c, &w, to->traits);
+    qmv_part part = qmv_part_for(c, &w, to->traits);
     add_experts(c, mma_kernel(row, c, FOR_EXPERTS), &w, &part, launched_of(&part, c->x.rows * c->n_chosen, to->traits),
                 QMV_THREADS, shared_of(c, to->traits), to);
 }
@@ -268,7 +268,7 @@ static size_t one_shared_of(const kweight *w) {
 
 /* A block has one tile at a time, or a gated pair of them. */
 static qmv_part one_part_of(const kcall *c, const gpu_weight *w, const gpu_traits *traits) {
-    qmv_part p = part_of(c, w, traits);
+    qmv_part p = qmv_part_for(c, w, traits);
     p.row_tiles = c->act ? 2 : 1;
     p.blocks = (u32)blocks_of(&p);
     return p;

@@ -6,10 +6,6 @@
 #include "base/num.h"
 #include "gpu/kernels/attention_params.h"
 
-static bool is_power_of_2(int64_t n) {
-    return n > 0 && (n & (n - 1)) == 0;
-}
-
 static attention_call call_of(const kcall *c) {
     attention_call a = {.x = gpu_mat_of(&c->x),
                         .y = gpu_mat_of(&c->y),
@@ -92,10 +88,6 @@ static decode_plan decode_plan_of(const kcall *c) {
     p.n_splits = blocks <= 4 ? ATTEND_MOST_SPLITS : blocks <= 8 ? ATTEND_MOST_SPLITS / 2 : ATTEND_MOST_SPLITS / 4;
     if (c->window > 0) p.n_splits = (int)min_i64(p.n_splits, (c->window - 1) / ATTEND_STRETCH + 2);
     return p;
-}
-
-static bool is_aligned(const void *p, size_t bytes) {
-    return (uintptr_t)p % bytes == 0;
 }
 
 static bool decode_takes(const krow *row, const kcall *c) {

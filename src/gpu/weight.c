@@ -62,19 +62,16 @@ gpu_weight gpu_weight_of(const kweight *w, void *table, gpu_launches *to) {
     return g;
 }
 
-static bool aligned(const void *p, size_t bytes) {
-    return (uintptr_t)p % bytes == 0;
-}
-
 bool gpu_weight_aligned(const kweight *w, size_t codes, size_t scales) {
     const kweight *e = w->experts ? w->experts : w;
     for (int64_t i = 0; i < max_i64(1, w->n_experts); i++)
-        if (!aligned(e[i].codes, codes) || !aligned(e[i].scales, scales) || !aligned(e[i].biases, scales)) return false;
+        if (!is_aligned(e[i].codes, codes) || !is_aligned(e[i].scales, scales) || !is_aligned(e[i].biases, scales))
+            return false;
     return true;
 }
 
 bool gpu_mat_aligned(const kmat *m, size_t bytes) {
-    return aligned(m->data, bytes) && (m->rows < 2 || (size_t)m->stride * dtype_size(m->type) % bytes == 0);
+    return is_aligned(m->data, bytes) && (m->rows < 2 || (size_t)m->stride * dtype_size(m->type) % bytes == 0);
 }
 
 gpu_mat gpu_mat_of(const kmat *m) {

@@ -67,10 +67,6 @@ static double log2_choose(double n, double k) {
     return log2_factorial(n) - log2_factorial(k) - log2_factorial(n - k);
 }
 
-static bool is_power_of_2(int64_t n) {
-    return n > 0 && (n & (n - 1)) == 0;
-}
-
 /* ---- Subsets of an axis --------------------------------------------------------------------------------------- */
 
 static void add(axis *a, subset s) {

@@ -22,6 +22,17 @@ INLINE void async_copy16(SHARED void *to, const GLOBAL void *from, bool there) {
     *(SHARED u32x4 *)to = there ? v : (u32x4){0, 0, 0, 0};
 #endif
 }
+/* 4, 8 or 16 bytes, a constant, at multiples of so many. */
+INLINE void async_copy(SHARED void *to, const GLOBAL void *from, u32 bytes) {
+#if defined(__NVPTX__)
+    __asm__ volatile("cp.async.ca.shared.global [%0], [%1], %2;"
+                     :
+                     : "r"((u32)(u64)to), "l"(from), "n"(bytes)
+                     : "memory");
+#else
+    for (u32 i = 0; i < bytes / 4; i++) ((SHARED u32 *)to)[i] = ((const GLOBAL u32 *)from)[i];
+#endif
+}
 /* Closes a group: the copies since the last one. */
 INLINE void async_commit(void) {
 #if defined(__NVPTX__)

@@ -43,19 +43,6 @@ INLINE u32 scale_words(one_form f) {
     return one_step_columns(f) / f.group_size / 2;
 }
 
-/* Byte i of the result is that of the eight of a and b which nibble i of `which` says. */
-INLINE u32 pick_bytes(u32 a, u32 b, u32 which) {
-#    if defined(__NVPTX__)
-    u32 r;
-    __asm__("prmt.b32 %0, %1, %2, %3;" : "=r"(r) : "r"(a), "r"(b), "r"(which));
-    return r;
-#    else
-    const u64 both = a | (u64)b << 32;
-    u32 r = 0;
-    for (u32 i = 0; i < 4; i++) r |= (u32)(both >> 8 * (which >> 4 * i & 7) & 255) << 8 * i;
-    return r;
-#    endif
-}
 /* The second or the first half of a word. */
 INLINE float half_as_f32(u32 word, gpu_type type, bool second) {
     if (type == G_F16) return f16_to_f32((u16)(word >> (second ? 16 : 0)));

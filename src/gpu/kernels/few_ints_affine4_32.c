@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Products of few tokens (few_ints.h) with affine weights of 4 bits in groups of 32. */
+#define NB_GPU_DEVICE_CODE
+#include "few_ints.h"
+
+INTS_KERNELS(few_ints_affine4_32, 4, 32)
