@@ -30,7 +30,7 @@ enum { FEWEST = 2, MOST = 128 };
 #define INTS_OF(bits, group, tokens)                                                                                   \
     {                                                                                                                  \
         .module = "few_ints_affine" #bits "_" #group, .name = "few_ints_affine" #bits "_" #group "_" #tokens,          \
-        .part_size = sizeof(ints_part)                                                                                 \
+        .part_size = sizeof(ints_part), .block_max = 2 * 32 * INTS_WARPS                                               \
     }
 #define INTS_GROUP(bits, group)                                                                                        \
     { INTS_OF(bits, group, 8), INTS_OF(bits, group, 16), INTS_OF(bits, group, 32) }
@@ -117,7 +117,8 @@ static void ints_enqueue(const krow *row, const kcall *c, void *scratch, gpu_lau
     p.of.blocks = (u32)div_up(c->act ? c->w->n / 2 : c->w->n, warps * (c->act ? 16 : INTS_WARP_ROWS));
     const i64 units = p.of.blocks * splits * div_up(c->x.rows, tokens);
     if (units == 0) return;
-    gpu_add_turns(to, ints_kernel(row, c->w), units, to->traits->n_processors, warps * 32, (size_t)stages * stage, &p);
+    gpu_add_turns(to, ints_kernel(row, c->w), units, to->traits->n_processors, 2 * 32 * warps, (size_t)stages * stage,
+                  &p);
     if (splits > 1)
         gpu_add_part(to, &k_sum, div_up(c->y.cols, INTS_SUM_THREADS), c->x.rows, 1, INTS_SUM_THREADS, 0, &p);
 }

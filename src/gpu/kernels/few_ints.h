@@ -2,10 +2,10 @@
  *
  * Products of few tokens with affine weights of 4 or 8 bits on NVIDIA's matrix units for integers. x comes in the
  * form of quant/xform.h: integers of three signed bytes with a scale for each group, so that codes are multiplied as
- * they are stored, a group's sums are exact, and a token is as exact as it is alone. A block computes 32 outputs for
- * each of its warps; weights and x stream through shared memory, several steps ahead. Its units of work are blocks of
- * outputs, cut into parts of the terms where outputs alone would leave processors idle; then few_ints_sum.c adds the
- * parts up in order. */
+ * they are stored, a group's sums are exact, and a token is as exact as it is alone. Two warps share 32 outputs, each
+ * with half of a step's groups; weights and x stream through shared memory, several steps ahead. Its units of work are
+ * blocks of outputs, cut into parts of the terms where outputs alone would leave processors idle; then few_ints_sum.c
+ * adds the parts up in order. */
 #ifndef NB_GPU_KERNELS_FEW_INTS_H
 #define NB_GPU_KERNELS_FEW_INTS_H
 
@@ -34,6 +34,17 @@ INLINE u32 lane_bytes(ints_form f) {
     return f.group_size * f.bits / 32;
 }
 
+/* Outputs of the block; the warp's 32 of them; which half of the groups it has. */
+INLINE u32 block_rows(void) {
+    return bdim() / 2;
+}
+INLINE u32 warp_rows(void) {
+    return warp_id() % (block_rows() / INTS_WARP_ROWS);
+}
+INLINE u32 warp_half(void) {
+    return tid() / block_rows();
+}
+
 /* ---- Shared memory ------------------------------------------------------------------------------------------------
  */
 
@@ -44,7 +55,7 @@ typedef struct ints_stage {
 } ints_stage;
 
 INLINE ints_stage ints_stage_at(ints_form f, u32 which) {
-    const u32 rows = bdim(), tokens = f.tiles * 8, groups = step_groups(f);
+    const u32 rows = block_rows(), tokens = f.tiles * 8, groups = step_groups(f);
     const u32 codes = rows * (row_bytes(f) + ints_codes_pad(f.bits, f.group_size)), scales = rows * groups * 2;
     const u32 x = tokens * (X_BYTES + ints_x_pad(f.group_size)), x_scales = tokens * groups * 4;
     ints_stage s;
@@ -107,15 +118,16 @@ INLINE void ints_fetch_weight(const struct ints_params *all, const ints_at *at, 
     const qmv_part *p = &all->part[at->part].of;
     const u32 pieces = row_bytes(f) / 16, stride = row_bytes(f) + ints_codes_pad(f.bits, f.group_size);
     const u32 piece = tid() % pieces;
-    UNROLL for (u32 i = 0; i < pieces; i++) { /* there are as many threads as rows */
+    UNROLL for (u32 i = 0; i < pieces / 2; i++) { /* there are twice as many threads as rows */
         const u32 row = tid() / pieces + i * (bdim() / pieces), of_weight = qmv_row(p, at->block, row / 16, row % 16);
         const GLOBAL u8 *from = p->codes + (u64)of_weight * (p->k / 8 * f.bits) + at->step * row_bytes(f) + piece * 16;
         async_copy16(s->codes + row * stride + piece * 16, from, true);
     }
-    const u32 bytes = step_groups(f) * 2, of_weight = qmv_row(p, at->block, tid() / 16, tid() % 16);
+    const u32 bytes = step_groups(f) * 2, row = tid() % block_rows(),
+              of_weight = qmv_row(p, at->block, row / 16, row % 16);
     const u64 from = ((u64)of_weight * (p->k / INTS_K) + at->step) * bytes;
-    async_copy(s->scales + tid() * bytes, p->scales + from, bytes);
-    async_copy(s->biases + tid() * bytes, p->biases + from, bytes);
+    async_copy((warp_half() ? s->biases : s->scales) + row * bytes, (warp_half() ? p->biases : p->scales) + from,
+               bytes);
 }
 
 INLINE void ints_fetch_x(const struct ints_params *all, const ints_at *at, ints_form f, const ints_stage *s) {
@@ -164,7 +176,7 @@ INLINE void ints_codes(u32 a[2][PRODUCTS_MOST][4], const ints_stage *s, ints_for
     const u32 stride = row_bytes(f) + ints_codes_pad(f.bits, f.group_size), g = lane_id() / 4, t = lane_id() % 4;
     UNROLL for (u32 r = 0; r < 2; r++) UNROLL for (u32 half = 0; half < 2; half++) {
         u32 words[LANE_WORDS_MOST];
-        const u32 row = warp_id() * INTS_WARP_ROWS + r * 16 + half * 8 + g;
+        const u32 row = warp_rows() * INTS_WARP_ROWS + r * 16 + half * 8 + g;
         ints_load(words, s->codes + row * stride + (group * 4 + t) * lane_bytes(f), lane_bytes(f));
         UNROLL for (u32 m = 0; m < f.group_size / 32; m++) {
             a[r][m][half] = f.bits == 4 ? words[m] & 0x0f0f0f0f : words[2 * m];
@@ -185,7 +197,7 @@ INLINE void ints_x(u32 b[PRODUCTS_MOST][2], const SHARED u8 *token, ints_form f,
 /* Scales or biases of a group: of the lane's rows g, g + 8, g + 16, g + 24. */
 INLINE void ints_of_rows(float to[2][2], const SHARED u8 *from, ints_form f, u32 type, u32 group) {
     UNROLL for (u32 r = 0; r < 4; r++) {
-        const u32 row = warp_id() * INTS_WARP_ROWS + r * 8 + lane_id() / 4;
+        const u32 row = warp_rows() * INTS_WARP_ROWS + r * 8 + lane_id() / 4;
         const u16 h = ((const SHARED u16 *)from)[row * step_groups(f) + group];
         to[r / 2][r % 2] = type == G_F16 ? f16_to_f32(h) : bf16_to_f32(h);
     }
@@ -222,11 +234,21 @@ INLINE void ints_group(ints_sums sums, const ints_stage *s, ints_form f, u32 typ
 /* ---- Results ------------------------------------------------------------------------------------------------------
  */
 
+/* The other half's sums are added, by way of memory that all have done with. */
+INLINE void ints_join(SHARED u8 *memory, ints_form f, ints_sums sums) {
+    SHARED float *all = (SHARED float *)memory + tid() % block_rows();
+    barrier();
+    UNROLL for (u32 i = 0; i < f.tiles * 8; i++) if (warp_half()) all[i * block_rows()] = sums[i / 8][i / 4 % 2][i % 4];
+    barrier();
+    UNROLL for (u32 i = 0; i < f.tiles * 8; i++) if (!warp_half()) sums[i / 8][i / 4 % 2][i % 4] +=
+        all[i * block_rows()];
+}
+
 INLINE void ints_finish(const struct ints_params *all, const ints_at *at, ints_form f, ints_sums sums) {
     const qmv_part *p = &all->part[at->part].of;
     GLOBAL float *to = all->part[at->part].sums;
     const u32 n = p->act ? p->n / 2 : p->n, each = p->act ? 16 : INTS_WARP_ROWS;
-    const u32 first = at->block * (bdim() / INTS_WARP_ROWS * each) + warp_id() * each;
+    const u32 first = (at->block * (block_rows() / INTS_WARP_ROWS) + warp_rows()) * each;
     UNROLL for (u32 tile = 0; tile < f.tiles; tile++) UNROLL for (u32 e = 0; e < 4; e++) {
         const u32 token = at->token + tile * 8 + lane_id() % 4 * 2 + e % 2;
         if (token >= p->rows) continue;
@@ -284,9 +306,11 @@ INLINE void few_ints(const struct ints_params *p, ints_form f) {
         }
         async_commit();
         const u32 type = QMV_TYPE(p->part[now.part].of.types, QMV_SCALE);
-        ROLLED for (u32 group = 0; group < step_groups(f); group++) ints_group(sums, &s, f, type, group);
+        const u32 groups = step_groups(f) / 2;
+        ROLLED for (u32 group = 0; group < groups; group++) ints_group(sums, &s, f, type, warp_half() * groups + group);
         if (now.step + 1 == now.end) {
-            ints_finish(p, &now, f, sums);
+            ints_join(s.codes, f, sums);
+            if (!warp_half()) ints_finish(p, &now, f, sums);
             UNROLL for (u32 i = 0; i < f.tiles; i++) UNROLL for (u32 e = 0; e < 8; e++) sums[i][e / 4][e % 4] = 0;
         }
         ints_advance(p, f, &now);

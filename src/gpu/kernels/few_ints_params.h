@@ -9,7 +9,7 @@
 enum {
     INTS_K = 256,        /* terms of a step */
     INTS_WARP_ROWS = 32, /* outputs of a warp */
-    INTS_WARPS = 8,      /* of a block at most */
+    INTS_WARPS = 8,      /* of a block at most; twice, since two share the terms */
     INTS_TILES_MOST = 4, /* of 8 tokens */
     INTS_STAGES_MOST = 4,
     INTS_SUM_THREADS = 256
