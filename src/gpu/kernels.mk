@@ -27,8 +27,8 @@ all: $(OUT)/code_table.c
 
 # Kernels that get registers for two blocks of 256 threads, or one of 512: large tiles of products, and products of few
 # tokens. C has no way to say so.
-TWO_BLOCKS := (qmm_.*_128|qmv_(affine|mx).*)
-ONE_BLOCK := (qmv_one|few_ints_affine).*
+TWO_BLOCKS := (qmm_.*_128|qmv_(affine|mx).*|few_(ints_|affine|mx|nv).*)
+ONE_BLOCK := qmv_one_.*
 $(OUT)/%.ptx: $(KERNELS)/%.c $(HERE)kernels.mk $(HERE)ptx.awk | $(OUT)
 	@$(CLANG) $(COMMON) $(NVIDIA) -march=sm_80 -MD -MP -MT $@ -MF $@.d -o $@.$$$$ $< && \
 	    awk -v 'two_blocks=$(TWO_BLOCKS)' -v 'one_block=$(ONE_BLOCK)' -f $(HERE)ptx.awk $@.$$$$ >$@.$$$$.whole && \

@@ -12,7 +12,7 @@ typedef struct gpu_row_list {
     size_t n;
 } gpu_row_list;
 
-extern const gpu_row_list gpu_rows_qmv, gpu_rows_qmm, gpu_rows_few, gpu_rows_few_ints, gpu_rows_gemm, gpu_rows_experts,
+extern const gpu_row_list gpu_rows_qmv, gpu_rows_qmm, gpu_rows_few, gpu_rows_form, gpu_rows_gemm, gpu_rows_experts,
     gpu_rows_experts_many, gpu_rows_attention, gpu_rows_rope, gpu_rows_ops, gpu_rows_moe, gpu_rows_delta;
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Products of up to 64 tokens with affine weights of 5 bits (qmm_few.h). */
+ * Products of few tokens with affine weights of 5 bits (few_halves.h). */
 #define NB_GPU_DEVICE_CODE
-#include "qmm_few.h"
+#include "few_halves.h"
 
-FEW_KERNELS(few_affine5_f16, DQ_AFFINE, 5, false)
-FEW_KERNELS(few_affine5_bf16, DQ_AFFINE, 5, true)
+FEW_KERNEL(few_affine5_f16, DQ_AFFINE, 5, false)
+FEW_KERNEL(few_affine5_bf16, DQ_AFFINE, 5, true)

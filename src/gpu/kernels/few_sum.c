@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Adds the parts that the splits of qmm_few.h leave, in their order. */
+ * Adds the parts that the splits of few_stage.h leave, in their order. */
 #define NB_GPU_DEVICE_CODE
-#include "qmm.h"
+#include "few_params.h"
+#include "qmv_stage.h"
 
-#if MMA_16X8
-/* A thread an element of y: grid (columns / block, tokens). */
-KERNEL void few_sum(struct qmm_params p) {
-    const u32 n = p.act ? p.w.n / 2 : p.w.n, column = bid_x() * bdim() + tid(), token = bid_y();
-    if (column >= n) return;
-    float v = 0, up = 0;
-    for (u32 i = 0; i < p.splits; i++) {
-        const GLOBAL float *part = p.parts + (i * (u64)p.x.rows + token) * p.w.n + column;
-        v += part[0];
-        if (p.act) up += part[n];
+/* A thread an element of y. Grid: (the parts' columns / block, tokens). */
+KERNEL void few_sum(struct few_params p) {
+    u32 part = 0, block = bid_x();
+    UNROLL for (u32 i = 1; i < GPU_KERNEL_PARTS; i++) if (i < p.parts.n && bid_x() >= p.parts.first[i]) {
+        part = i;
+        block = bid_x() - p.parts.first[i];
     }
-    qmm_write(&p, 0, token, 0, column, v, up);
+    const few_part *of = &p.part[part];
+    const u32 n = of->of.act ? of->of.n / 2 : of->of.n, column = block * bdim() + tid(), token = bid_y();
+    if (column >= n) return;
+    float v = 0, second = 0;
+    for (u32 i = 0; i < of->splits; i++) {
+        const GLOBAL float *sums = of->sums + (i * (u64)of->of.rows + token) * of->of.n + column;
+        v += sums[0];
+        if (of->of.act) second += sums[n];
+    }
+    qmv_end(&of->of, v, second, qmv_residual(&of->of, token, column), token, column, 0, 0);
 }
-#endif

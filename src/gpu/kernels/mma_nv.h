@@ -71,18 +71,4 @@ INLINE float quad_from(float v, u32 i) {
 }
 #endif
 
-/* Byte i of the result is that of the eight of a and b which nibble i of `which` says. */
-INLINE u32 pick_bytes(u32 a, u32 b, u32 which) {
-#if defined(__NVPTX__)
-    u32 r;
-    __asm__("prmt.b32 %0, %1, %2, %3;" : "=r"(r) : "r"(a), "r"(b), "r"(which));
-    return r;
-#else
-    const u64 both = a | (u64)b << 32;
-    u32 r = 0;
-    for (u32 i = 0; i < 4; i++) r |= (u32)(both >> 8 * (which >> 4 * i & 7) & 255) << 8 * i;
-    return r;
-#endif
-}
-
 #endif

@@ -13,8 +13,6 @@ enum {
     QMM_K = 64,      /* terms of a step */
     QMM_STRIDE = 72, /* elements between rows in shared memory: 16 bytes more, so that banks differ */
     QMM_ENTRY = 4,   /* words of an entry of the list of tiles */
-    FEW_K = 128,     /* terms of a step of a warp of few_*.c */
-    FEW_WARPS_K = 2, /* warps of a block that share its outputs, and take turns with steps */
     GEMM_TILE = 64,  /* tokens and outputs of a tile of gemm.c */
     GEMM_STEP = 16,
     GEMM_STRIDE = 68 /* elements between terms in shared memory */
@@ -30,8 +28,6 @@ struct qmm_params {
     const GLOBAL u32 *tiles, *pairs; /* NULL: not of experts */
     u32 act, n_chosen, own_x;        /* own_x: x has a part for each place */
     u32 two_buffers;                 /* shared memory holds two steps */
-    GLOBAL float *parts;             /* few_*: sums of each split's terms, [splits, tokens, n]; one split: NULL */
-    u32 splits, unused;
 };
 
 /* Experts' pairs in order of the experts: counts [n_experts], tiles, pairs (see qmm_params), all of n_pairs places. */
