@@ -66,15 +66,19 @@ static const gpu_kernel k_decode_bf16[3][4] = {DECODE_KERNELS("bf16", "1"), DECO
                                                DECODE_KERNELS("bf16", "8")};
 static const gpu_kernel k_decode_join = {.module = "attention", .name = "decode_join"};
 
+/* Rows' param: for many rows, of which fewer splits keep a device busy. */
+enum { DECODE_MANY };
+enum { FEWEST_OF_MANY = 4 };
+
 typedef struct decode_plan {
     const gpu_kernel *kernel;
     int heads;    /* query heads that a block takes */
     int n_groups; /* blocks for a KV head */
-    int n_splits;
+    int n_splits, stretch_shift;
 } decode_plan;
 
 /* By the shape of heads alone: results must not depend on the number of rows. */
-static decode_plan decode_plan_of(const kcall *c) {
+static decode_plan decode_plan_of(const krow *row, const kcall *c) {
     const int64_t ratio = c->x.cols / c->keys.head_dim / c->keys.n_heads;
     int size = 0, heads = ratio == 1 ? 0 : 1;
     while (64 << size < c->keys.head_dim) size++;
@@ -86,35 +90,39 @@ static decode_plan decode_plan_of(const kcall *c) {
     p.n_groups = (int)div_up(ratio, p.heads);
     const int64_t blocks = c->keys.n_heads * p.n_groups;
     p.n_splits = blocks <= 4 ? ATTEND_MOST_SPLITS : blocks <= 8 ? ATTEND_MOST_SPLITS / 2 : ATTEND_MOST_SPLITS / 4;
-    if (c->window > 0) p.n_splits = (int)min_i64(p.n_splits, (c->window - 1) / ATTEND_STRETCH + 2);
+    p.stretch_shift = 5;
+    if (row->param[DECODE_MANY]) {
+        p.n_splits /= 4;
+        p.stretch_shift += 2;
+    }
+    if (c->window > 0) p.n_splits = (int)min_i64(p.n_splits, ((c->window - 1) >> p.stretch_shift) + 2);
     return p;
 }
 
 static bool decode_takes(const krow *row, const kcall *c) {
-    (void)row;
+    if (row->param[DECODE_MANY] && c->x.rows < FEWEST_OF_MANY) return false;
     return is_stored_float(c->x.type) && is_stored_float(c->y.type) && c->x.rows <= DECODE_ROWS &&
            c->keys.head_dim % 8 == 0 && c->keys.head_dim <= 512 && is_power_of_2(c->keys.page_size) &&
            is_aligned(c->keys.data, 16) && is_aligned(c->values.data, 16) && gpu_mat_aligned(&c->x, 16);
 }
 
-static size_t decode_sums(const kcall *c) {
-    return (size_t)(c->x.rows * c->x.cols * decode_plan_of(c).n_splits) * sizeof(float);
+static size_t decode_sums(const krow *row, const kcall *c) {
+    return (size_t)(c->x.rows * c->x.cols * decode_plan_of(row, c).n_splits) * sizeof(float);
 }
 
 static size_t decode_scratch(const krow *row, const kcall *c) {
-    (void)row;
     const int64_t n_heads = c->x.cols / c->keys.head_dim;
-    return decode_sums(c) + (size_t)(c->x.rows * n_heads * decode_plan_of(c).n_splits) * 2 * sizeof(float);
+    return decode_sums(row, c) + (size_t)(c->x.rows * n_heads * decode_plan_of(row, c).n_splits) * 2 * sizeof(float);
 }
 
 static void decode_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
-    (void)row;
-    const decode_plan plan = decode_plan_of(c);
+    const decode_plan plan = decode_plan_of(row, c);
     const struct attention_split_params p = {.c = call_of(c),
                                              .sums = scratch,
-                                             .weights = (float *)((char *)scratch + decode_sums(c)),
+                                             .weights = (float *)((char *)scratch + decode_sums(row, c)),
                                              .n_splits = (u32)plan.n_splits,
-                                             .n_groups = (u32)plan.n_groups};
+                                             .n_groups = (u32)plan.n_groups,
+                                             .stretch_shift = (u32)plan.stretch_shift};
     const int n_warps = ATTEND_BLOCK / to->traits->warp;
     const size_t shared = (size_t)(n_warps * plan.heads) * (size_t)(c->keys.head_dim + 2) * sizeof(float);
     if (c->x.rows <= 0) return;
@@ -213,6 +221,15 @@ static const krow rows[] = {
      .backend = "gpu",
      .op = KOP_ATTENTION,
      .rank = 20,
+     .takes = decode_takes,
+     .tasks = gpu_one_task,
+     .scratch = decode_scratch,
+     .enqueue = decode_enqueue},
+    {.name = "attention.decode.many.gpu",
+     .backend = "gpu",
+     .op = KOP_ATTENTION,
+     .rank = 21,
+     .param = {[DECODE_MANY] = 1},
      .takes = decode_takes,
      .tasks = gpu_one_task,
      .scratch = decode_scratch,

@@ -85,7 +85,7 @@ KERNEL void decode_join(struct attention_split_params p) {
     const attention_call *c = &p.c;
     const u32 head = bid_x(), row = bid_y(), dim = c->head_dim;
     const sight seen = sight_of(c, row);
-    const u32 n_stretches = seen.last / ATTEND_STRETCH - seen.first / ATTEND_STRETCH + 1;
+    const u32 n_stretches = (seen.last >> p.stretch_shift) - (seen.first >> p.stretch_shift) + 1;
     const u32 n = n_stretches < p.n_splits ? n_stretches : p.n_splits;
     const i64 from = ((i64)row * c->n_heads + head) * p.n_splits;
     SHARED float *factors = (SHARED float *)shared_memory();

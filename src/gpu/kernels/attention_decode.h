@@ -187,14 +187,14 @@ INLINE void decode(const struct attention_split_params *p, u32 lanes, u32 vector
     const u32 ratio = c->n_heads / c->n_kv_heads, before = bid_x() % p->n_groups * heads;
     const u32 head = kv_head * ratio + before, n = ratio - before < heads ? ratio - before : heads;
     const sight seen = sight_of(c, row);
-    const u32 begin = seen.first / ATTEND_STRETCH + split, end = seen.last / ATTEND_STRETCH + 1;
+    const u32 shift = p->stretch_shift, begin = (seen.first >> shift) + split, end = (seen.last >> shift) + 1;
     if (begin >= end) return;
     const GLOBAL i32 *pages = (const GLOBAL i32 *)c->tables[row];
     const u32 n_workers = ATTEND_BLOCK / lanes, worker = tid() / lanes;
     /* The batch is there before the first launch; so are the first pages' numbers, not what is on the pages. */
     u32 stretch = begin, at = 0;
-    decode_places places = decode_places_of(c, &k, pages, kv_head, seen, stretch * ATTEND_STRETCH + worker, n_workers,
-                                            (stretch + 1) * ATTEND_STRETCH);
+    decode_places places =
+        decode_places_of(c, &k, pages, kv_head, seen, (stretch << shift) + worker, n_workers, (stretch + 1) << shift);
     decode_ask_places(c, &k, &places);
     previous_done();
     decode_state s;
@@ -202,13 +202,13 @@ INLINE void decode(const struct attention_split_params *p, u32 lanes, u32 vector
     while (1) {
         decode_positions(c, &k, &s, &places);
         at += k.ahead * n_workers;
-        if (at >= ATTEND_STRETCH) {
+        if (at >> shift) {
             at = 0;
             stretch += p->n_splits;
         }
         if (stretch >= end) break;
-        places = decode_places_of(c, &k, pages, kv_head, seen, stretch * ATTEND_STRETCH + at + worker, n_workers,
-                                  (stretch + 1) * ATTEND_STRETCH);
+        places = decode_places_of(c, &k, pages, kv_head, seen, (stretch << shift) + at + worker, n_workers,
+                                  (stretch + 1) << shift);
     }
     decode_join_lanes(&k, &s);
     decode_join_warps(p, &k, &s, row, head, n, split);

@@ -23,15 +23,16 @@ struct attention_params {
     attention_call c;
 };
 
-/* Positions fall into stretches of ATTEND_STRETCH; those that a query sees are dealt out to n_splits blocks in turn.
+/* Positions fall into stretches of 2^stretch_shift; those that a query sees are dealt out to n_splits blocks in turn.
  * Each leaves the weighted sum of values, [row][head][split][head_dim], and the largest score and the sum of weights,
  * [row][head][split][2]. */
-enum { ATTEND_STRETCH = 32, ATTEND_BLOCK = 128, ATTEND_MOST_SPLITS = 64 };
+enum { ATTEND_BLOCK = 128, ATTEND_MOST_SPLITS = 64 };
 struct attention_split_params {
     attention_call c;
     GLOBAL float *sums, *weights;
     u32 n_splits;
     u32 n_groups; /* blocks that share the query heads of a KV head */
+    u32 stretch_shift, unused;
 };
 
 /* Many rows: tiles of consecutive rows of one sequence, at most 16 for each warp of a block. Tiles begin where a
