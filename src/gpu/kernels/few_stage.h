@@ -140,7 +140,7 @@ INLINE void few_fetch_weight(const struct few_params *all, const few_shape *f, c
     const u32 pieces = f->row_bytes / 16, turns = (pieces + 1) / 2, further = FEW_THREADS / pieces, half = FEW_ROWS / 2;
     const u32 own = tid() / pieces, row = tid() % FEW_ROWS, row_in_matrix = p->act ? row % half : row;
     const u32 bytes = p->k / FEW_K * f->row_bytes, left = rows_left(p, at->block);
-    const u64 up = p->act ? (u64)(p->n / 2 - half) * bytes : 0;
+    const i64 up = p->act ? ((i64)(p->n / 2) - half) * bytes : 0; /* few rows: less than 0 */
     const GLOBAL u8 *codes = from->codes;
     SHARED u8 *to = s->codes + own * f->row_stride + tid() % pieces * 16;
     if (left >= rows_of_matrix(p) && FEW_ROWS % (2 * further) == 0) {
