@@ -112,18 +112,39 @@ static bool heads_takes(const krow *row, const kcall *c) {
            c->x.type == DT_F32 && gpu_mat_aligned(&c->x, 16) && (uintptr_t)c->states.data % 16 == 0;
 }
 
+/* Sequences side by side. A block of many looks for further ones, which takes less time than to start a block that
+ * finds none for each token of a prompt. */
+enum { SEQUENCES = 64 };
+
 static void heads_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
     (void)row;
     (void)scratch;
-    /* Sequences side by side. A block of many looks for further ones, which takes less time than to start a block that
-     * finds none for each token of a prompt. */
-    enum { SEQUENCES = 64 };
     const int64_t grid_y = min_i64(c->x.rows, SEQUENCES);
     const struct delta_params p = delta_params_of(c, grid_y);
     const size_t batch = DELTA_TOKENS * (size_t)(2 * c->key_dim + DELTA_ROWS + 2) * sizeof(float);
     if (grid_y > 0)
         gpu_add(to, c->key_dim == 64 ? &delta64 : &delta128, c->y.cols / DELTA_ROWS, grid_y, 1, DELTA_BLOCK, 2 * batch,
                 &p, sizeof p);
+}
+
+/* For prompts: for the single tokens of several sequences a chunk is too much. */
+enum { FEWEST_OF_CHUNKS = 128 };
+
+static bool chunks_takes(const krow *row, const kcall *c) {
+    return heads_takes(row, c) && c->x.rows >= FEWEST_OF_CHUNKS;
+}
+
+static void chunks_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    static const gpu_kernel of_64 = {.module = "delta_chunks", .name = "delta_chunks64"},
+                            of_128 = {.module = "delta_chunks", .name = "delta_chunks128"};
+    (void)row;
+    (void)scratch;
+    const int64_t grid_y = min_i64(c->x.rows, SEQUENCES), vector = c->key_dim + DELTA_CHUNK_PAD;
+    const struct delta_params p = delta_params_of(c, grid_y);
+    const int64_t batch = DELTA_TOKENS * (2 * vector + DELTA_ROWS + 2);
+    const int64_t floats = 2 * batch + DELTA_ROWS * vector + DELTA_CHUNK_FLOATS;
+    gpu_add(to, c->key_dim == 64 ? &of_64 : &of_128, c->y.cols / DELTA_ROWS, grid_y, 1, DELTA_CHUNK_BLOCK,
+            (size_t)floats * sizeof(float), &p, sizeof p);
 }
 
 /* ---- Rows -------------------------------------------------------------------------------------------------------- */
@@ -140,6 +161,14 @@ static const krow rows[] = {
     ROW("delta_gates.gpu", KOP_DELTA_GATES, 0, 0, gates_takes, gates_enqueue),
     ROW("delta.gpu", KOP_DELTA, 0, 0, delta_takes, delta_enqueue),
     ROW("delta.heads.gpu", KOP_DELTA, 10, 0, heads_takes, heads_enqueue),
+    {.name = "delta.chunks.gpu",
+     .backend = "gpu",
+     .op = KOP_DELTA,
+     .rank = 20,
+     .in_chunks = true,
+     .takes = chunks_takes,
+     .tasks = gpu_one_task,
+     .enqueue = chunks_enqueue},
 };
 
 const gpu_row_list gpu_rows_delta = {rows, sizeof rows / sizeof *rows};

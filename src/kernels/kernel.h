@@ -200,6 +200,9 @@ typedef struct krow {
      * differs from run to run (atomic additions), so two runs agree only within the error model. */
     int chains;
     bool free_order;
+    /* DELTA: takes a sequence's tokens several at a time, from the call's first on, so results hang, within the error
+     * model, on where calls cut a sequence. */
+    bool in_chunks;
     /* Products round their operands (x and the dequantized weight; queries, keys, weights of attention) to this type
      * before they multiply, and sum in fp32. DT_NONE: they do not. */
     dtype rounds_to;

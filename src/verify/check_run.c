@@ -346,6 +346,12 @@ static nb_status check_again(check *c, device *d, const trial *whole, bool piece
     return NB_OK;
 }
 
+/* Whether one sequence is all of these tokens. */
+static bool is_whole_sequence(const check *c, int64_t from, int64_t n) {
+    return (from == 0 || c->call.slots[from - 1] != c->call.slots[from]) &&
+           kcall_sequence_end(&c->call, from) == from + n;
+}
+
 /* Tokens [from, from + n) alone must give the bits that they have in the whole call. */
 static nb_status check_some_tokens(check *c, device *d, const trial *whole, trial *some, int64_t from, int64_t n,
                                    finding *found, double *worst, nb_error *err) {
@@ -353,7 +359,9 @@ static nb_status check_some_tokens(check *c, device *d, const trial *whole, tria
     nb_status status = run_trial(c, d, some, from, n, SLOT_Y_OTHER, false, found, err);
     if (status != NB_OK || found->kind != FOUND_NOTHING) return status;
     if (whole->row->free_order && !c->call.states.data) return compare(c, some, found, worst, err);
-    int64_t i = whole->row->free_order || c->spec.op == KOP_KV_STORE ? n : first_difference(c, whole, some, n);
+    const bool cut = whole->row->in_chunks && !is_whole_sequence(c, from, n);
+    const bool free = whole->row->free_order || c->spec.op == KOP_KV_STORE || cut;
+    int64_t i = free ? n : first_difference(c, whole, some, n);
     if (i < n)
         check_found(c, whole->row, FOUND_BATCH, found,
                     "token %" PRId64 " has other bits in a call of %" PRId64 " tokens", from + i, n);
@@ -385,7 +393,8 @@ static nb_status check_in_turn(check *c, device *d, const trial *whole, finding 
         n = 1 + check_below(c, min_i64(rows - from, 1 + check_below(c, rows)));
         status = check_some_tokens(c, d, whole, &turns, from, n, found, worst, err);
     }
-    for (int64_t i = 0; status == NB_OK && bits && found->kind == FOUND_NOTHING && i < rows; i++)
+    bool cut_bits = bits && !whole->row->in_chunks;
+    for (int64_t i = 0; status == NB_OK && cut_bits && found->kind == FOUND_NOTHING && i < rows; i++)
         if (!same_state(c, whole, &turns, i))
             check_found(c, whole->row, FOUND_BATCH, found,
                         "token %" PRId64 "'s sequence leaves other bits when it comes in pieces", i);

@@ -158,4 +158,15 @@ void delta_specs(visitor *v) {
             emit(v, s);
         }
     }
+    /* Prompts, for rows that take several tokens at a time: whole ones, and with rests of all sizes. */
+    static const int64_t prompts[] = {128, 131, 143, 160, 250};
+    for (size_t i = 0; i < (v->level == CHECK_LEAN ? 1 : COUNT(prompts) * 2); i++) {
+        check_spec s = {.op = KOP_DELTA, .rows = prompts[turn(v, COUNT(prompts))], .x_type = DT_F32, .y_type = DT_F32};
+        s.key_dim = i % 2 ? 128 : 64;
+        s.n_keys = 1;
+        s.parts = (int64_t)(1 + turn(v, 2));
+        s.cols = s.parts * 16;
+        s.n_seqs = some_sequences(v, s.rows);
+        emit(v, s);
+    }
 }

@@ -7,10 +7,14 @@
 #include "params.h"
 
 enum {
-    CONV_TOKENS = 8,  /* that a thread of conv1d_tile4 takes */
-    DELTA_LANES = 8,  /* lanes for one row of a state */
-    DELTA_ROWS = 16,  /* rows of a state that a block takes */
-    DELTA_TOKENS = 16 /* that are read ahead */
+    CONV_TOKENS = 8,   /* that a thread of conv1d_tile4 takes */
+    DELTA_LANES = 8,   /* lanes for one row of a state */
+    DELTA_ROWS = 16,   /* rows of a state that a block takes */
+    DELTA_TOKENS = 16, /* that are read ahead, and of a chunk */
+    DELTA_CHUNK_BLOCK = 256,
+    DELTA_CHUNK_PAD = 4, /* floats between vectors, which puts them into different banks */
+    /* floats of shared memory beside batches and the rows of the state */
+    DELTA_CHUNK_FLOATS = 3 * DELTA_TOKENS * DELTA_TOKENS + 3 * DELTA_TOKENS * DELTA_ROWS + 2 * DELTA_TOKENS
 };
 
 /* W [channels, kernel] with elements of w.type; states of `size` floats. */
