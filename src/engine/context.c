@@ -66,7 +66,8 @@ static nb_status load_whole(nb_context *c, const backend *b, const device_option
                             const executor_options *eo, nb_error *err) {
     const nb_model *m = c->model;
     const plan_on_device on = {.backend = b, .device = c->device, .plan = m->plan, .files = m->files, .options = *eo};
-    nb_status status = verification_at_load(c->model, &on, how, mode, err);
+    nb_status status = engine_check_patterns(getenv("NIBBLE_KERNELS"), &c->device, 1, err);
+    if (!status) status = verification_at_load(c->model, &on, how, mode, err);
     return status ? status : b->executor_new(c->device, m->plan, m->files, eo, &c->executor, err);
 }
 
@@ -76,6 +77,8 @@ static nb_status load_split(nb_context *c, const backend *b, int n_host, const d
     const nb_model *m = c->model;
     nb_status status = plan_split(m->plan, n_host, &c->parts, err);
     if (!status) status = open_one(engine_host, 0, how, &c->host, err);
+    device *const both[2] = {c->device, c->host};
+    if (!status) status = engine_check_patterns(getenv("NIBBLE_KERNELS"), both, 2, err);
     const split_side sides[2] = {[PLAN_HEAD] = {engine_host, c->host}, [PLAN_TAIL] = {b, c->device}};
     for (int i = 0; i < 2 && !status; i++) {
         const plan_on_device on = {.backend = sides[i].backend,

@@ -110,6 +110,12 @@ void engine_list_usable(buf *to); /* "cuda:0, cpu:0" */
 /* The type in which a backend keeps keys and values. */
 dtype engine_kv_type(nb_kv_type wanted, const backend *b);
 
+/* selection.c: opens each device that can be used; how many. Each is to be freed. */
+size_t engine_open_all(device **devices, size_t room);
+/* Whether each of these patterns (kreg_select; NULL: none) names a kernel of one of n devices. The error says which
+ * other devices have one. */
+nb_status engine_check_patterns(const char *patterns, device *const *devices, size_t n, nb_error *err);
+
 /* sampler.c: draws where the logits are (executor.draw). What the next one is; it is valid until the sampler is used.
  */
 executor_draw sampler_next_draw(const nb_sampler *p);
