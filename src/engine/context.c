@@ -19,15 +19,15 @@ static nb_status in_range(int64_t v, int64_t min, int64_t max, const char *what,
                    (long long)max);
 }
 
-/* Fills in the defaults and checks the rest. A GPU reads weights once for a pass, so long passes suit it. */
-static nb_status complete_options(const nb_model *m, nb_context_options *o, bool is_gpu, nb_error *err) {
+/* Fills in the defaults and checks the rest. */
+static nb_status complete_options(const nb_model *m, nb_context_options *o, const backend *b, nb_error *err) {
     const int64_t own = m->dims.context_length ? m->dims.context_length : DEFAULT_CONTEXT;
     if (o->context_length == 0) o->context_length = min_i64(own, DEFAULT_CONTEXT);
     if (o->n_sequences == 0) o->n_sequences = 1;
     nb_status status = in_range(o->context_length, 1, own, "the context length", err);
     if (!status) status = in_range(o->n_sequences, 1, MAX_SEQUENCES, "the number of sequences", err);
     if (status) return status;
-    if (o->n_batch == 0) o->n_batch = is_gpu ? CONTEXT_GPU_BATCH : CONTEXT_DEFAULT_BATCH;
+    if (o->n_batch == 0) o->n_batch = engine_default_batch(b);
     if (o->kv_tokens == 0) o->kv_tokens = o->n_sequences * o->context_length;
     if (o->n_checkpoints == 0) o->n_checkpoints = DEFAULT_CHECKPOINTS;
     if (o->n_checkpoints == -1) o->n_checkpoints = 0;
@@ -121,7 +121,7 @@ nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_
     const backend *b;
     int index;
     nb_status status = engine_choose_device(o.device, &b, &index, err);
-    if (!status) status = complete_options(model, &o, b != engine_host, err);
+    if (!status) status = complete_options(model, &o, b, err);
     if (status) return status;
     nb_context *c = calloc(1, sizeof *c);
     if (!c) return err_no_memory(err, "a context", sizeof *c);

@@ -76,8 +76,6 @@ struct nb_sequence {
     nb_sequence *next;
 };
 
-enum { CONTEXT_DEFAULT_BATCH = 512, CONTEXT_GPU_BATCH = 2048 };
-
 struct nb_context {
     nb_model *model;
     device *device;
@@ -109,6 +107,8 @@ nb_status engine_parse_device(const char *text, const backend **b, int *index, n
 void engine_list_usable(buf *to); /* "cuda:0, cpu:0" */
 /* The type in which a backend keeps keys and values. */
 dtype engine_kv_type(nb_kv_type wanted, const backend *b);
+/* Tokens in a pass, where nobody says. A GPU reads weights once for a pass, so long passes suit it. */
+int64_t engine_default_batch(const backend *b);
 
 /* selection.c: opens each device that can be used; how many. Each is to be freed. */
 size_t engine_open_all(device **devices, size_t room);

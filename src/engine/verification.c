@@ -121,7 +121,7 @@ static nb_status remember(const report *r, uint64_t set, bool all_levels, nb_err
 static nb_status one_device(nb_model *model, const verification_request *q, const backend *b, int index, report *out,
                             nb_error *err) {
     const executor_options options = {
-        .n_threads = q->n_threads, .n_batch = CONTEXT_DEFAULT_BATCH, .kv_type = engine_kv_type(q->kv_type, b)};
+        .n_threads = q->n_threads, .n_batch = engine_default_batch(b), .kv_type = engine_kv_type(q->kv_type, b)};
     verify_options o = {.backend = b,
                         .index = index,
                         .device = {.cpu = getenv("NIBBLE_CPU")},

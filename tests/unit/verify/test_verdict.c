@@ -120,6 +120,7 @@ static void test_round_trip(void **state) {
         verdict v = make(n), back;
         bool found;
         v.full = n == 1;
+        v.without = n == 2 ? SET : 0;
         must(verdict_write(&v, &err), &err);
         const device_info d = some_device();
         must(verdict_read(&d, SET, &back, &found, &err), &err);
@@ -132,6 +133,7 @@ static void test_round_trip(void **state) {
         assert_string_equal(back.device.compiler, v.device.compiler);
         assert_true(back.device.code_hash == v.device.code_hash);
         assert_true(back.model_set == v.model_set);
+        assert_true(back.without == v.without);
         assert_string_equal(back.version, v.version);
         assert_string_equal(back.model, v.model);
         assert_string_equal(back.date, v.date);
