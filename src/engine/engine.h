@@ -96,6 +96,10 @@ struct nb_context {
     float *drawn;         /* [vocab_size]: logits that a sampler changes in place */
 };
 
+/* context.c: all that nb_context_new does to check kernels, and no more. *n_wrong: how many are known to be wrong on
+ * these devices. */
+nb_status context_check(nb_model *model, const nb_context_options *options, size_t *n_wrong, nb_error *err);
+
 /* backends.c: all that this build has, the one to prefer first; ends with NULL. */
 extern const backend *const engine_backends[];
 extern const backend *const engine_host;                        /* whose executor runs any rows of the CPU */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "engine/check_process.h"
 
 /* ---- A model, as the verification wants it ---------------------------------------------------------------------- */
 
@@ -275,7 +276,7 @@ nb_status verification_mode(const char *word, const char *what, nb_verify *out, 
 }
 
 nb_status verification_at_load(nb_model *model, const plan_on_device *on, const device_options *how, nb_verify mode,
-                               nb_error *err) {
+                               int gpu_layers, nb_error *err) {
     static const double BUDGET = 0.6; /* seconds; what is begun is finished, so that it is a second in all */
     if (mode == NB_VERIFY_OFF) {
         char text[32];
@@ -285,6 +286,12 @@ nb_status verification_at_load(nb_model *model, const plan_on_device *on, const 
     subject s;
     describe(&s, model, &on->options);
     s.m.plan = on->plan;
+    check_process fresh = {.device = &on->device->info,
+                           .model = model->dir,
+                           .kv_type = on->options.kv_type,
+                           .n_batch = on->options.n_batch,
+                           .gpu_layers = gpu_layers,
+                           .full = mode == NB_VERIFY_FULL};
     const verify_options o = {.backend = on->backend,
                               .index = on->device->info.index,
                               .device = *how,
@@ -292,7 +299,9 @@ nb_status verification_at_load(nb_model *model, const plan_on_device *on, const 
                               .model = &s.m,
                               .depth = mode == NB_VERIFY_FULL ? CHECK_FULL : CHECK_QUICK,
                               .seed = 1,
-                              .silence = 5};
+                              .silence = 5,
+                              .elsewhere = check_process_run,
+                              .elsewhere_user = &fresh};
     return verify_at_load(&o, on->device, mode == NB_VERIFY_FULL ? 0 : BUDGET, err);
 }
 

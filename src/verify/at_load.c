@@ -83,6 +83,27 @@ static nb_status renew(const verify_options *o, device *d, double budget, uint64
     return status;
 }
 
+/* The same where children of this process cannot: somebody else leaves the verdict. */
+static nb_status renew_elsewhere(const verify_options *o, device *d, uint64_t set, const verdict *known,
+                                 nb_error *err) {
+    verdict v = {0}, now = {0};
+    char text[32];
+    bool found;
+    nb_status status = o->elsewhere(o->elsewhere_user, err);
+    if (!status) status = verdict_known(&d->info, &now, err);
+    if (!status) status = verdict_read(&d->info, set, &v, &found, err);
+    if (!status && !is_enough(&v, &now, o->depth))
+        status = err_set(err, NB_ERR_INTERNAL,
+                         "the process that checked the kernels of %s has left no verdict in $NIBBLE_HOME/verdicts",
+                         device_text(&d->info, text));
+    for (size_t i = 0; i < now.n_aside && !status; i++)
+        if (!verdict_find(known, now.aside[i].kernel)) say_aside(&now, &now.aside[i]);
+    if (!status) apply(&now, d);
+    verdict_free(&now);
+    verdict_free(&v);
+    return status;
+}
+
 /* A row that was found to be wrong with one model is used for none. */
 nb_status verify_at_load(const verify_options *o, device *d, double budget, nb_error *err) {
     uint64_t set;
@@ -94,7 +115,9 @@ nb_status verify_at_load(const verify_options *o, device *d, double budget, nb_e
     if (!status) {
         apply(&known, d);
         say_known(&known);
-        if (!is_enough(&v, &known, o->depth)) status = renew(o, d, budget, set, &v, &known, err);
+        if (!is_enough(&v, &known, o->depth))
+            status = o->elsewhere && d->driver_runs && d->driver_runs(d) ? renew_elsewhere(o, d, set, &known, err)
+                                                                         : renew(o, d, budget, set, &v, &known, err);
     }
     verdict_free(&known);
     verdict_free(&v);
