@@ -199,6 +199,7 @@ nb_status verdict_read(const device_info *d, uint64_t model_set, verdict *out, b
         *found = read_file(path, out, backend) && verdict_is_of(out, d) && out->model_set == model_set;
         if (!*found) {
             verdict_free(out);
+            *out = (verdict){0};
             log_msg(NB_LOG_INFO, "%s: not a verdict about this device, and so ignored", path);
         }
     }

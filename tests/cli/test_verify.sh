@@ -131,6 +131,9 @@ checks || complain "a broken verdict is believed"
 checks && complain "a broken verdict is not written anew"
 for file in "$verdicts"/*.json; do head -c 100 "$file" >"$file.new" && mv "$file.new" "$file"; done
 checks || complain "half a verdict is believed"
+sed -i 's/"driver":\t"/&another /' "$verdicts"/*.json
+checks || complain "the verdict of another driver is believed"
+checks && complain "the verdict of another driver is not written anew"
 succeeds verify --list
 
 # The check of a load alone: the load needs none then, for the same batches.
