@@ -31,6 +31,8 @@ typedef struct context_args {
 #define GPU_LAYERS_OPT(a) \
     {"gpu-layers", 0, OPT_INT, &(a).gpu_layers, "N", "put the last N layers on the GPU, the others on the CPU [all]", \
      1, 1 << 20}
+#define BATCH_OPT(a) \
+    {"batch", 'b', OPT_INT, &(a).batch, "N", "tokens in one pass at most [the library's choice]", 1, 65536}
 #define DEVICE_OPT(a) \
     {"device", 0, OPT_STRING, &(a).device, "DEVICE", \
      "where to run: auto, cpu, cuda, hip, or cuda:1 for the second one [auto: a GPU that can be used, else the CPU]", 0, 0}

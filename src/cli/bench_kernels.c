@@ -162,7 +162,8 @@ static nb_status prepare(kernel_bench *k, const char *filter, const char *where,
     if (!status) status = b->open(index, &options, &k->device, err);
     if (!status && filter) {
         snprintf(patterns, sizeof patterns, "-*,+%s", filter);
-        status = kreg_select(k->device->registry, patterns, err);
+        status = engine_check_patterns(patterns, &k->device, 1, err);
+        if (!status) status = kreg_select(k->device->registry, patterns, err);
     }
     return status ? status : measure_machine(k, n_threads, err);
 }

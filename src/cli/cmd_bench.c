@@ -271,7 +271,7 @@ static int bench_main(const command *self, int argc, char **argv) {
         {"depth", 'd', OPT_INT, &a.depth, "N", "tokens that a sequence holds when it begins to generate [0]", 1,
          1 << 24},
         {"sequences", 's', OPT_INT, &a.context.sequences, "N", "sequences that generate at once [1]", 1, 65536},
-        {"batch", 'b', OPT_INT, &a.context.batch, "N", "tokens in one pass at most [the library's choice]", 1, 65536},
+        BATCH_OPT(a.context),
         {"profile", 0, OPT_FLAG, &a.profile, NULL, "also print where the time of a token and of a prompt goes", 0, 0},
         {"rounds", 'r', OPT_INT, &a.rounds, "N", "measure N times; the best counts [3]", 1, MAX_ROUNDS},
         {"config", 0, OPT_STRING, &a.config, "FILE", "a config.json, run with random weights, in place of MODEL", 0, 0},

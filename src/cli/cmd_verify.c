@@ -15,7 +15,7 @@ enum { COULD_NOT_RUN = 2 };
 
 typedef struct verify_args {
     const char *backend, *level, *json, *html, *device;
-    bool quick, list, forget;
+    bool quick, at_load, list, forget;
     opt_seed seed;
     context_args context;
 } verify_args;
@@ -142,6 +142,29 @@ static int verify(const verify_args *a, const char *name, verification_request *
     return code;
 }
 
+/* What loading the model would check, on the device that it would be loaded on. */
+static int at_load(const verify_args *a, const char *name) {
+    const nb_context_options options = {.n_threads = (int)a->context.threads,
+                                        .kv_type = (nb_kv_type)a->context.kv_type,
+                                        .n_batch = a->context.batch,
+                                        .gpu_layers = (int)a->context.gpu_layers,
+                                        .device = a->device,
+                                        .verify = a->quick ? NB_VERIFY_QUICK : NB_VERIFY_FULL};
+    nb_error err = {0};
+    nb_model *model = NULL;
+    size_t n_wrong = 0;
+    nb_status status = nb_model_open(name, &model, &err);
+    if (!status) status = context_check(model, &options, &n_wrong, &err);
+    nb_model_free(model);
+    if (status) return cli_error(&err) == CLI_INTERRUPTED ? CLI_INTERRUPTED : COULD_NOT_RUN;
+    if (n_wrong == 0)
+        out_printf("No kernel that is used is known to be wrong.\n");
+    else
+        out_printf("%zu kernel%s set aside: `nibble verify --list` says why.\n", n_wrong,
+                   n_wrong == 1 ? " is" : "s are");
+    return n_wrong ? CLI_FAILURE : CLI_OK;
+}
+
 /* --device and --backend together: "cuda:1" is backend "cuda" and index 1. */
 static nb_status choose_device(const verify_args *a, verification_request *request, nb_error *err) {
     const backend *b;
@@ -175,6 +198,10 @@ static int verify_main(const command *self, int argc, char **argv) {
          0, 0},
         THREADS_OPT(a.context),
         KV_TYPE_OPT(a.context),
+        {.kind = OPT_TITLE, .help = "What a load would check"},
+        {"at-load", 0, OPT_FLAG, &a.at_load, NULL, "check only what loading MODEL does, so that it need not", 0, 0},
+        BATCH_OPT(a.context),
+        GPU_LAYERS_OPT(a.context),
         {.kind = OPT_TITLE, .help = "What is remembered"},
         {"list", 0, OPT_FLAG, &a.list, NULL, "show which kernels are set aside, and why", 0, 0},
         {"forget", 0, OPT_FLAG, &a.forget, NULL, "forget all verdicts", 0, 0},
@@ -184,6 +211,12 @@ static int verify_main(const command *self, int argc, char **argv) {
     if (code >= 0) return code;
     if (a.list && a.forget) return cli_usage(self->name, "--list and --forget exclude each other");
     if ((a.list || a.forget) && words[0]) return cli_usage(self->name, "--list and --forget go without a MODEL");
+    if (a.at_load && !words[0]) return cli_usage(self->name, "--at-load needs a MODEL");
+    if (a.at_load && (a.level || a.json || a.html || a.backend || a.list || a.forget))
+        return cli_usage(self->name, "--at-load goes without --level, --json, --html, --backend, --list and --forget");
+    if (!a.at_load && (a.context.batch || a.context.gpu_layers))
+        return cli_usage(self->name, "--batch and --gpu-layers are for --at-load");
+    if (a.at_load) return at_load(&a, words[0]);
     if (a.list) return list();
     if (a.forget) return forget();
     verification_request request = {.full = !a.quick,

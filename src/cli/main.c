@@ -92,10 +92,20 @@ static void start_log(void) {
     nb_log_set(show_log, NULL, level);
 }
 
+/* Where this program lies, for the check of kernels in a fresh process of it. */
+static void tell_command(void) {
+    char path[4096];
+    const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (n <= 0) return;
+    path[n] = 0;
+    setenv("NIBBLE_COMMAND", path, 0);
+}
+
 int main(int argc, char **argv) {
     /* Characters, for line editing; numbers stay in the C locale's form. */
     if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1) setlocale(LC_CTYPE, "C.UTF-8");
     start_log();
+    tell_command();
     if (argc < 2) {
         print_help(stderr);
         return CLI_USAGE;

@@ -147,6 +147,10 @@ nb_status engine_choose_device(const char *text, const backend **b, int *index, 
     return s.unusable[0] ? absent(err, "%s:%d (%s) cannot be used: %s", (*b)->name, *index, s.name, s.unusable) : NB_OK;
 }
 
+int64_t engine_default_batch(const backend *b) {
+    return b == engine_host ? 512 : 2048;
+}
+
 dtype engine_kv_type(nb_kv_type wanted, const backend *b) {
     switch (wanted) {
     case NB_KV_F32:

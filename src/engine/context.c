@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * nb_context: a model on a backend, and the forward pass over batches of tokens. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,15 +20,15 @@ static nb_status in_range(int64_t v, int64_t min, int64_t max, const char *what,
                    (long long)max);
 }
 
-/* Fills in the defaults and checks the rest. A GPU reads weights once for a pass, so long passes suit it. */
-static nb_status complete_options(const nb_model *m, nb_context_options *o, bool is_gpu, nb_error *err) {
+/* Fills in the defaults and checks the rest. */
+static nb_status complete_options(const nb_model *m, nb_context_options *o, const backend *b, nb_error *err) {
     const int64_t own = m->dims.context_length ? m->dims.context_length : DEFAULT_CONTEXT;
     if (o->context_length == 0) o->context_length = min_i64(own, DEFAULT_CONTEXT);
     if (o->n_sequences == 0) o->n_sequences = 1;
     nb_status status = in_range(o->context_length, 1, own, "the context length", err);
     if (!status) status = in_range(o->n_sequences, 1, MAX_SEQUENCES, "the number of sequences", err);
     if (status) return status;
-    if (o->n_batch == 0) o->n_batch = is_gpu ? CONTEXT_GPU_BATCH : CONTEXT_DEFAULT_BATCH;
+    if (o->n_batch == 0) o->n_batch = engine_default_batch(b);
     if (o->kv_tokens == 0) o->kv_tokens = o->n_sequences * o->context_length;
     if (o->n_checkpoints == 0) o->n_checkpoints = DEFAULT_CHECKPOINTS;
     if (o->n_checkpoints == -1) o->n_checkpoints = 0;
@@ -61,31 +62,45 @@ static int layers_on_host(const nb_context *c, const nb_context_options *o, cons
     return 0;
 }
 
-/* The model on the context's device, which checks its kernels. */
-static nb_status load_whole(nb_context *c, const backend *b, const device_options *how, nb_verify mode,
-                            const executor_options *eo, nb_error *err) {
-    const nb_model *m = c->model;
-    const plan_on_device on = {.backend = b, .device = c->device, .plan = m->plan, .files = m->files, .options = *eo};
-    nb_status status = verification_at_load(c->model, &on, how, mode, err);
-    return status ? status : b->executor_new(c->device, m->plan, m->files, eo, &c->executor, err);
+static split_side side_of(const nb_context *c, const backend *b, int part) {
+    return part == PLAN_HEAD ? (split_side){engine_host, c->host} : (split_side){b, c->device};
 }
 
-/* The first n_host layers on the CPU. Both devices check their kernels before the executors start a driver. */
-static nb_status load_split(nb_context *c, const backend *b, int n_host, const device_options *how, nb_verify mode,
-                            const executor_options *eo, nb_error *err) {
+/* Of the model as a whole on the context's device. */
+static nb_status check_whole(nb_context *c, const backend *b, const device_options *how, nb_verify mode,
+                             const executor_options *eo, nb_error *err) {
     const nb_model *m = c->model;
+    const plan_on_device on = {.backend = b, .device = c->device, .plan = m->plan, .files = m->files, .options = *eo};
+    nb_status status = engine_check_patterns(getenv("NIBBLE_KERNELS"), &c->device, 1, err);
+    return status ? status : verification_at_load(c->model, &on, how, mode, 0, err);
+}
+
+/* With the first n_host layers on the CPU. */
+static nb_status check_parts(nb_context *c, const backend *b, int n_host, const device_options *how, nb_verify mode,
+                             const executor_options *eo, nb_error *err) {
+    const nb_model *m = c->model;
+    const int gpu_layers = (int)m->dims.n_layers - n_host;
     nb_status status = plan_split(m->plan, n_host, &c->parts, err);
     if (!status) status = open_one(engine_host, 0, how, &c->host, err);
-    const split_side sides[2] = {[PLAN_HEAD] = {engine_host, c->host}, [PLAN_TAIL] = {b, c->device}};
+    device *const both[2] = {c->device, c->host};
+    if (!status) status = engine_check_patterns(getenv("NIBBLE_KERNELS"), both, 2, err);
     for (int i = 0; i < 2 && !status; i++) {
-        const plan_on_device on = {.backend = sides[i].backend,
-                                   .device = sides[i].device,
+        const split_side side = side_of(c, b, i);
+        const plan_on_device on = {.backend = side.backend,
+                                   .device = side.device,
                                    .plan = c->parts.at[i].plan,
                                    .files = m->files,
                                    .options = *eo};
-        status = verification_at_load(c->model, &on, how, mode, err);
+        status = verification_at_load(c->model, &on, how, mode, gpu_layers, err);
     }
-    return status ? status : split_executor_new(m->plan, &c->parts, sides, m->files, eo, &c->executor, err);
+    return status;
+}
+
+static nb_status make_executor(nb_context *c, const backend *b, const executor_options *eo, nb_error *err) {
+    const nb_model *m = c->model;
+    if (!c->host) return b->executor_new(c->device, m->plan, m->files, eo, &c->executor, err);
+    const split_side sides[2] = {[PLAN_HEAD] = side_of(c, b, PLAN_HEAD), [PLAN_TAIL] = side_of(c, b, PLAN_TAIL)};
+    return split_executor_new(m->plan, &c->parts, sides, m->files, eo, &c->executor, err);
 }
 
 /* Of a model on two devices the steps of the second one are watched. */
@@ -96,29 +111,44 @@ static nb_status begin_watch(nb_context *c, const executor_options *eo, nb_error
     return watch_new(c->device, watched, watched->plan, (uint64_t)(clock_now() * 1e6), &c->watch, err);
 }
 
-/* The device, its kernels checked, and the model on it. */
+/* The device, its kernels checked, and the model on it, but for `only_check`. Devices check their kernels before the
+ * executors start a driver. */
 static nb_status open_device(nb_context *c, const backend *b, int index, const nb_context_options *o,
-                             const executor_options *eo, nb_error *err) {
+                             const executor_options *eo, bool only_check, nb_error *err) {
     const device_options how = {.cpu = o->cpu ? o->cpu : getenv("NIBBLE_CPU")};
     nb_verify mode = o->verify;
     nb_status status = verify_mode(&mode, err);
     if (!status) status = open_one(b, index, &how, &c->device, err);
     if (status) return status;
     const int n_host = layers_on_host(c, o, b);
-    status = n_host ? load_split(c, b, n_host, &how, mode, eo, err) : load_whole(c, b, &how, mode, eo, err);
+    status = n_host ? check_parts(c, b, n_host, &how, mode, eo, err) : check_whole(c, b, &how, mode, eo, err);
+    if (only_check) return status;
+    if (!status) status = make_executor(c, b, eo, err);
     if (status == NB_ERR_UNSUPPORTED && mode != NB_VERIFY_OFF)
         return err_prefix(err, status, "no kernel is left that this model could trust (`nibble verify --list`)");
     return status || mode != NB_VERIFY_WATCH ? status : begin_watch(c, eo, err);
 }
 
-nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_context **out, nb_error *err) {
+/* One GPU's context is made at a time: while one checks kernels in children, none may start the driver. */
+static nb_status open_in_turn(nb_context *c, const backend *b, int index, const nb_context_options *o,
+                              const executor_options *eo, bool only_check, nb_error *err) {
+    static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+    if (b == engine_host) return open_device(c, b, index, o, eo, only_check, err);
+    pthread_mutex_lock(&turn);
+    nb_status status = open_device(c, b, index, o, eo, only_check, err);
+    pthread_mutex_unlock(&turn);
+    return status;
+}
+
+static nb_status make_context(nb_model *model, const nb_context_options *options, bool only_check, nb_context **out,
+                              nb_error *err) {
     *out = NULL;
     const double start = clock_now();
     nb_context_options o = options ? *options : (nb_context_options){0};
     const backend *b;
     int index;
     nb_status status = engine_choose_device(o.device, &b, &index, err);
-    if (!status) status = complete_options(model, &o, b != engine_host, err);
+    if (!status) status = complete_options(model, &o, b, err);
     if (status) return status;
     nb_context *c = calloc(1, sizeof *c);
     if (!c) return err_no_memory(err, "a context", sizeof *c);
@@ -147,7 +177,7 @@ nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_
                            .kv_type = engine_kv_type(o.kv_type, b),
                            .progress = o.progress,
                            .progress_user = o.progress_user};
-    if (!status) status = open_device(c, b, index, &o, &eo, err);
+    if (!status) status = open_in_turn(c, b, index, &o, &eo, only_check, err);
     if (status) {
         nb_context_free(c);
         return status;
@@ -155,6 +185,26 @@ nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_
     c->load_seconds = clock_now() - start;
     *out = c;
     return NB_OK;
+}
+
+nb_status nb_context_new(nb_model *model, const nb_context_options *options, nb_context **out, nb_error *err) {
+    return make_context(model, options, false, out, err);
+}
+
+nb_status context_check(nb_model *model, const nb_context_options *options, size_t *n_wrong, nb_error *err) {
+    nb_context *c;
+    *n_wrong = 0;
+    nb_status status = make_context(model, options, true, &c, err);
+    if (status) return status;
+    const device *const devices[] = {c->device, c->host};
+    for (int i = 0; i < 2 && devices[i] && !status; i++) {
+        verdict known;
+        status = verdict_known(&devices[i]->info, &known, err);
+        *n_wrong += known.n_aside;
+        verdict_free(&known);
+    }
+    nb_context_free(c);
+    return status;
 }
 
 void nb_context_free(nb_context *c) {

@@ -76,8 +76,6 @@ struct nb_sequence {
     nb_sequence *next;
 };
 
-enum { CONTEXT_DEFAULT_BATCH = 512, CONTEXT_GPU_BATCH = 2048 };
-
 struct nb_context {
     nb_model *model;
     device *device;
@@ -98,6 +96,10 @@ struct nb_context {
     float *drawn;         /* [vocab_size]: logits that a sampler changes in place */
 };
 
+/* context.c: all that nb_context_new does to check kernels, and no more. *n_wrong: how many are known to be wrong on
+ * these devices. */
+nb_status context_check(nb_model *model, const nb_context_options *options, size_t *n_wrong, nb_error *err);
+
 /* backends.c: all that this build has, the one to prefer first; ends with NULL. */
 extern const backend *const engine_backends[];
 extern const backend *const engine_host;                        /* whose executor runs any rows of the CPU */
@@ -109,6 +111,14 @@ nb_status engine_parse_device(const char *text, const backend **b, int *index, n
 void engine_list_usable(buf *to); /* "cuda:0, cpu:0" */
 /* The type in which a backend keeps keys and values. */
 dtype engine_kv_type(nb_kv_type wanted, const backend *b);
+/* Tokens in a pass, where nobody says. A GPU reads weights once for a pass, so long passes suit it. */
+int64_t engine_default_batch(const backend *b);
+
+/* selection.c: opens each device that can be used; how many. Each is to be freed. */
+size_t engine_open_all(device **devices, size_t room);
+/* Whether each of these patterns (kreg_select; NULL: none) names a kernel of one of n devices. The error says which
+ * other devices have one. */
+nb_status engine_check_patterns(const char *patterns, device *const *devices, size_t n, nb_error *err);
 
 /* sampler.c: draws where the logits are (executor.draw). What the next one is; it is valid until the sampler is used.
  */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "engine/check_process.h"
 
 /* ---- A model, as the verification wants it ---------------------------------------------------------------------- */
 
@@ -121,7 +122,7 @@ static nb_status remember(const report *r, uint64_t set, bool all_levels, nb_err
 static nb_status one_device(nb_model *model, const verification_request *q, const backend *b, int index, report *out,
                             nb_error *err) {
     const executor_options options = {
-        .n_threads = q->n_threads, .n_batch = CONTEXT_DEFAULT_BATCH, .kv_type = engine_kv_type(q->kv_type, b)};
+        .n_threads = q->n_threads, .n_batch = engine_default_batch(b), .kv_type = engine_kv_type(q->kv_type, b)};
     verify_options o = {.backend = b,
                         .index = index,
                         .device = {.cpu = getenv("NIBBLE_CPU")},
@@ -165,26 +166,57 @@ static nb_status nothing_of(const backend *b, nb_error *err) {
                    s.unusable);
 }
 
+enum { MAX_DEVICES = 64 };
+
+/* What is to be verified. */
+typedef struct target {
+    const backend *backend;
+    int index;
+} target;
+
+static int find_targets(const verification_request *q, const backend *only, target to[MAX_DEVICES]) {
+    int n = 0;
+    for (size_t i = 0; engine_backends[i]; i++) {
+        const backend *b = engine_backends[i];
+        if (only && b != only) continue;
+        const int first = q->index < 0 ? 0 : q->index, last = q->index < 0 ? b->count() - 1 : q->index;
+        for (int index = first; index <= last && n < MAX_DEVICES; index++)
+            if (q->index >= 0 || can_be_used(b, index)) to[n++] = (target){b, index};
+    }
+    return n;
+}
+
+/* A pattern that none of the devices has a kernel for is told before the work of minutes. */
+static nb_status check_patterns(const target *targets, int n, nb_error *err) {
+    const char *patterns = getenv("NIBBLE_KERNELS");
+    const device_options how = {.cpu = getenv("NIBBLE_CPU")};
+    device *opened[MAX_DEVICES];
+    nb_status status = NB_OK;
+    int n_opened = 0;
+    if (!patterns) return NB_OK;
+    while (n_opened < n && !status) {
+        const target *t = &targets[n_opened];
+        status = t->backend->open(t->index, &how, &opened[n_opened], err);
+        if (!status) status = kreg_select(opened[n_opened++]->registry, patterns, err);
+    }
+    if (!status) status = engine_check_patterns(patterns, opened, (size_t)n_opened, err);
+    for (int i = 0; i < n_opened; i++) opened[i]->free(opened[i]);
+    return status;
+}
+
 nb_status verification_run(nb_model *model, const verification_request *q, report **reports, size_t *n, nb_error *err) {
+    target targets[MAX_DEVICES];
     *reports = NULL;
     *n = 0;
     const backend *only = q->backend ? engine_backend(q->backend, strlen(q->backend)) : NULL;
     if (q->backend && !only) return no_backend(q->backend, err);
-    nb_status status = NB_OK;
-    for (size_t i = 0; engine_backends[i] && !status; i++) {
-        const backend *b = engine_backends[i];
-        if (only && b != only) continue;
-        const int first = q->index < 0 ? 0 : q->index, last = q->index < 0 ? b->count() - 1 : q->index;
-        for (int index = first; index <= last && !status; index++) {
-            if (q->index < 0 && !can_be_used(b, index)) continue;
-            report *more = realloc(*reports, (*n + 1) * sizeof *more);
-            if (!more) return err_no_memory(err, "a report", 0);
-            *reports = more;
-            more[*n] = (report){0};
-            status = one_device(model, q, b, index, &more[(*n)++], err);
-        }
-    }
-    if (!status && *n == 0 && only) status = nothing_of(only, err);
+    const int n_targets = find_targets(q, only, targets);
+    if (n_targets == 0 && only) return nothing_of(only, err);
+    *reports = calloc((size_t)n_targets + 1, sizeof **reports);
+    if (!*reports) return err_no_memory(err, "a report", 0);
+    nb_status status = check_patterns(targets, n_targets, err);
+    for (int i = 0; i < n_targets && !status; i++)
+        status = one_device(model, q, targets[i].backend, targets[i].index, &(*reports)[(*n)++], err);
     return status;
 }
 
@@ -192,8 +224,6 @@ void verification_free(report *reports, size_t n) {
     for (size_t i = 0; i < n; i++) report_free(&reports[i]);
     free(reports);
 }
-
-enum { MAX_DEVICES = 64 };
 
 typedef struct lister {
     void (*visit)(void *user, const verdict *v);
@@ -204,14 +234,11 @@ typedef struct lister {
 } lister;
 
 static void find_devices(lister *l) {
-    const device_options options = {.cpu = getenv("NIBBLE_CPU")};
-    for (size_t i = 0; engine_backends[i]; i++) {
-        for (int index = 0; index < engine_backends[i]->count() && l->n_devices < MAX_DEVICES; index++) {
-            device *d;
-            if (engine_backends[i]->open(index, &options, &d, NULL)) continue;
-            l->devices[l->n_devices++] = d->info;
-            d->free(d);
-        }
+    device *all[MAX_DEVICES];
+    l->n_devices = engine_open_all(all, MAX_DEVICES);
+    for (size_t i = 0; i < l->n_devices; i++) {
+        l->devices[i] = all[i]->info;
+        all[i]->free(all[i]);
     }
 }
 
@@ -249,7 +276,7 @@ nb_status verification_mode(const char *word, const char *what, nb_verify *out, 
 }
 
 nb_status verification_at_load(nb_model *model, const plan_on_device *on, const device_options *how, nb_verify mode,
-                               nb_error *err) {
+                               int gpu_layers, nb_error *err) {
     static const double BUDGET = 0.6; /* seconds; what is begun is finished, so that it is a second in all */
     if (mode == NB_VERIFY_OFF) {
         char text[32];
@@ -259,6 +286,12 @@ nb_status verification_at_load(nb_model *model, const plan_on_device *on, const 
     subject s;
     describe(&s, model, &on->options);
     s.m.plan = on->plan;
+    check_process fresh = {.device = &on->device->info,
+                           .model = model->dir,
+                           .kv_type = on->options.kv_type,
+                           .n_batch = on->options.n_batch,
+                           .gpu_layers = gpu_layers,
+                           .full = mode == NB_VERIFY_FULL};
     const verify_options o = {.backend = on->backend,
                               .index = on->device->info.index,
                               .device = *how,
@@ -266,7 +299,9 @@ nb_status verification_at_load(nb_model *model, const plan_on_device *on, const 
                               .model = &s.m,
                               .depth = mode == NB_VERIFY_FULL ? CHECK_FULL : CHECK_QUICK,
                               .seed = 1,
-                              .silence = 5};
+                              .silence = 5,
+                              .elsewhere = check_process_run,
+                              .elsewhere_user = &fresh};
     return verify_at_load(&o, on->device, mode == NB_VERIFY_FULL ? 0 : BUDGET, err);
 }
 

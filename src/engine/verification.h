@@ -34,10 +34,11 @@ nb_status verification_list(void (*visit)(void *user, const verdict *v), void *u
 /* "quick", "full", "off" or "watch" to *out; NB_ERR_ARGUMENT for another word, which `what` has given. */
 nb_status verification_mode(const char *word, const char *what, nb_verify *out, nb_error *err);
 
-/* At load, before the executor is made: checks the rows that a model's plan, or a part of it, uses on a device, which
- * was opened with `how`, and sets those aside that are wrong. */
+/* At load, before the executor is made: checks the rows that a model's plan, or the part of it that has the last
+ * gpu_layers or the layers before them (0: all), uses on a device, which was opened with `how`, and sets those aside
+ * that are wrong. */
 nb_status verification_at_load(nb_model *model, const plan_on_device *on, const device_options *how, nb_verify mode,
-                               nb_error *err);
+                               int gpu_layers, nb_error *err);
 /* What a watch has found is remembered for the next load. */
 void verification_remember(const nb_context *c, const finding *f);
 

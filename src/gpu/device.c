@@ -37,6 +37,11 @@ static nb_status start(device *d, nb_error *err) {
     return gpu_device_context(d, &c, err);
 }
 
+static bool driver_runs(const device *d) {
+    const gpu_driver *driver = gpu_device_driver(d);
+    return driver->runs && driver->runs();
+}
+
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 static void *memory_alloc(device *d, size_t bytes) {
@@ -131,6 +136,7 @@ nb_status gpu_device_new(const gpu_driver *driver, int index, const gpu_info *in
     g->traits = info->traits;
     g->base.memory = &memory;
     g->base.start = start;
+    g->base.driver_runs = driver_runs;
     g->base.run = run;
     g->base.time = gpu_device_time;
     g->base.copy_rate = gpu_device_copy_rate;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * gpu_driver over the table of calls, for CUDA and HIP alike: contexts, memory, the queue, graphs, events. */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,19 +241,32 @@ static nb_status gpu_event_seconds(gpu_context *c, gpu_event *from, gpu_event *t
 
 /* ---- The two ----------------------------------------------------------------------------------------------------- */
 
+static atomic_bool cuda_runs, hip_runs;
+
 static nb_status open_cuda(int index, gpu_context **out, nb_error *err) {
+    atomic_store(&cuda_runs, true);
     return gpu_open(&gpu_cuda, index, out, err);
 }
 static nb_status open_hip(int index, gpu_context **out, nb_error *err) {
+    atomic_store(&hip_runs, true);
     return gpu_open(&gpu_hip, index, out, err);
 }
 static void list_cuda(gpu_device_list *out) {
+    atomic_store(&cuda_runs, true);
     gpu_list_devices(&gpu_cuda, out);
     gpu_list_libraries(&gpu_cuda, out);
 }
 static void list_hip(gpu_device_list *out) {
+    atomic_store(&hip_runs, true);
     gpu_list_devices(&gpu_hip, out);
     gpu_list_libraries(&gpu_hip, out);
+}
+
+static bool cuda_does_run(void) {
+    return atomic_load(&cuda_runs);
+}
+static bool hip_does_run(void) {
+    return atomic_load(&hip_runs);
 }
 
 /* clang-format off */
@@ -266,5 +280,6 @@ static void list_hip(gpu_device_list *out) {
     .event_seconds = gpu_event_seconds
 /* clang-format on */
 
-const gpu_driver gpu_cuda_driver = {.name = "cuda", .list = list_cuda, .open = open_cuda, COMMON};
-const gpu_driver gpu_hip_driver = {.name = "hip", .list = list_hip, .open = open_hip, COMMON};
+const gpu_driver gpu_cuda_driver = {
+    .name = "cuda", .list = list_cuda, .open = open_cuda, .runs = cuda_does_run, COMMON};
+const gpu_driver gpu_hip_driver = {.name = "hip", .list = list_hip, .open = open_hip, .runs = hip_does_run, COMMON};

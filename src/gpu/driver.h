@@ -40,6 +40,7 @@ typedef struct gpu_driver {
      * Who only wants to know what there is asks gpu_devices. */
     void (*list)(gpu_device_list *out);
     nb_status (*open)(int index, gpu_context **out, nb_error *err);
+    bool (*runs)(void); /* whether `list` or `open` was called in this process */
     void (*close)(gpu_context *c);
     nb_status (*alloc)(gpu_context *c, size_t bytes, void **out, nb_error *err); /* aligned to 256 */
     void (*release)(gpu_context *c, void *p);

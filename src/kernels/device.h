@@ -34,6 +34,9 @@ struct device {
     /* Starts the driver, which otherwise waits until it is needed: what is wrong with it is then told, and not blamed
      * on a kernel. NULL: there is nothing to start. */
     nb_status (*start)(device *d, nb_error *err);
+    /* Whether the driver runs in this process, for this device or another one: child processes made from now on cannot
+     * use it. NULL: they always can. */
+    bool (*driver_runs)(const device *d);
     kregistry *registry;
     const device_memory *memory; /* NULL: kernels read and write the process's own memory */
     /* Computes tasks [begin, end) of a call, whose operands are in the device's memory, and waits for the end. scratch

@@ -93,26 +93,41 @@ const krow *kreg_find(const kregistry *r, const kcall *c) {
     return best;
 }
 
+/* The pattern that a list begins with goes to *pattern, its length is returned; the list goes on behind it. */
+static size_t next_pattern(const char **list, const char **pattern) {
+    *list += strspn(*list, ",");
+    const size_t length = strcspn(*list, ",");
+    *pattern = *list;
+    *list += length;
+    return length;
+}
+
 nb_status kreg_select(kregistry *r, const char *patterns, nb_error *err) {
-    for (const char *at = patterns; *at;) {
-        size_t length = strcspn(at, ",");
-        if (length > 0) {
-            if (at[0] != '-' && at[0] != '+')
-                return err_set(err, NB_ERR_ARGUMENT, "kernel pattern \"%.*s\": expected - or + in front of a name",
-                               (int)length, at);
-            size_t found = 0;
-            for (size_t i = 0; i < r->n; i++) {
-                if (!glob_matches(at + 1, length - 1, r->entries[i].row->name)) continue;
-                r->entries[i].aside = at[0] == '-';
-                found++;
-            }
-            if (found == 0)
-                return err_set(err, NB_ERR_ARGUMENT,
-                               "kernel pattern \"%.*s\": no kernel of this machine has such a name", (int)length, at);
-        }
-        at += length + (at[length] == ',');
+    const char *pattern;
+    for (size_t length; (length = next_pattern(&patterns, &pattern)) > 0;) {
+        if (pattern[0] != '-' && pattern[0] != '+')
+            return err_set(err, NB_ERR_ARGUMENT, "kernel pattern \"%.*s\": expected - or + in front of a name",
+                           (int)length, pattern);
+        for (size_t i = 0; i < r->n; i++)
+            if (glob_matches(pattern + 1, length - 1, r->entries[i].row->name)) r->entries[i].aside = pattern[0] == '-';
     }
     return NB_OK;
+}
+
+static bool matches_any(const kregistry *r, const char *pattern, size_t length) {
+    for (size_t i = 0; i < r->n; i++)
+        if (glob_matches(pattern + 1, length - 1, r->entries[i].row->name)) return true;
+    return false;
+}
+
+const char *kreg_unmatched(const kregistry *const *all, size_t n, const char *patterns, size_t *length) {
+    const char *pattern;
+    while ((*length = next_pattern(&patterns, &pattern)) > 0) {
+        bool found = false;
+        for (size_t i = 0; i < n && !found; i++) found = matches_any(all[i], pattern, *length);
+        if (!found) return pattern;
+    }
+    return NULL;
 }
 
 bool kreg_is_aside(const kregistry *r, const krow *row) {

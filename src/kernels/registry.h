@@ -25,8 +25,11 @@ const krow *kreg_find(const kregistry *r, const kcall *c);
 bool kreg_takes(const krow *row, const kcall *c);
 
 /* Sets rows aside, or takes them back, by a list of patterns as NIBBLE_KERNELS has it: "-matmul.*avx512*,+matmul.*".
- * '*' stands for any text; later entries win. An entry that matches no row is an error. */
+ * '*' stands for any text; later entries win. An entry that matches no row changes nothing: the list may be meant for
+ * several devices, of which each has its own rows. NB_ERR_ARGUMENT for one without a sign. */
 nb_status kreg_select(kregistry *r, const char *patterns, nb_error *err);
+/* The first entry of such a list that matches no row of any of n registries, and its length; NULL: there is none. */
+const char *kreg_unmatched(const kregistry *const *all, size_t n, const char *patterns, size_t *length);
 bool kreg_is_aside(const kregistry *r, const krow *row);
 void kreg_set_aside(kregistry *r, const krow *row, bool aside);
 

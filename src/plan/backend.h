@@ -25,7 +25,8 @@ typedef struct backend {
     void (*look)(int index, device_summary *out);
     /* A device with all rows that it can run. NB_ERR_NOT_FOUND when there is no such device,
      * NB_ERR_UNSUPPORTED when it cannot be used. Its driver is not started yet: that waits for the first run or
-     * executor. Kernels are checked in child processes, in which a driver that the parent has started does not work. */
+     * executor. Kernels are checked in child processes, in which a driver that the parent has started does not work
+     * (device.driver_runs tells of that). */
     nb_status (*open)(int index, const device_options *options, device **out, nb_error *err);
     /* The plan, the files that its tensors lie in and the device must outlive the executor. */
     nb_status (*executor_new)(device *d, const plan *p, const weights *files, const executor_options *options,

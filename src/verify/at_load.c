@@ -63,37 +63,63 @@ static void say_known(const verdict *v) {
     buf_free(&names);
 }
 
-/* What an earlier verdict about the whole registry has set aside holds for this model too. */
-static nb_status apply_registry_verdict(device *d, nb_error *err) {
+/* What takes the place of a row that a later verdict, or that of another model, has set aside was not checked yet. */
+static bool is_enough(const verdict *v, const verdict *known, check_level depth) {
+    return v->n_kernels > 0 && (v->full || depth != CHECK_FULL) && v->without == verdict_names(known);
+}
+
+/* Checks what is left, and remembers it together with what the verdict has said before. */
+static nb_status renew(const verify_options *o, device *d, double budget, uint64_t set, const verdict *old,
+                       verdict *known, nb_error *err) {
     verdict v;
-    bool found;
-    nb_status status = verdict_read(&d->info, 0, &v, &found, err);
+    nb_error error;
+    nb_status status = check_now(o, d, budget, set, &v, err);
+    if (!status && (!verdict_merge(&v, old) || !verdict_merge(known, &v))) status = err_no_memory(err, "a verdict", 0);
+    v.without = verdict_names(known);
+    if (!status && verdict_write(&v, &error))
+        log_msg(NB_LOG_WARN, "the verdict about the kernels cannot be remembered: %s", error.text);
     if (!status) apply(&v, d);
-    if (!status) say_known(&v);
     verdict_free(&v);
     return status;
 }
 
+/* The same where children of this process cannot: somebody else leaves the verdict. */
+static nb_status renew_elsewhere(const verify_options *o, device *d, uint64_t set, const verdict *known,
+                                 nb_error *err) {
+    verdict v = {0}, now = {0};
+    char text[32];
+    bool found;
+    nb_status status = o->elsewhere(o->elsewhere_user, err);
+    if (!status) status = verdict_known(&d->info, &now, err);
+    if (!status) status = verdict_read(&d->info, set, &v, &found, err);
+    if (!status && !is_enough(&v, &now, o->depth))
+        status = err_set(err, NB_ERR_INTERNAL,
+                         "the process that checked the kernels of %s has left no verdict in $NIBBLE_HOME/verdicts",
+                         device_text(&d->info, text));
+    for (size_t i = 0; i < now.n_aside && !status; i++)
+        if (!verdict_find(known, now.aside[i].kernel)) say_aside(&now, &now.aside[i]);
+    if (!status) apply(&now, d);
+    verdict_free(&now);
+    verdict_free(&v);
+    return status;
+}
+
+/* A row that was found to be wrong with one model is used for none. */
 nb_status verify_at_load(const verify_options *o, device *d, double budget, nb_error *err) {
     uint64_t set;
-    verdict v = {0};
+    verdict v = {0}, known = {0};
     bool found;
     nb_status status = used_set(o->model->plan, &o->model->executor, &set, err);
-    if (!status) status = apply_registry_verdict(d, err);
+    if (!status) status = verdict_known(&d->info, &known, err);
     if (!status) status = verdict_read(&d->info, set, &v, &found, err);
-    if (status) return status;
-    apply(&v, d);
-    say_known(&v);
-    if (!found || v.n_kernels == 0 || (!v.full && o->depth == CHECK_FULL)) {
-        verdict known = v;
-        nb_error error;
-        status = check_now(o, d, budget, set, &v, err);
-        if (!status && !verdict_merge(&v, &known)) status = err_no_memory(err, "a verdict", 0);
-        verdict_free(&known);
-        if (!status && verdict_write(&v, &error))
-            log_msg(NB_LOG_WARN, "the verdict about the kernels cannot be remembered: %s", error.text);
-        if (!status) apply(&v, d);
+    if (!status) {
+        apply(&known, d);
+        say_known(&known);
+        if (!is_enough(&v, &known, o->depth))
+            status = o->elsewhere && d->driver_runs && d->driver_runs(d) ? renew_elsewhere(o, d, set, &known, err)
+                                                                         : renew(o, d, budget, set, &v, &known, err);
     }
+    verdict_free(&known);
     verdict_free(&v);
     return status;
 }

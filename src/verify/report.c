@@ -205,6 +205,12 @@ static void put_failed(const report *r, int64_t n, buf *out) {
 static void put_unnamed(const report *r, buf *out) {
     int64_t n_answers = 0;
     for (size_t i = 0; i < r->n_answers; i++) n_answers += !r->answers[i].ok;
+    if (r->impossible[0] && !n_answers && !r->n_findings) { /* kernels were set aside by name */
+        buf_puts(out, "This model cannot run on ");
+        report_put_device(r, out);
+        buf_puts(out, ": no kernel is left for one of its steps.");
+        return;
+    }
     buf_puts(out, "Something is wrong on ");
     report_put_device(r, out);
     buf_puts(out, ", but no kernel could be found to be the cause");

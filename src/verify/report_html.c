@@ -200,7 +200,7 @@ static void put_row(const report *r, const report_row *row, buf *out) {
     buf_puts(out, "</td><td class=\"n\">");
     if (cases) report_put_share(out, report_row_worst(row));
     buf_puts(out, "</td><td class=\"n\">");
-    report_put_seconds(out, row->seconds);
+    if (cases) report_put_seconds(out, row->seconds);
     buf_printf(out, "</td><td class=\"%s\">%s%s",
                v == VERDICT_OK       ? "good"
                : v == VERDICT_FAILED ? "bad"

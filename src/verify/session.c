@@ -445,5 +445,6 @@ nb_status verify_judge(const report *r, uint64_t model_set, verdict *out, nb_err
         memcpy(a->instead, r->rows[i].instead, sizeof a->instead);
         a->slowdown = r->rows[i].slowdown;
     }
+    out->without = verdict_names(out);
     return have ? NB_OK : err_no_memory(err, "a verdict", 0);
 }

@@ -39,6 +39,10 @@ typedef struct verify_options {
     uint64_t seed;
     double silence; /* seconds for which a kernel may run */
     int n_children; /* processes that share the level kernels; 0: as many as there are processors, at most 16 */
+    /* At load: checks in a process that is no child, and leaves a verdict, where the device's driver runs in this one.
+     * NULL: it never does. */
+    nb_status (*elsewhere)(void *user, nb_error *err);
+    void *elsewhere_user;
     nb_progress_fn progress; /* stages "kernels", "paths", "plan", "answer"; may be NULL */
     void *progress_user;
 } verify_options;

@@ -50,16 +50,26 @@ bool verdict_add(verdict *v, const finding *f) {
     return true;
 }
 
+static bool add_all(verdict *v, const verdict *from) {
+    for (size_t i = 0; i < from->n_aside; i++) {
+        if (verdict_find(v, from->aside[i].kernel)) continue;
+        verdict_aside *a = append(v);
+        if (!a) return false;
+        *a = from->aside[i];
+    }
+    return true;
+}
+
 bool verdict_merge(verdict *v, const verdict *older) {
     v->full |= older->full;
     if (v->n_kernels < older->n_kernels) v->n_kernels = older->n_kernels;
-    for (size_t i = 0; i < older->n_aside; i++) {
-        if (verdict_find(v, older->aside[i].kernel)) continue;
-        verdict_aside *a = append(v);
-        if (!a) return false;
-        *a = older->aside[i];
-    }
-    return true;
+    return add_all(v, older);
+}
+
+uint64_t verdict_names(const verdict *v) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < v->n_aside; i++) sum += hash_text(HASH_START, v->aside[i].kernel);
+    return sum;
 }
 
 void verdict_date(char text[32]) {
@@ -154,6 +164,7 @@ static bool parse(const cJSON *o, verdict *v, char backend[32]) {
     take_text(o, "model", v->model, sizeof v->model);
     take_text(o, "date", v->date, sizeof v->date);
     v->model_set = take_hash(o, "model_set");
+    v->without = take_hash(o, "without");
     v->full = cJSON_IsTrue(full);
     v->n_kernels = (int64_t)take_number(o, "kernels");
     for (const cJSON *item = aside->child; item; item = item->next)
@@ -188,6 +199,7 @@ nb_status verdict_read(const device_info *d, uint64_t model_set, verdict *out, b
         *found = read_file(path, out, backend) && verdict_is_of(out, d) && out->model_set == model_set;
         if (!*found) {
             verdict_free(out);
+            *out = (verdict){0};
             log_msg(NB_LOG_INFO, "%s: not a verdict about this device, and so ignored", path);
         }
     }
@@ -222,6 +234,7 @@ static char *print(const verdict *v) {
     cJSON_AddStringToObject(o, "date", v->date);
     cJSON_AddStringToObject(o, "model", v->model);
     put_hash(o, "model_set", v->model_set);
+    put_hash(o, "without", v->without);
     cJSON_AddBoolToObject(o, "full", v->full);
     cJSON_AddNumberToObject(o, "kernels", (double)v->n_kernels);
     cJSON *on = cJSON_AddObjectToObject(o, "device");
@@ -288,6 +301,24 @@ static void visit_file(void *user, const char *path) {
 nb_status verdict_each(void (*visit)(void *user, const verdict *v), void *user, nb_error *err) {
     visitor all = {visit, user};
     return each_file(visit_file, &all, err);
+}
+
+typedef struct gatherer {
+    const device_info *device;
+    verdict *all;
+    bool failed;
+} gatherer;
+
+static void gather(void *user, const verdict *v) {
+    gatherer *g = user;
+    if (verdict_is_of(v, g->device) && !add_all(g->all, v)) g->failed = true;
+}
+
+nb_status verdict_known(const device_info *d, verdict *out, nb_error *err) {
+    *out = (verdict){.device = *d};
+    gatherer g = {.device = d, .all = out};
+    nb_status status = verdict_each(gather, &g, err);
+    return !status && g.failed ? err_no_memory(err, "what is known of a device", 0) : status;
 }
 
 static void remove_file(void *user, const char *path) {

@@ -9,7 +9,7 @@
 #include "kernels/device.h"
 #include "verify/finding.h"
 
-enum { VERDICT_MAX_ASIDE = 256 };
+enum { VERDICT_MAX_ASIDE = 1024 }; /* more than any device has rows */
 
 /* A row that is not to be used. */
 typedef struct verdict_aside {
@@ -28,6 +28,8 @@ typedef struct verdict {
     char date[32];      /* ISO 8601, UTC */
     bool full;          /* made by more than the quick check */
     int64_t n_kernels;  /* that were checked on made-up operands; 0: it does not spare the check at load */
+    /* verdict_names of all that was not used when it was made: what takes the place of these rows was checked. */
+    uint64_t without;
     verdict_aside *aside;
     size_t n_aside;
 } verdict;
@@ -41,6 +43,11 @@ bool verdict_merge(verdict *v, const verdict *older);
 /* NULL: the row is not in it. */
 verdict_aside *verdict_find(const verdict *v, const char *kernel);
 
+/* A hash of the names of the rows in it, in any order; 0: it has none. */
+uint64_t verdict_names(const verdict *v);
+
+/* All rows that some verdict about this device as it is now says are wrong, whichever model showed it. */
+nb_status verdict_known(const device_info *d, verdict *out, nb_error *err);
 /* The verdict for this device and set; *found false when there is none that holds. */
 nb_status verdict_read(const device_info *d, uint64_t model_set, verdict *out, bool *found, nb_error *err);
 nb_status verdict_write(const verdict *v, nb_error *err);

@@ -37,6 +37,10 @@ fails 2 '--level: "kernel" is not one of' verify "$tiny" --level kernel
 fails 2 '--level plan needs a MODEL' verify --level plan
 fails 2 'exclude each other' verify --list --forget
 fails 2 'without a MODEL' verify --list "$tiny"
+fails 2 '--at-load needs a MODEL' verify --at-load
+fails 2 '--at-load goes without' verify "$tiny" --at-load --level plan
+fails 2 'are for --at-load' verify "$tiny" --batch 4
+fails 2 'no model "no-such"' verify no-such --at-load
 fails 2 'unexpected argument' verify "$tiny" "$tiny"
 fails 2 "$work/none/report.json: cannot be written" verify "$tiny" --json "$work/none/report.json"
 fails 2 'not a regular file' verify "$tiny" --html /dev/null
@@ -127,7 +131,17 @@ checks || complain "a broken verdict is believed"
 checks && complain "a broken verdict is not written anew"
 for file in "$verdicts"/*.json; do head -c 100 "$file" >"$file.new" && mv "$file.new" "$file"; done
 checks || complain "half a verdict is believed"
+sed -i 's/"driver":\t"/&another /' "$verdicts"/*.json
+checks || complain "the verdict of another driver is believed"
+checks && complain "the verdict of another driver is not written anew"
 succeeds verify --list
+
+# The check of a load alone: the load needs none then, for the same batches.
+nibble verify --forget >/dev/null
+prints 'No kernel that is used is known to be wrong.' verify "$tiny" --at-load --quick
+checks && complain "verify --at-load does not spare the check"
+prints 'No kernel that is used is known to be wrong.' verify "$tiny" --at-load --quick --batch 8 --kv-type bf16
+checks --kv-type bf16 || complain "other batches are not checked"
 
 # A kernel that is remembered to be wrong is not used, and that is said; --list tells of it; --forget trusts it again.
 nibble verify --forget >/dev/null

@@ -7,19 +7,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gpu/cuda/ptx.h"
 #include "gpu/driver/queue.h"
 
+/* A driver that was started does not work in children of that process. */
 static struct {
     bool started;
+    pid_t process;
     int retained; /* the primary context */
 } driver;
 static _Thread_local bool has_context;
 static int the_context; /* its address is the handle */
 
+static bool is_started(void) {
+    return driver.started && driver.process == getpid();
+}
+
 int driver_ready(void) {
-    if (!driver.started) return DRIVER_NOT_INITIALIZED;
+    if (!is_started()) return DRIVER_NOT_INITIALIZED;
     return has_context && driver.retained ? DRIVER_OK : DRIVER_INVALID_CONTEXT;
 }
 
@@ -42,8 +49,10 @@ static void faulted(int number, siginfo_t *info, void *context) {
 
 EXPORT int cuInit(unsigned flags) {
     if (flags) return DRIVER_INVALID_VALUE;
+    if (driver.started && !is_started()) return DRIVER_NOT_INITIALIZED;
     sim_lock();
     if (!driver.started) {
+        driver.process = getpid();
         const struct sigaction action = {.sa_sigaction = faulted, .sa_flags = SA_SIGINFO | SA_NODEFER};
         sigaction(SIGSEGV, &action, &before);
         sim_open(false);
@@ -60,12 +69,12 @@ EXPORT int cuDriverGetVersion(int *out) {
 
 EXPORT int cuDeviceGetCount(int *out) {
     *out = 1;
-    return driver.started ? DRIVER_OK : DRIVER_NOT_INITIALIZED;
+    return is_started() ? DRIVER_OK : DRIVER_NOT_INITIALIZED;
 }
 
 EXPORT int cuDeviceGet(int *out, int index) {
     *out = 0;
-    return !driver.started ? DRIVER_NOT_INITIALIZED : index == 0 ? DRIVER_OK : DRIVER_INVALID_DEVICE;
+    return !is_started() ? DRIVER_NOT_INITIALIZED : index == 0 ? DRIVER_OK : DRIVER_INVALID_DEVICE;
 }
 
 EXPORT int cuDeviceGetName(char *to, int size, int dev) {
@@ -93,7 +102,7 @@ EXPORT int cuDeviceTotalMem_v2(size_t *out, int dev) {
 }
 
 EXPORT int cuDevicePrimaryCtxRetain(void **out, int dev) {
-    if (!driver.started) return DRIVER_NOT_INITIALIZED;
+    if (!is_started()) return DRIVER_NOT_INITIALIZED;
     sim_lock();
     driver.retained++;
     sim_unlock();

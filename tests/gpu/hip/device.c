@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gfx/gfx.h"
 #include "gpu/driver/queue.h"
@@ -16,11 +17,13 @@
 enum { SHARED_MAX = 64 << 10, VERSION = 70051831 /* ROCm 7.0's */ };
 static const char NAME[] = "AMD Radeon 8060S Graphics", ARCH[] = "gfx1151";
 
+/* A driver that was started does not work in children of that process. */
 static bool started;
+static pid_t process;
 static _Thread_local int device; /* the thread's: the first one unless it chooses */
 
 int driver_ready(void) {
-    return !started ? DRIVER_NOT_INITIALIZED : device == 0 ? DRIVER_OK : DRIVER_INVALID_DEVICE;
+    return !started || process != getpid() ? DRIVER_NOT_INITIALIZED : device == 0 ? DRIVER_OK : DRIVER_INVALID_DEVICE;
 }
 
 /* ---- The device -------------------------------------------------------------------------------------------------- */
@@ -39,8 +42,10 @@ static void faulted(int number, siginfo_t *info, void *context) {
 
 EXPORT int hipInit(unsigned flags) {
     if (flags) return DRIVER_INVALID_VALUE;
+    if (started && process != getpid()) return DRIVER_NOT_INITIALIZED;
     sim_lock();
     if (!started) {
+        process = getpid();
         const struct sigaction action = {.sa_sigaction = faulted, .sa_flags = SA_SIGINFO | SA_NODEFER};
         sigaction(SIGSEGV, &action, &before);
         sim_open(false);

@@ -86,10 +86,32 @@ static void test_patterns(void **state) {
     expect(r, NULL);
     assert_int_equal(kreg_select(r, "-*,+*d*.*v*x*2", &err), NB_OK);
     expect(r, "add.avx512");
-    assert_int_equal(kreg_select(r, "+add", &err), NB_ERR_ARGUMENT); /* a whole name, not a part of it */
-    assert_non_null(strstr(err.text, "+add"));
-    assert_int_equal(kreg_select(r, "add.*", &err), NB_ERR_ARGUMENT);
+    assert_int_equal(kreg_select(r, "+add,-sub.*", &err), NB_OK); /* a whole name, not a part of it */
+    expect(r, "add.avx512");
+    assert_int_equal(kreg_select(r, "-add.avx512,add.*", &err), NB_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "\"add.*\""));
     assert_int_equal(kreg_select(r, "", &err), NB_OK);
+    kreg_free(r);
+}
+
+/* A pattern has to mean a row of some registry. */
+static void test_unmatched(void **state) {
+    (void)state;
+    nb_error err;
+    size_t length;
+    kregistry *few, *r = a_registry();
+    assert_int_equal(kreg_new(&few, &err), NB_OK);
+    krow only = rows[0];
+    only.name = "add.gpu";
+    assert_int_equal(kreg_add(few, &only, 1, &err), NB_OK);
+    const kregistry *const both[] = {r, few};
+    assert_null(kreg_unmatched(both, 2, ",-add.gpu,,+*.scalar,", &length));
+    const char *list = "-add.scalar,-add.gpu,+add";
+    assert_ptr_equal(kreg_unmatched(both, 1, list, &length), list + 12);
+    assert_int_equal(length, 8);
+    assert_ptr_equal(kreg_unmatched(both, 2, list, &length), list + 21);
+    assert_int_equal(length, 4);
+    kreg_free(few);
     kreg_free(r);
 }
 
@@ -132,10 +154,8 @@ static void test_limits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_best_rank_wins),
-        cmocka_unit_test(test_patterns),
-        cmocka_unit_test(test_bad_rows_and_calls),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_best_rank_wins),     cmocka_unit_test(test_patterns), cmocka_unit_test(test_unmatched),
+        cmocka_unit_test(test_bad_rows_and_calls), cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,6 +124,9 @@ static void last_lines(void **state) {
     r.n_answers = 1; /* which differs */
     assert_false(report_ok(&r));
     last_line_is(&r, "Something is wrong on cpu:0, but no kernel could be found to be the cause, 1 answer differs.");
+    r.n_answers = 0;
+    strcpy(r.impossible, "no kernel for a norm");
+    last_line_is(&r, "This model cannot run on cpu:0: no kernel is left for one of its steps.");
     report_free(&r);
 }
 

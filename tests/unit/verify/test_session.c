@@ -437,6 +437,32 @@ static void test_verdict_of_one_level(void **state) {
     subject_close(&s);
 }
 
+/* A kernel that is known to be wrong is used by no other model either, nor by the same one with another cache; what
+ * then takes its place is checked once, also where a verdict was made before. */
+static void test_verdict_of_other_set(void **state) {
+    (void)state;
+    subject s;
+    int opened;
+    subject_open(&s, QUANTIZED);
+    const char *row = subject_row(&s, KOP_MATMUL, NULL);
+    assert_false(load(&s, row, &opened));
+    s.m.executor.kv_type = DT_F16;
+    planted_now = (planted){.fault = PLANTED_WRONG, .row = row};
+    assert_true(load(&s, row, &opened));
+    planted_now = (planted){0}; /* the other set does not show it */
+    s.m.executor.kv_type = DT_F32;
+    for (int time = 0; time < 2; time++) {
+        assert_true(load(&s, row, &opened));
+        assert_int_equal(opened, time == 0);
+        assert_non_null(strstr(lines, row));
+        s.m.executor.kv_type = DT_F16;
+        assert_true(load(&s, row, &opened)); /* this one has seen it */
+        assert_int_equal(opened, 0);
+        s.m.executor.kv_type = DT_F32;
+    }
+    subject_close(&s);
+}
+
 /* A verdict about the whole registry holds for every model; names that mean nothing here do no harm. */
 static void test_verdict_of_registry(void **state) {
     (void)state;
@@ -527,6 +553,7 @@ int main(void) {
                                        TEST(test_load_with_crash),
                                        TEST(test_verdict_of_report),
                                        TEST(test_verdict_of_one_level),
+                                       TEST(test_verdict_of_other_set),
                                        TEST(test_verdict_of_registry),
                                        TEST(test_load_with_nothing_left),
                                        TEST(test_cancelled)};

@@ -60,7 +60,7 @@ static void look_at(const char *path, const char *cpu) {
     check *c;
     device *d = open_device(cpu);
     subject_open(&s, path);
-    s.m.executor.n_batch = CONTEXT_DEFAULT_BATCH;
+    s.m.executor.n_batch = engine_default_batch(engine_host);
     const plan_on_device p = {&cpu_backend, d, s.m.plan, s.m.files, s.m.executor};
     used_calls calls = {0};
     must(used_find(&p, &calls, &err), &err);
