@@ -56,31 +56,45 @@ INLINE float four_dot(f32x4 a, f32x4 b, float sum) {
     return sum;
 }
 
-/* Products of all queries and keys with the state's rows and the keys: a thread has one of these 32 vectors, two rows
- * of the state and two keys. */
-INLINE void chunk_products(const chunk *c, const batch *b, u32 n_tokens, u32 dim) {
-    const u32 stride = dim + VECTOR_PAD, r = tid() % 8, which = tid() / 8, i = which % C;
-    const bool query = which < C;
-    const SHARED float *vector = b->vectors + which * stride, *keys = b->vectors + C * stride;
-    float sums[4] = {0, 0, 0, 0};
-    _Pragma("clang loop unroll_count(4)") for (u32 d = 0; d < dim; d += 4) {
-        const f32x4 v = *(const SHARED f32x4 *)(vector + d);
-        sums[0] = four_dot(*(const SHARED f32x4 *)(c->state + r * stride + d), v, sums[0]);
-        sums[1] = four_dot(*(const SHARED f32x4 *)(c->state + (r + 8) * stride + d), v, sums[1]);
-        sums[2] = four_dot(*(const SHARED f32x4 *)(keys + r * stride + d), v, sums[2]);
-        sums[3] = four_dot(*(const SHARED f32x4 *)(keys + (r + 8) * stride + d), v, sums[3]);
+/* Products of all queries and keys with the state's rows and the keys. A thread has four of these 32 vectors and four
+ * of those 32, every eighth each, so that shared memory is read little; four lanes share the columns. */
+enum { TILE = 4 };
+INLINE void chunk_tile(float sums[TILE][TILE], const chunk *c, const batch *b, u32 dim) {
+    const u32 stride = dim + VECTOR_PAD, from = tid() % 4 * 4, row = tid() / 4 % 8, vector = tid() / 32;
+    const SHARED float *rows[TILE], *vectors[TILE], *keys = b->vectors + C * stride;
+    UNROLL for (u32 n = 0; n < TILE; n++) {
+        rows[n] = (n < 2 ? (const SHARED float *)c->state : keys) + (row + n % 2 * 8) * stride + from;
+        vectors[n] = b->vectors + (vector + n * 8) * stride + from;
     }
-    const float beta = i < n_tokens ? b->gates[C + i] : 0, g = c->decayed[i];
-    UNROLL for (u32 n = 0; n < 2; n++) {
-        const u32 row = r + 8 * n;
-        const float among = row <= i ? c->ratio[row * C + i] * sums[2 + n] : 0;
-        if (query) {
-            c->given[i * R + row] = g * sums[n];
-            c->read[row * C + i] = among;
-        } else {
-            const float value = i < n_tokens ? b->values[i * R + row] : 0;
-            c->wanted[i * R + row] = beta * (value - g * sums[n]);
-            c->among[row * C + i] = i == row ? 0 : beta * among;
+    _Pragma("clang loop unroll_count(2)") for (u32 d = 0; d < dim; d += 16) {
+        f32x4 of_rows[TILE];
+        UNROLL for (u32 n = 0; n < TILE; n++) of_rows[n] = *(const SHARED f32x4 *)(rows[n] + d);
+        UNROLL for (u32 m = 0; m < TILE; m++) {
+            const f32x4 v = *(const SHARED f32x4 *)(vectors[m] + d);
+            UNROLL for (u32 n = 0; n < TILE; n++) sums[m][n] = four_dot(of_rows[n], v, sums[m][n]);
+        }
+    }
+    UNROLL for (u32 m = 0; m < TILE; m++) UNROLL for (u32 n = 0; n < TILE; n++) sums[m][n] = lanes_sum(sums[m][n], 4);
+}
+
+INLINE void chunk_products(const chunk *c, const batch *b, u32 n_tokens, u32 dim) {
+    float sums[TILE][TILE] = {{0}};
+    chunk_tile(sums, c, b, dim);
+    UNROLL for (u32 m = 0; m < TILE; m++) { /* queries, then keys */
+        if (tid() % 4 != m) continue;
+        const u32 i = tid() / 32 + m % 2 * 8;
+        const float beta = i < n_tokens ? b->gates[C + i] : 0, g = c->decayed[i];
+        UNROLL for (u32 n = 0; n < 2; n++) {
+            const u32 row = tid() / 4 % 8 + 8 * n;
+            const float among = row <= i ? c->ratio[row * C + i] * sums[m][2 + n] : 0;
+            if (m < 2) {
+                c->given[i * R + row] = g * sums[m][n];
+                c->read[row * C + i] = among;
+            } else {
+                const float value = i < n_tokens ? b->values[i * R + row] : 0;
+                c->wanted[i * R + row] = beta * (value - g * sums[m][n]);
+                c->among[row * C + i] = i == row ? 0 : beta * among;
+            }
         }
     }
 }

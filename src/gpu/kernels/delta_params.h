@@ -12,7 +12,7 @@ enum {
     DELTA_ROWS = 16,   /* rows of a state that a block takes */
     DELTA_TOKENS = 16, /* that are read ahead, and of a chunk */
     DELTA_CHUNK_BLOCK = 256,
-    DELTA_CHUNK_PAD = 4, /* floats between vectors, which puts them into different banks */
+    DELTA_CHUNK_PAD = 16, /* floats between vectors, which puts them into different banks */
     /* floats of shared memory beside batches and the rows of the state */
     DELTA_CHUNK_FLOATS = 3 * DELTA_TOKENS * DELTA_TOKENS + 3 * DELTA_TOKENS * DELTA_ROWS + 2 * DELTA_TOKENS
 };
