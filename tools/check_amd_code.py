@@ -51,7 +51,7 @@ FAMILIES = [
     Family("decode, 4 heads", r"attention_decode_\w+ .*_(64|128|256)_4$", 168, 168),
     Family("decode, 8 heads or 512 columns", r"attention_decode_\w+ ", 240, 248),
     Family("attention, other", r"attention ", 48, 48),
-    Family("delta", r"delta ", 184, 184),
+    Family("delta", r"(delta|delta_chunks) ", 184, 184),
     Family("norm, rope, moe", r"(norm|rope|moe) ", 48, 48),
     Family("ops, embed, delta_conv", r"(ops|ops_embed|delta_conv) ", 64, 64),
     Family("sample", r"sample ", 64, 64),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What puts activations into the form of quant/xform.h, which products of few tokens read (kernels/form.c). */
+ * What puts activations into the form of quant/xform.h, which products of few tokens on NVIDIA read
+ * (kernels/form.c). */
 #include "base/num.h"
 #include "gpu/kernels/form_params.h"
 #include "gpu/kernels/reduce_params.h"
@@ -52,12 +53,14 @@ static const krow rows[] = {
     {.name = "quantize.xi8x3.gpu",
      .backend = "gpu",
      .op = KOP_QUANTIZE,
+     .needs = GPU_NVIDIA,
      .takes = form_takes,
      .tasks = gpu_one_task,
      .enqueue = form_enqueue},
     {.name = "rmsnorm.xi8x3.gpu",
      .backend = "gpu",
      .op = KOP_RMSNORM,
+     .needs = GPU_NVIDIA,
      .takes = normed_takes,
      .tasks = gpu_one_task,
      .enqueue = normed_enqueue},

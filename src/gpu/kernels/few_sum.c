@@ -5,6 +5,7 @@
 #include "few_params.h"
 #include "qmv_stage.h"
 
+#if !defined(__AMDGCN__)
 /* A thread an element of y. Grid: (the parts' columns / block, tokens). */
 KERNEL void few_sum(struct few_params p) {
     u32 part = 0, block = bid_x();
@@ -23,3 +24,4 @@ KERNEL void few_sum(struct few_params p) {
     }
     qmv_end(&of->of, v, second, qmv_residual(&of->of, token, column), token, column, 0, 0);
 }
+#endif

@@ -8,6 +8,7 @@
 #include "form_params.h"
 #include "reduce.h"
 
+#if !defined(__AMDGCN__) /* where nothing reads the form */
 /* A byte of each of eight codes, as two words. */
 INLINE u32x2 bytes_of(const u32 q[8], u32 shift) {
     u32x2 w = {0, 0};
@@ -85,3 +86,4 @@ KERNEL void form_normed(struct form_params p) {
         form_put(&p, &held[h], row, column);
     }
 }
+#endif
