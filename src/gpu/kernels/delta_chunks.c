@@ -16,6 +16,10 @@ enum { BLOCK = DELTA_CHUNK_BLOCK, VECTOR_PAD = DELTA_CHUNK_PAD };
 
 enum { C = DELTA_TOKENS, R = DELTA_ROWS };
 
+/* Unrolled as a whole these loops take more registers than AMD has. */
+#define UNROLL_2 _Pragma("clang loop unroll_count(2)")
+#define UNROLL_4 _Pragma("clang loop unroll_count(4)")
+
 /* In shared memory, beside two batches: the state's rows; [j][i] for i >= j: r_ij, beta_i r_ij k_i . k_j, r_ij q_i .
  * k_j; [i][row] what u is made of, the part of the outputs that the state gives, u; of each token g_i, and r from it to
  * the last. */
@@ -66,7 +70,7 @@ INLINE void chunk_tile(float sums[TILE][TILE], const chunk *c, const batch *b, u
         rows[n] = (n < 2 ? (const SHARED float *)c->state : keys) + (row + n % 2 * 8) * stride + from;
         vectors[n] = b->vectors + (vector + n * 8) * stride + from;
     }
-    _Pragma("clang loop unroll_count(2)") for (u32 d = 0; d < dim; d += 16) {
+    UNROLL_2 for (u32 d = 0; d < dim; d += 16) {
         f32x4 of_rows[TILE];
         UNROLL for (u32 n = 0; n < TILE; n++) of_rows[n] = *(const SHARED f32x4 *)(rows[n] + d);
         UNROLL for (u32 m = 0; m < TILE; m++) {
@@ -126,7 +130,7 @@ INLINE void held_update(held_state *h, const chunk *c, const batch *b, u32 dim) 
     const u32 stride = dim + VECTOR_PAD;
     const float all = c->decayed[C - 1];
     UNROLL for (u32 n = 0; n < dim / 64; n++) h->s[n] *= all;
-    UNROLL for (u32 j = 0; j < C; j++) {
+    UNROLL_4 for (u32 j = 0; j < C; j++) {
         const float by = c->rest[j] * c->u[j * R + held_row()];
         UNROLL for (u32 n = 0; n < dim / 64; n++) h->s[n] +=
             by * *(const SHARED f32x4 *)(b->vectors + (C + j) * stride + held_column(n));
