@@ -196,12 +196,12 @@ typedef struct nb_sequence nb_sequence;
  */
 typedef enum nb_kv_type { NB_KV_DEFAULT, NB_KV_F32, NB_KV_F16, NB_KV_BF16 } nb_kv_type;
 
-/* How kernels are checked before a model is run with them. A process that has a model on a GPU has kernels of a further
- * one checked by the nibble command, which $NIBBLE_COMMAND names: without it nb_context_new fails with NB_ERR_INTERNAL
- * unless a verdict is at hand. Each kernel that the model uses is compared with the
+/* How kernels are checked before a model is run with them. Each kernel that the model uses is compared with the
  * definition of what it must compute, on this device, in a process of its own; what was found is remembered (in
  * $NIBBLE_HOME/verdicts) until the device, its driver, nibble or the model's shapes change. A kernel that is wrong is
- * set aside, with a line in the log, and the next one that passed takes its place. */
+ * set aside, with a line in the log, and the next one that passed takes its place. A process that has a model on a GPU
+ * has kernels of a further one checked by the nibble command, which $NIBBLE_COMMAND names: without it nb_context_new
+ * fails with NB_ERR_INTERNAL unless a verdict is at hand. */
 typedef enum nb_verify {
     NB_VERIFY_DEFAULT, /* $NIBBLE_VERIFY ("quick", "full", "off", "watch"), else quick */
     NB_VERIFY_QUICK,   /* with the model's shapes and types, about a second at most */

@@ -114,6 +114,7 @@ dtype engine_kv_type(nb_kv_type wanted, const backend *b);
 /* Tokens in a pass, where nobody says. A GPU reads weights once for a pass, so long passes suit it. */
 int64_t engine_default_batch(const backend *b);
 
+enum { ENGINE_MAX_DEVICES = 64 };
 /* selection.c: opens each device that can be used; how many. Each is to be freed. */
 size_t engine_open_all(device **devices, size_t room);
 /* Whether each of these patterns (kreg_select; NULL: none) names a kernel of one of n devices. The error says which

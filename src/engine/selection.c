@@ -7,8 +7,6 @@
 
 #include "engine/engine.h"
 
-enum { MAX_DEVICES = 64 };
-
 size_t engine_open_all(device **devices, size_t room) {
     const device_options how = {.cpu = getenv("NIBBLE_CPU")};
     size_t n = 0;
@@ -30,8 +28,8 @@ static void name_devices(device *const *devices, size_t n, const char *entry, bu
 }
 
 static nb_status tell(const char *entry, device *const *chosen, size_t n, nb_error *err) {
-    device *all[MAX_DEVICES];
-    const size_t n_all = engine_open_all(all, MAX_DEVICES);
+    device *all[ENGINE_MAX_DEVICES];
+    const size_t n_all = engine_open_all(all, ENGINE_MAX_DEVICES);
     buf here = {0}, there = {0}, every = {0};
     name_devices(chosen, n, NULL, &here);
     name_devices(all, n_all, entry, &there);
@@ -52,12 +50,13 @@ static nb_status tell(const char *entry, device *const *chosen, size_t n, nb_err
 }
 
 nb_status engine_check_patterns(const char *patterns, device *const *devices, size_t n, nb_error *err) {
-    const kregistry *registries[MAX_DEVICES];
+    const kregistry *registries[ENGINE_MAX_DEVICES];
     char entry[200];
     size_t length;
     if (!patterns) return NB_OK;
-    for (size_t i = 0; i < n && i < MAX_DEVICES; i++) registries[i] = devices[i]->registry;
-    const char *unmatched = kreg_unmatched(registries, n < MAX_DEVICES ? n : MAX_DEVICES, patterns, &length);
+    for (size_t i = 0; i < n && i < ENGINE_MAX_DEVICES; i++) registries[i] = devices[i]->registry;
+    const char *unmatched =
+        kreg_unmatched(registries, n < ENGINE_MAX_DEVICES ? n : ENGINE_MAX_DEVICES, patterns, &length);
     if (!unmatched) return NB_OK;
     snprintf(entry, sizeof entry, "%.*s", (int)length, unmatched);
     return tell(entry, devices, n, err);

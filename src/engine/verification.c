@@ -166,21 +166,19 @@ static nb_status nothing_of(const backend *b, nb_error *err) {
                    s.unusable);
 }
 
-enum { MAX_DEVICES = 64 };
-
 /* What is to be verified. */
 typedef struct target {
     const backend *backend;
     int index;
 } target;
 
-static int find_targets(const verification_request *q, const backend *only, target to[MAX_DEVICES]) {
+static int find_targets(const verification_request *q, const backend *only, target to[ENGINE_MAX_DEVICES]) {
     int n = 0;
     for (size_t i = 0; engine_backends[i]; i++) {
         const backend *b = engine_backends[i];
         if (only && b != only) continue;
         const int first = q->index < 0 ? 0 : q->index, last = q->index < 0 ? b->count() - 1 : q->index;
-        for (int index = first; index <= last && n < MAX_DEVICES; index++)
+        for (int index = first; index <= last && n < ENGINE_MAX_DEVICES; index++)
             if (q->index >= 0 || can_be_used(b, index)) to[n++] = (target){b, index};
     }
     return n;
@@ -190,7 +188,7 @@ static int find_targets(const verification_request *q, const backend *only, targ
 static nb_status check_patterns(const target *targets, int n, nb_error *err) {
     const char *patterns = getenv("NIBBLE_KERNELS");
     const device_options how = {.cpu = getenv("NIBBLE_CPU")};
-    device *opened[MAX_DEVICES];
+    device *opened[ENGINE_MAX_DEVICES];
     nb_status status = NB_OK;
     int n_opened = 0;
     if (!patterns) return NB_OK;
@@ -205,7 +203,7 @@ static nb_status check_patterns(const target *targets, int n, nb_error *err) {
 }
 
 nb_status verification_run(nb_model *model, const verification_request *q, report **reports, size_t *n, nb_error *err) {
-    target targets[MAX_DEVICES];
+    target targets[ENGINE_MAX_DEVICES];
     *reports = NULL;
     *n = 0;
     const backend *only = q->backend ? engine_backend(q->backend, strlen(q->backend)) : NULL;
@@ -229,13 +227,13 @@ typedef struct lister {
     void (*visit)(void *user, const verdict *v);
     void *user;
     size_t *n_others;
-    device_info devices[MAX_DEVICES]; /* of this machine */
+    device_info devices[ENGINE_MAX_DEVICES]; /* of this machine */
     size_t n_devices;
 } lister;
 
 static void find_devices(lister *l) {
-    device *all[MAX_DEVICES];
-    l->n_devices = engine_open_all(all, MAX_DEVICES);
+    device *all[ENGINE_MAX_DEVICES];
+    l->n_devices = engine_open_all(all, ENGINE_MAX_DEVICES);
     for (size_t i = 0; i < l->n_devices; i++) {
         l->devices[i] = all[i]->info;
         all[i]->free(all[i]);

@@ -92,8 +92,7 @@ nb_status gpu_fetch_results(gpu_executor *e, const program *p, nb_error *err);
 
 /* program.c */
 nb_status gpu_lower(gpu_executor *e, int64_t n_tokens, int64_t n_outputs, program **out, nb_error *err);
-/* The launches of one call. */
-/* scratch_at: where in the executor's scratch that of the call begins, of which a program needs so many bytes. */
+/* The launches of one call, whose scratch begins at scratch_at of the executor's; how much of it a program needs. */
 nb_status gpu_enqueue(const gpu_executor *e, const program_call *c, size_t scratch_at, gpu_launches *to, nb_error *err);
 size_t gpu_scratch_bytes(const program *p);
 /* The program for this batch size, made when it is new, with work memory and scratch for it. */

@@ -116,15 +116,19 @@ static bool heads_takes(const krow *row, const kcall *c) {
  * finds none for each token of a prompt. */
 enum { SEQUENCES = 64 };
 
+/* Floats of a batch in shared memory, whose vectors lie so many further apart than they need. */
+static int64_t batch_floats(const kcall *c, int64_t pad) {
+    return DELTA_TOKENS * (2 * (c->key_dim + pad) + DELTA_ROWS + 2);
+}
+
 static void heads_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
     (void)row;
     (void)scratch;
     const int64_t grid_y = min_i64(c->x.rows, SEQUENCES);
     const struct delta_params p = delta_params_of(c, grid_y);
-    const size_t batch = DELTA_TOKENS * (size_t)(2 * c->key_dim + DELTA_ROWS + 2) * sizeof(float);
     if (grid_y > 0)
-        gpu_add(to, c->key_dim == 64 ? &delta64 : &delta128, c->y.cols / DELTA_ROWS, grid_y, 1, DELTA_BLOCK, 2 * batch,
-                &p, sizeof p);
+        gpu_add(to, c->key_dim == 64 ? &delta64 : &delta128, c->y.cols / DELTA_ROWS, grid_y, 1, DELTA_BLOCK,
+                2 * (size_t)batch_floats(c, 0) * sizeof(float), &p, sizeof p);
 }
 
 /* For prompts: for the single tokens of several sequences a chunk is too much. */
@@ -141,8 +145,7 @@ static void chunks_enqueue(const krow *row, const kcall *c, void *scratch, gpu_l
     (void)scratch;
     const int64_t grid_y = min_i64(c->x.rows, SEQUENCES), vector = c->key_dim + DELTA_CHUNK_PAD;
     const struct delta_params p = delta_params_of(c, grid_y);
-    const int64_t batch = DELTA_TOKENS * (2 * vector + DELTA_ROWS + 2);
-    const int64_t floats = 2 * batch + DELTA_ROWS * vector + DELTA_CHUNK_FLOATS;
+    const int64_t floats = 2 * batch_floats(c, DELTA_CHUNK_PAD) + DELTA_ROWS * vector + DELTA_CHUNK_FLOATS;
     gpu_add(to, c->key_dim == 64 ? &of_64 : &of_128, c->y.cols / DELTA_ROWS, grid_y, 1, DELTA_CHUNK_BLOCK,
             (size_t)floats * sizeof(float), &p, sizeof p);
 }

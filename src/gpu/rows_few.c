@@ -86,7 +86,7 @@ enum { INTS_BITS, INTS_TOKENS };
 #define INTS_OF(bits, group, tokens)                                                                                   \
     {                                                                                                                  \
         .module = "few_ints_affine" #bits "_" #group, .name = "few_ints_affine" #bits "_" #group "_" #tokens,          \
-        .part_size = sizeof(few_part)                                                                                  \
+        .part_size = sizeof(few_part), .same = offsetof(few_part, of)                                                  \
     }
 #define INTS_GROUP(bits, group)                                                                                        \
     { INTS_OF(bits, group, 8), INTS_OF(bits, group, 16) }
@@ -117,7 +117,10 @@ static void ints_enqueue(const krow *row, const kcall *c, void *scratch, gpu_lau
 enum { FEWEST = 17, MOST = 128, TILE = 32 };
 
 #define KERNELS(file, name_, mode, bits, type_name, type)                                                              \
-    {.module = "few_" #file, .name = "few_" #name_ "_" #type_name, .part_size = sizeof(few_part)},
+    {.module = "few_" #file,                                                                                           \
+     .name = "few_" #name_ "_" #type_name,                                                                             \
+     .part_size = sizeof(few_part),                                                                                    \
+     .same = offsetof(few_part, of)},
 static const gpu_kernel k_halves[] = {QMM_WEIGHTS(KERNELS)}; /* plain ones are not asked for */
 
 static bool halves_takes(const krow *row, const kcall *c) {
@@ -128,10 +131,9 @@ static bool halves_takes(const krow *row, const kcall *c) {
 
 static void halves_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
     const kweight *w = c->w;
-    const u32 per_group = w->mode == W_AFFINE ? 2 : 1, group = w->mode == W_NVFP4    ? 16
-                                                               : w->mode == W_AFFINE ? (u32)w->group_size
-                                                                                     : 32;
-    const few_shape shape = few_halves_shape((u32)w->bits, FEW_K / group * per_group, w->mode == W_AFFINE, TILE);
+    const bool affine = w->mode == W_AFFINE;
+    const u32 scale_bytes = affine ? 2 * FEW_K / (u32)w->group_size : w->mode == W_NVFP4 ? FEW_K / 16 : FEW_K / 32;
+    const few_shape shape = few_halves_shape((u32)w->bits, scale_bytes, affine, TILE);
     few_part p = {.of.x = c->x.data, .x_row = (u32)c->x.stride * 2};
     add(c, &k_halves[row->param[QMM_WHICH]], &shape, &p, scratch, to);
 }

@@ -49,8 +49,8 @@ KERNEL void delta(struct delta_params p) {
 /* ---- Heads of 64 and 128 ----------------------------------------------------------------------------------------- */
 
 /* A block takes DELTA_ROWS rows of a head's state, DELTA_LANES lanes each, and keeps them in registers. While it works
- * through a batch of tokens that lies in shared memory, the next one is on its way in registers. */
-/* A lane's elements of a row: fours, DELTA_LANES fours apart. */
+ * through a batch of tokens that lies in shared memory, the next one is on its way in registers. Of a row a lane
+ * has fours, DELTA_LANES fours apart. */
 typedef struct held_row {
     f32x4 s[128 / 4 / DELTA_LANES];
 } held_row;

@@ -82,7 +82,7 @@ INLINE u32 dq_twice(u16 h) {
 
 /* Codes 2 j and 2 j + 1, one in each half of the word. */
 INLINE u32 dq_codes(const u32 *w, u32 bits, u32 j) {
-#if defined(__NVPTX__)
+#if defined(__NVPTX__) /* one permutation of bytes brings both to their places */
     if (bits == 4) return pick_bytes(w[j / 4], w[j / 4] >> 4, 0x4400 + j % 4 * 0x1111) & 0x000f000f;
     if (bits == 8) return pick_bytes(w[j / 2], 0, 0x4140 + j % 2 * 0x0202);
 #endif

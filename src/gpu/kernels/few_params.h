@@ -16,14 +16,15 @@ enum {
 };
 
 /* A product. Of `of` what says how x is staged does not count, but for x itself, where its first token's elements lie;
- * blocks: of outputs. */
+ * blocks: of outputs. Only products whose parts agree up to `of` can be joined: a launch has one way to use its shared
+ * memory. */
 typedef struct few_part {
+    u32 scale_bytes, stages; /* of a row's scales in a step, 4, 8 or 16; steps in shared memory, 1 to 4 */
     qmv_part of;
     GLOBAL float *sums;        /* of the splits: [splits, tokens, n]; one split: NULL */
     const GLOBAL u8 *x_scales; /* of the form: scales, then sums, fp32 [tokens, k / group size] each */
     u32 x_row;                 /* bytes from token to token */
-    u32 splits, stages;        /* of the terms; in shared memory, 1 to 4 */
-    u32 scale_bytes;           /* of a row's scales in a step, 4, 8 or 16 */
+    u32 splits;                /* of the terms */
 } few_part;
 
 struct few_params {
