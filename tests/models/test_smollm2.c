@@ -2,6 +2,7 @@
  *
  * A real model from its files to its words: SmolLM2-135M-Instruct as `nibble import` makes it ($NB_TEST_MODEL), its
  * chat template, tokenizer, logits and greedy answers against mlx-lm's (tests/data/smollm2/README.md). */
+#include <limits.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -114,11 +115,12 @@ static void test_answers(void **state) {
     const double error_16bit = cJSON_GetObjectItem(file, "error_16bit")->valuedouble;
     const int64_t max_tokens = (int64_t)cJSON_GetObjectItem(file, "max_tokens")->valuedouble;
     const cJSON *answers = cJSON_GetObjectItem(file, "answers");
+    const int most = getenv("NB_SANITIZED") ? 4 : INT_MAX;
     int n = 0, whole = 0;
-    for (const cJSON *item = answers->child; item; item = item->next, n++)
+    for (const cJSON *item = answers->child; item && n < most; item = item->next, n++)
         whole += check_answer(item, error_16bit, max_tokens);
     printf("  %d of %d answers are mlx-lm's token by token, %d met a tie\n", whole, n, n - whole);
-    assert_true(whole >= 20);
+    assert_true(n >= 4 && 3 * whole >= 2 * n);
     cJSON_Delete(file);
 }
 

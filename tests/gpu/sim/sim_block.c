@@ -19,7 +19,8 @@
 
 enum { BAND = 1024, POISON = 0xff };
 
-static _Thread_local sim_worker *here;
+/* Looked at in every call of device code: found without a call where the library is loaded at run time, too. */
+static _Thread_local __attribute__((tls_model("initial-exec"))) sim_worker *here;
 
 sim_worker *sim_worker_new(void) {
     sim_worker *w = calloc(1, sizeof *w);
@@ -316,21 +317,27 @@ void barrier(void) {
     wait_as(w, THREAD_BARRIER);
 }
 
+/* A few words: a loop takes less time than a call does. */
+static inline void copy_words(void *to, const void *from, uint32_t bytes) {
+    for (uint32_t i = 0; i < bytes; i += sizeof(uint32_t))
+        memcpy((uint8_t *)to + i, (const uint8_t *)from + i, sizeof(uint32_t));
+}
+
 /* Leaves what this lane gives, waits for the others; where what they gave stands. */
 static uint8_t (*exchange(sim_worker *w, const void *mine, uint32_t bytes))[EXCHANGE_MAX] {
     const uint32_t me = w->running;
     sim_thread *t = &w->threads[me];
     uint8_t(*slots)[EXCHANGE_MAX] = w->slots[t->collectives++ % 2];
-    memcpy(slots[me], mine, bytes);
+    copy_words(slots[me], mine, bytes);
     t->bytes = bytes;
     wait_as(w, THREAD_COLLECTIVE);
     return slots + me / SIM_WARP * SIM_WARP;
 }
 
 void warp_exchange(const void *mine, void *all, uint32_t bytes) {
-    if (bytes > EXCHANGE_MAX) sim_fail("a collective exchanges %u bytes", bytes);
+    if (bytes > EXCHANGE_MAX || bytes % sizeof(uint32_t)) sim_fail("a collective exchanges %u bytes", bytes);
     uint8_t(*slots)[EXCHANGE_MAX] = exchange(here, mine, bytes);
-    for (uint32_t i = 0; i < SIM_WARP; i++) memcpy((uint8_t *)all + i * bytes, slots[i], bytes);
+    for (uint32_t i = 0; i < SIM_WARP; i++) copy_words((uint8_t *)all + i * bytes, slots[i], bytes);
 }
 
 float shfl_xor(float v, uint32_t mask) {
