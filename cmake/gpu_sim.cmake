@@ -67,7 +67,7 @@ function(nb_sim_link target)
   else()
     target_sources(${target} PRIVATE ${nb_sim_plain})
   endif()
-  target_link_libraries(${target} PRIVATE nibble_gpu_sim nibble_parts PkgConfig::CJSON PkgConfig::PCRE2 PkgConfig::UTF8PROC)
+  target_link_libraries(${target} PRIVATE nibble_gpu_sim nibble_parts ${nb_libraries})
 endfunction()
 
 # Drivers' libraries for nibble as it is: with LD_LIBRARY_PATH=tests/gpu/cuda of the build it finds a simulated cuda:0,

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What `make install` puts where: command, both libraries, header, pkg-config file, man page, completion, licence.
+if(TARGET PkgConfig::ZSTD)
+  set(nb_pc_zstd " libzstd")
+endif()
 configure_file(cmake/nibble.pc.in nibble.pc @ONLY)
 install(TARGETS nibble_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS nibble_static ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})

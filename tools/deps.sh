@@ -39,7 +39,9 @@ for group in "$@"; do
         # Device code for GPUs of both vendors is compiled from plain C; older clangs do not know all of the chips.
         need clang-19 have clang-19
         need lld-19 have ld.lld-19
-        need_modules libcjson:libcjson-dev libpcre2-8:libpcre2-dev libutf8proc:libutf8proc-dev libedit:libedit-dev
+        need_modules libcjson:libcjson-dev libpcre2-8:libpcre2-dev libutf8proc:libutf8proc-dev libedit:libedit-dev \
+            libzstd:libzstd-dev
+        need zstd have zstd
         ;;
     demo)
         need python3 have python3

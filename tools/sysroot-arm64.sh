@@ -5,7 +5,7 @@
 # from the machine's own Debian sources through an apt-get with state of its own, so neither privileges nor
 # `dpkg --add-architecture` are needed and the system stays as it is. Compiler and libc come from the cross packages.
 set -u
-packages="libcjson1 libcjson-dev libpcre2-8-0 libpcre2-dev libutf8proc2 libutf8proc-dev libcmocka0 libcmocka-dev"
+packages="libcjson1 libcjson-dev libpcre2-8-0 libpcre2-dev libutf8proc2 libutf8proc-dev libzstd1 libzstd-dev libcmocka0 libcmocka-dev"
 
 fail() {
     echo "nibble: $*" >&2

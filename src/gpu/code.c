@@ -2,15 +2,36 @@
  *
  * Device code by module and architecture, and which a device runs. kernels.mk compiles it and writes the table; a build
  * without the GPU backend (NB_GPU=OFF) has an empty one. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "gpu/driver.h"
 
-#ifndef NB_GPU_CODE
+#ifdef NB_GPU_CODE
+#    include <zstd.h>
+static bool unpack(const gpu_code *code, char *to) {
+    return ZSTD_decompress(to, code->size, code->packed, code->packed_size) == code->size;
+}
+#else
 const gpu_code gpu_code_table[] = {{0}};
 const char gpu_code_compiler[] = "";
+static bool unpack(const gpu_code *code, char *to) {
+    (void)code, (void)to;
+    return false;
+}
 #endif
+
+nb_status gpu_code_unpack(const gpu_code *code, char **out, nb_error *err) {
+    char *text = malloc(code->size + 1);
+    *out = text;
+    if (!text) return err_no_memory(err, "kernels", code->size);
+    text[code->size] = 0;
+    if (unpack(code, text)) return NB_OK;
+    free(text);
+    *out = NULL;
+    return err_set(err, NB_ERR_INTERNAL, "kernels \"%s\" for %s cannot be unpacked", code->module, code->arch);
+}
 
 const gpu_code *gpu_code_find(const char *module, const char *arch) {
     for (const gpu_code *c = gpu_code_table; arch && c->module; c++)
@@ -46,6 +67,6 @@ bool gpu_code_any(const char *prefix) {
 uint64_t gpu_code_hash(const char *arch) {
     uint64_t h = HASH_START;
     for (const gpu_code *c = gpu_code_table; arch && c->module; c++)
-        if (strcmp(c->arch, arch) == 0) h = hash_bytes(hash_text(h, c->module), c->data, c->size);
+        if (strcmp(c->arch, arch) == 0) h = hash_bytes(hash_text(h, c->module), c->packed, c->packed_size);
     return h;
 }

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# code_table.sh COMPILER FILE...: the C file that puts device code (files named MODULE.ARCH) into the library, for
-# code.c. Each piece ends with a zero byte, which is what the CUDA driver takes for the end of PTX.
+# code_table.sh COMPILER FILE...: the C file that puts device code into the library, for code.c. Files are named
+# MODULE.ARCH; beside each lies what zstd made of it, MODULE.ARCH.zst.
 set -eu
 compiler=$1
 shift
@@ -11,7 +11,7 @@ echo '#include "gpu/driver.h"'
 n=0
 for file in "$@"; do
     path=$(cd "$(dirname "$file")" && pwd)/$(basename "$file")
-    printf '__asm__(".section .rodata\\n.balign 64\\nnb_gpu_code_%d:\\n.incbin \\"%s\\"\\n.byte 0\\n.text\\n");\n' \
+    printf '__asm__(".section .rodata\\n.balign 64\\nnb_gpu_code_%d:\\n.incbin \\"%s.zst\\"\\n.text\\n");\n' \
         $n "$path"
     echo "extern const unsigned char nb_gpu_code_$n[] __attribute__((visibility(\"hidden\")));"
     n=$((n + 1))
@@ -21,8 +21,7 @@ echo 'const gpu_code gpu_code_table[] = {'
 n=0
 for file in "$@"; do
     name=$(basename "$file")
-    size=$(($(wc -c <"$file")))
-    echo "    {\"${name%%.*}\", \"${name#*.}\", nb_gpu_code_$n, $size},"
+    echo "    {\"${name%%.*}\", \"${name#*.}\", nb_gpu_code_$n, $(wc -c <"$file.zst"), $(wc -c <"$file")},"
     n=$((n + 1))
 done
 echo '    {0}};'

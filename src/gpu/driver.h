@@ -75,17 +75,20 @@ extern const gpu_driver gpu_cuda_driver, gpu_hip_driver;
 /* enumerate.c: what `list` says, asked in a child process, once; a driver that crashes or hangs only harms that one. */
 const gpu_device_list *gpu_devices(const gpu_driver *d);
 
-/* Machine code of the kernels, embedded by the build (kernels.mk). */
+/* Machine code of the kernels, embedded by the build (kernels.mk), packed by zstd. */
 typedef struct gpu_code {
     const char *module, *arch; /* "qmv", "ptx" or "gfx1151" or "gfx11-generic" */
-    const unsigned char *data; /* a zero byte follows */
-    size_t size;
+    const unsigned char *packed;
+    size_t packed_size, size;
 } gpu_code;
 extern const gpu_code gpu_code_table[]; /* module NULL: behind the last */
 extern const char gpu_code_compiler[];  /* what made it: "Debian clang version 19.1.7"; "": nothing */
 
 /* code.c. For a module of src/gpu/kernels/ and an architecture of the table; NULL: this build has none. */
 const gpu_code *gpu_code_find(const char *module, const char *arch);
+/* Unpacks it: code->size bytes and a zero byte, which is what the CUDA driver takes for the end of PTX. The caller frees
+ * them. Errors: NB_ERR_NO_MEMORY. */
+nb_status gpu_code_unpack(const gpu_code *code, char **out, nb_error *err);
 /* The architecture of the table that a device of this one ("sm_90", "gfx1151") runs; NULL: none. */
 const char *gpu_code_arch(const char *device_arch);
 /* Whether there is any code for devices whose architecture begins so. */

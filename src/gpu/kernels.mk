@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Device code: every kernels/*.c as PTX for NVIDIA (sm_80 and later) and as code objects for AMD,
-# and code_table.c, which puts all of it into the library. Made once for all builds, by CMake:
+# and code_table.c, which puts all of it, packed, into the library. Made once for all builds, by CMake:
 # make -f src/gpu/kernels.mk OUT=build/gpu CLANG=clang-19
 # AMD's generic targets cover a generation each, but need ROCm 6.3 or later; older ones find the exact targets.
 # OPT: the level of optimization, for tests of whether results depend on it.
@@ -57,8 +57,10 @@ $(foreach arch,$(AMD),$(eval $(call amd_rule,$(arch))))
 # Made anew whenever code has changed, and when a module has gone.
 $(OUT)/modules: FORCE | $(OUT)
 	@echo '$(CODE)' | cmp -s - $@ || echo '$(CODE)' >$@
-$(OUT)/code_table.c: $(CODE) $(OUT)/modules $(HERE)code_table.sh
+$(OUT)/code_table.c: $(CODE:%=%.zst) $(OUT)/modules $(HERE)code_table.sh
 	@sh $(HERE)code_table.sh "$$($(CLANG) --version | head -n 1)" $(CODE) >$@.$$$$ && mv $@.$$$$ $@
+$(OUT)/%.zst: $(OUT)/%
+	@zstd -q -12 -o $@.$$$$ $< && mv $@.$$$$ $@
 
 $(OUT):
 	@mkdir -p $@

@@ -22,17 +22,12 @@ static void first_error(char *log) {
     log[strcspn(log, "\n")] = 0;
 }
 
-/* PTX for devices whose launches may overlap: what ptx.awk has left in comments becomes valid. NULL: no memory. */
-static char *overlapping(const gpu_code *code) {
+/* PTX for devices whose launches may overlap: what ptx.awk has left in comments becomes valid. */
+static void let_overlap(char *text) {
     static const char target[] = ".target sm_80", comment[] = "//sm_90 ";
-    char *text = malloc(code->size + 1);
-    if (!text) return NULL;
-    memcpy(text, code->data, code->size);
-    text[code->size] = 0;
     char *at = strstr(text, target);
     if (at) at[sizeof target - 3] = '9';
     for (at = text; (at = strstr(at, comment)); at += sizeof comment - 1) memset(at, ' ', sizeof comment - 1);
-    return text;
 }
 
 static nb_status load(gpu_context *c, const gpu_code *code, void **out, nb_error *err) {
@@ -40,13 +35,14 @@ static nb_status load(gpu_context *c, const gpu_code *code, void **out, nb_error
     int options[] = {JIT_ERROR_LOG, JIT_ERROR_LOG_SIZE};
     void *values[] = {log, (void *)(uintptr_t)(sizeof log - 1)};
     const double start = clock_now();
-    char *text = c->overlaps ? overlapping(code) : NULL;
-    if (c->overlaps && !text) return err_no_memory(err, "kernels", code->size);
-    const int error =
-        c->calls.module_load(out, text ? text : (const void *)code->data, c->vendor->compiles ? 2 : 0, options, values);
+    char *text;
+    nb_status status = gpu_code_unpack(code, &text, err);
+    if (status) return status;
+    if (c->overlaps) let_overlap(text);
+    const int error = c->calls.module_load(out, text, c->vendor->compiles ? 2 : 0, options, values);
     free(text);
     if (error) {
-        nb_status status = gpu_failed(c, CALL_module_load, error, 0, err);
+        status = gpu_failed(c, CALL_module_load, error, 0, err);
         first_error(log);
         if (log[0] && err) {
             const size_t n = strlen(err->text);

@@ -52,9 +52,19 @@ static gfx_object *load_file(const char *name, char error[SIM_ERROR_TEXT]) {
 
 static gfx_object *load_built_in(const char *name, char error[SIM_ERROR_TEXT]) {
     const gpu_code *code = gpu_code_find(name, arch);
-    if (code) return gfx_object_load(code->data, code->size, error, SIM_ERROR_TEXT);
-    snprintf(error, SIM_ERROR_TEXT, "there is no code \"%s\" for %s", name, arch);
-    return NULL;
+    char *data;
+    nb_error err;
+    if (!code) {
+        snprintf(error, SIM_ERROR_TEXT, "there is no code \"%s\" for %s", name, arch);
+        return NULL;
+    }
+    if (gpu_code_unpack(code, &data, &err)) {
+        snprintf(error, SIM_ERROR_TEXT, "%.300s", err.text);
+        return NULL;
+    }
+    gfx_object *o = gfx_object_load(data, code->size, error, SIM_ERROR_TEXT);
+    free(data);
+    return o;
 }
 
 static gfx_object *module_of(const char *name, char error[SIM_ERROR_TEXT]) {

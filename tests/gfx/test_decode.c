@@ -70,10 +70,14 @@ static size_t compare(const char *path) {
 }
 
 static size_t compare_built_in(const gpu_code *c) {
+    nb_error err;
     char path[] = "/tmp/nibble-decode-XXXXXX";
     const int fd = mkstemp(path);
     assert_true(fd >= 0);
-    assert_int_equal(write(fd, c->data, c->size), c->size);
+    char *code;
+    if (gpu_code_unpack(c, &code, &err)) fail_msg("%s", err.text);
+    assert_int_equal(write(fd, code, c->size), c->size);
+    free(code);
     close(fd);
     const size_t n = compare(path);
     unlink(path);

@@ -25,7 +25,11 @@ static void test_all_implemented(void **state) {
     for (const gpu_code *c = gpu_code_table; c->module; c++) {
         char text[GFX_ERROR_TEXT];
         if (strncmp(c->arch, "gfx11", 5) != 0) continue;
-        gfx_object *o = gfx_object_load(c->data, c->size, text, sizeof text);
+        char *code;
+        nb_error err;
+        if (gpu_code_unpack(c, &code, &err)) fail_msg("%s", err.text);
+        gfx_object *o = gfx_object_load(code, c->size, text, sizeof text);
+        free(code);
         if (!o) fail_msg("%s.%s: %s", c->module, c->arch, text);
         for (size_t i = 0; gfx_object_kernels(o, i); i++, kernels++) {
             const gfx_kernel *k = gfx_object_kernels(o, i);
