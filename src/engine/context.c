@@ -429,7 +429,7 @@ nb_status nb_forward(nb_context *c, const nb_batch_item *items, size_t n_items, 
     for (size_t i = 0; i < reserved; i++) {
         nb_sequence *s = items[i].sequence;
         if (status) {
-            s->n_state = INT64_MAX;       /* who knows how far it came */
+            s->n_state = STATE_UNKNOWN;   /* who knows how far it came */
             sequence_cut(s, s->n_tokens); /* gives the new pages back */
             continue;
         }
