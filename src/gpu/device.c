@@ -167,6 +167,8 @@ static void look(const gpu_driver *driver, int index, device_summary *out) {
     snprintf(out->arch, sizeof out->arch, "%s", info->arch);
     snprintf(out->driver, sizeof out->driver, "%s", info->driver);
     snprintf(out->unusable, sizeof out->unusable, "%s", info->unusable);
+    snprintf(out->gemm, sizeof out->gemm, "%s%s",
+             info->traits.caps & GPU_GEMM16 || !info->gemm[0] ? "" : "nibble's own: ", info->gemm);
 }
 
 static int cuda_count(void) {

@@ -6,6 +6,7 @@
 unset NIBBLE_DEVICE
 export LD_LIBRARY_PATH=$(dirname "$NB_BIN")/tests/gpu/cuda
 [ "$(nibble devices --names | tr '\n' ' ')" = "cuda:0 cpu:0 " ] || complain "devices: $(nibble devices)"
+nibble devices | grep -q '^  *large products: libcublasLt.so.13$' || complain "its library: $(nibble devices)"
 
 # logits OPTIONS: a model is loaded and runs.
 logits() {

@@ -85,6 +85,16 @@ if [ $amd = yes ]; then
     with hip arch:gfx1103 nibble devices --names | grep -q '^hip:0' || complain "gfx1103 does not run its family's code"
     with hip "" logits --device hip 2>"$work/err" || complain "a model on the fake HIP: $(cat "$work/err")"
 fi
+# A GPU without its vendor's products, or with half of their library, is used all the same.
+mkdir "$work/half"
+cp "$fake/cuda/libcuda.so.1" "$work/half/libcublasLt.so.13"
+NIBBLE_CUBLAS=$work/half with cuda "" nibble devices >"$work/out"
+grep -qE "^ +large products: (libcublasLt|nibble's own: .*/half/libcublasLt.so.13 has no cublasLtCreate: .*half installed)" \
+    "$work/out" || complain "half of cuBLASLt: $(cat "$work/out")"
+NIBBLE_CUBLAS=$work/half with cuda "" logits --device cuda || complain "half of cuBLASLt: no answer"
+with cuda "" nibble devices >"$work/out"
+grep -qE "^ +large products: (libcublasLt|nibble's own: libcublasLt.so.13: cannot open)" "$work/out" ||
+    complain "no cuBLASLt: $(cat "$work/out")"
 with cuda devices:2 fails 1 'no device cuda:2; usable: cuda:0, cuda:1' logits "$tiny" --tokens 1 --out "$work/l" \
     --device cuda:2
 NIBBLE_LOG=info with cuda "" logits 2>"$work/err" || complain "a model on the fake GPU: $(cat "$work/err")"
