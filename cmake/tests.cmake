@@ -81,7 +81,7 @@ endfunction()
 # Whole verifications, and every model cut at every layer, take minutes under an emulator, and what they test (processes,
 # levels, verdicts, which device has what) knows no processor;
 # their parts (cases, comparing, workers) are tested there.
-set(nb_native_tests "^unit\\.(verify\\.(session|watch)|engine\\.(split|draw))$")
+set(nb_native_tests "^unit\\.(verify\\.(session|watch)|engine\\.(split|draw|failures))$")
 
 if("gpu" IN_LIST NB_TEST_PARTS)
   include(cmake/gpu_sim.cmake)

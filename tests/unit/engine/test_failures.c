@@ -142,7 +142,7 @@ static record converse(nb_context *c) {
 
 static void check_model(const char *name) {
     /* All of the first calls, and then so many apart that no period hides anything. */
-    enum { ALL = 150, APART = 7 };
+    enum { ALL = 100, APART = 13 };
     char dir[1024];
     nb_model *m;
     nb_error err;
