@@ -91,7 +91,8 @@ static void put_advice(buf *to, const budget *b) {
         buf_printf(to, "; --gpu-layers %d would fit, with the other layers on the CPU", fit);
     else
         buf_puts(to, "; not even one layer fits: --device cpu runs the model without it");
-    if (b->needs.kv > sum(b) / 4) buf_puts(to, "; a shorter --ctx-size or --kv-type f16 needs less");
+    if (b->needs.kv > sum(b) / 4)
+        buf_printf(to, "; a shorter --ctx-size%s needs less", b->options->kv_type == DT_F32 ? " or --kv-type f16" : "");
 }
 
 /* `why`: what went wrong first; NULL: nothing yet. */
