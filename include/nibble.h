@@ -180,6 +180,8 @@ typedef struct nb_device {
     char driver[96];      /* "CUDA 13.0, driver 580.95.05" */
     int64_t memory_bytes; /* in all */
     char unusable[400];   /* why nibble does not use it; "": it can */
+    char gemm[420];       /* of a GPU, who multiplies large matrices: the vendor's library, "libcublasLt.so.13", or
+                             "nibble's own: " and why no such library is used */
 } nb_device;
 
 /* All devices of all backends, in the order in which "auto" tries them. Drivers are asked in a process of their own,

@@ -24,6 +24,7 @@ static void print_device(const nb_device *d) {
     if (d->driver[0]) out_printf(", %s", d->driver);
     out_printf("\n");
     if (d->unusable[0]) out_printf("%-8s not used: %s\n", "", d->unusable);
+    if (d->gemm[0] && !d->unusable[0]) out_printf("%-8s large products: %s\n", "", d->gemm);
 }
 
 static int devices_main(const command *self, int argc, char **argv) {
@@ -56,6 +57,7 @@ const command cmd_devices = {
     .summary = "list what models can run on",
     .text =
         "Lists the devices of all backends, in the order in which --device auto tries them: name, architecture, memory "
-        "and driver; and why a device or a whole backend is not used.",
+        "and driver; whose large products it uses (a vendor's library, or nibble's own and why); and why a device or a whole "
+        "backend is not used.",
     .run = devices_main,
 };

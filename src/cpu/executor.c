@@ -227,12 +227,14 @@ static void copy_slots(const kpages *p, int32_t from, int32_t to, int64_t n_slot
                data + ((size_t)from * (size_t)p->n_heads + (size_t)h) * head, row * (size_t)n_slots);
 }
 
-static void copy_page(executor *base, int32_t from, int32_t to, int64_t n_slots) {
+static nb_status copy_page(executor *base, int32_t from, int32_t to, int64_t n_slots, nb_error *err) {
     cpu_executor *e = (cpu_executor *)base;
+    (void)err;
     for (int i = 0; i < base->plan->n_caches; i++) {
         copy_slots(&e->keys[i], from, to, n_slots);
         copy_slots(&e->values[i], from, to, n_slots);
     }
+    return NB_OK;
 }
 
 /* ---- Recurrent states ------------------------------------------------------------------------------------------- */
@@ -254,8 +256,9 @@ static nb_status make_states(cpu_executor *e, const executor_options *o, nb_erro
     return NB_OK;
 }
 
-static void copy_state(executor *base, int32_t from, int32_t to) {
+static nb_status copy_state(executor *base, int32_t from, int32_t to, nb_error *err) {
     cpu_executor *e = (cpu_executor *)base;
+    (void)err;
     for (int i = 0; i < base->plan->n_states; i++) {
         const kstates *s = &e->states[i];
         const size_t bytes = (size_t)s->size * sizeof *s->data;
@@ -264,6 +267,7 @@ static void copy_state(executor *base, int32_t from, int32_t to) {
         else
             memcpy(s->data + to * s->size, s->data + from * s->size, bytes);
     }
+    return NB_OK;
 }
 
 /* ---- Making and freeing ---------------------------------------------------------------------------------------- */

@@ -44,6 +44,7 @@ static void fill(nb_device *to, const backend *b, int index) {
     snprintf(to->arch, sizeof to->arch, "%s", s.arch);
     snprintf(to->driver, sizeof to->driver, "%s", s.driver);
     snprintf(to->unusable, sizeof to->unusable, "%s", s.unusable);
+    snprintf(to->gemm, sizeof to->gemm, "%s", s.gemm);
 }
 
 nb_status nb_devices(nb_device **out, size_t *n, nb_error *err) {

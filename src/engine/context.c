@@ -103,6 +103,14 @@ static nb_status make_executor(nb_context *c, const backend *b, const executor_o
     return split_executor_new(m->plan, &c->parts, sides, m->files, eo, &c->executor, err);
 }
 
+/* The check of kernels has found no memory on the device, which says little: an executor says what the model needs, and
+ * how many layers would fit. */
+static nb_status explain_memory(nb_context *c, const backend *b, const executor_options *eo, nb_error *err) {
+    nb_error why;
+    if (make_executor(c, b, eo, &why) == NB_ERR_NO_MEMORY) return err_set(err, NB_ERR_NO_MEMORY, "%s", why.text);
+    return err ? err_prefix(err, NB_ERR_NO_MEMORY, "the check of its kernels") : NB_ERR_NO_MEMORY;
+}
+
 /* Of a model on two devices the steps of the second one are watched. */
 static nb_status begin_watch(nb_context *c, const executor_options *eo, nb_error *err) {
     executor *watched = c->host ? split_executor_part(c->executor, PLAN_TAIL) : c->executor;
@@ -122,6 +130,7 @@ static nb_status open_device(nb_context *c, const backend *b, int index, const n
     if (status) return status;
     const int n_host = layers_on_host(c, o, b);
     status = n_host ? check_parts(c, b, n_host, &how, mode, eo, err) : check_whole(c, b, &how, mode, eo, err);
+    if (status == NB_ERR_NO_MEMORY && b != engine_host) return explain_memory(c, b, eo, err);
     if (only_check) return status;
     if (!status) status = make_executor(c, b, eo, err);
     if (status == NB_ERR_UNSUPPORTED && mode != NB_VERIFY_OFF)
@@ -429,7 +438,7 @@ nb_status nb_forward(nb_context *c, const nb_batch_item *items, size_t n_items, 
     for (size_t i = 0; i < reserved; i++) {
         nb_sequence *s = items[i].sequence;
         if (status) {
-            s->n_state = INT64_MAX;       /* who knows how far it came */
+            s->n_state = STATE_UNKNOWN;   /* who knows how far it came */
             sequence_cut(s, s->n_tokens); /* gives the new pages back */
             continue;
         }

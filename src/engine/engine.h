@@ -51,6 +51,7 @@ typedef struct checkpoint {
 } checkpoint;
 
 enum { MAX_CHECKPOINTS = 64, CHECKPOINT_INTERVAL = 512 };
+#define STATE_UNKNOWN INT64_MAX
 
 /* The recurrent states of a context's executor: slots [0, n_checkpoints) are saved ones, the others belong to
  * sequences. Only where the plan has states; else n_checkpoints is 0 and sequences have no slot. */
@@ -69,7 +70,8 @@ struct nb_sequence {
     int32_t *tokens; /* [n_tokens] */
     int64_t n_tokens, cap_tokens;
     int32_t slot;    /* of its recurrent state; -1: none */
-    int64_t n_state; /* tokens that the state has read; fewer than n_tokens after a cut: the rest is read again */
+    int64_t n_state; /* tokens that the state has read; fewer than n_tokens after a cut: the rest is read again;
+                        STATE_UNKNOWN: nobody knows, it has to be restored */
     uint64_t saved;  /* bit i: the context's checkpoint i is a beginning of this sequence */
     int32_t *pages;  /* [n_pages], room for context_length tokens, at a fixed address */
     int64_t n_pages;
@@ -135,7 +137,8 @@ void page_pool_free(page_pool *p);
 /* Makes room for n_more tokens: pages of its own from the first place that will be written on. On failure the sequence
  * is as it was. */
 nb_status sequence_reserve(nb_sequence *s, int64_t n_more, nb_error *err);
-/* Drops tokens and pages from n_tokens on; the recurrent state goes back to the last saved one before. */
+/* Drops tokens and pages from n_tokens on; the recurrent state goes back to the last saved one before. Where the device
+ * fails to bring it there it is not known any more, and sequence_reserve tries again. */
 void sequence_cut(nb_sequence *s, int64_t n_tokens);
 
 /* state.c */
@@ -143,15 +146,15 @@ nb_status state_pool_init(state_pool *p, bool present, int64_t n_sequences, int 
 void state_pool_free(state_pool *p);
 int64_t state_pool_slots(const state_pool *p, int64_t n_sequences);
 /* An empty state for a new sequence, and back again. */
-void sequence_take_state(nb_sequence *s);
+nb_status sequence_take_state(nb_sequence *s, nb_error *err);
 void sequence_drop_state(nb_sequence *s);
 /* `s`, whose tokens begin as `from`'s do, takes up the longest state of `from` that covers at most n_tokens. */
-void sequence_copy_state(nb_sequence *s, const nb_sequence *from, int64_t n_tokens);
+nb_status sequence_copy_state(nb_sequence *s, const nb_sequence *from, int64_t n_tokens, nb_error *err);
 /* The same from its own: after a cut, or a failed pass. */
-void sequence_restore_state(nb_sequence *s, int64_t n_tokens);
+nb_status sequence_restore_state(nb_sequence *s, int64_t n_tokens, nb_error *err);
 /* Whether the state is to be saved after so many tokens, in a pass that ends after `end`. */
 bool sequence_saves_at(const nb_sequence *s, int64_t n_tokens, int64_t end);
-/* Saves the state, which has read n_state tokens. */
+/* Saves the state, which has read n_state tokens; a device that fails to do so costs only time. */
 void sequence_save_state(nb_sequence *s);
 
 #endif

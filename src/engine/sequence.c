@@ -51,7 +51,11 @@ nb_status nb_sequence_new(nb_context *c, nb_sequence **out, nb_error *err) {
     s->next = c->sequences;
     c->sequences = s;
     c->n_alive++;
-    sequence_take_state(s);
+    nb_status status = sequence_take_state(s, err);
+    if (status) {
+        nb_sequence_free(s);
+        return status;
+    }
     *out = s;
     return NB_OK;
 }
@@ -73,7 +77,7 @@ void sequence_cut(nb_sequence *s, int64_t n_tokens) {
     int64_t keep = div_up(n_tokens, KV_PAGE_SIZE);
     while (s->n_pages > keep) page_drop(&s->context->pages, s->pages[--s->n_pages]);
     s->n_tokens = n_tokens;
-    sequence_restore_state(s, n_tokens);
+    sequence_restore_state(s, n_tokens, NULL);
 }
 
 static nb_status reserve_tokens(nb_sequence *s, int64_t n, nb_error *err) {
@@ -89,6 +93,7 @@ static nb_status reserve_tokens(nb_sequence *s, int64_t n, nb_error *err) {
 nb_status sequence_reserve(nb_sequence *s, int64_t n_more, nb_error *err) {
     page_pool *pages = &s->context->pages;
     nb_status status = reserve_tokens(s, s->n_tokens + n_more, err);
+    if (!status) status = sequence_restore_state(s, s->n_tokens, err);
     if (status) return status;
     /* The page that the next token falls into is shared when a fork ended, or a truncation cut, inside of it. */
     const int64_t inside = s->n_tokens % KV_PAGE_SIZE, last = s->n_tokens / KV_PAGE_SIZE;
@@ -100,7 +105,11 @@ nb_status sequence_reserve(nb_sequence *s, int64_t n_more, nb_error *err) {
                        (long long)n_more);
     if (copy) {
         int32_t fresh = page_take(pages);
-        s->context->executor->copy_page(s->context->executor, s->pages[last], fresh, inside);
+        status = s->context->executor->copy_page(s->context->executor, s->pages[last], fresh, inside, err);
+        if (status) {
+            page_drop(pages, fresh);
+            return status;
+        }
         page_drop(pages, s->pages[last]);
         s->pages[last] = fresh;
     }
@@ -122,7 +131,11 @@ nb_status nb_sequence_fork(nb_sequence *from, int64_t n_tokens, nb_sequence **ou
     }
     if (n_tokens) memcpy(s->tokens, from->tokens, (size_t)n_tokens * sizeof *s->tokens);
     s->n_tokens = n_tokens;
-    sequence_copy_state(s, from, n_tokens);
+    status = sequence_copy_state(s, from, n_tokens, err);
+    if (status) {
+        nb_sequence_free(s);
+        return status;
+    }
     s->n_pages = div_up(n_tokens, KV_PAGE_SIZE);
     for (int64_t i = 0; i < s->n_pages; i++) {
         s->pages[i] = from->pages[i];

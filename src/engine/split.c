@@ -85,14 +85,19 @@ static nb_status fetch(executor *base, const float **logits, nb_error *err) {
     return tail_of(base)->fetch(tail_of(base), logits, err);
 }
 
-static void copy_page(executor *base, int32_t from, int32_t to, int64_t n_slots) {
+static nb_status copy_page(executor *base, int32_t from, int32_t to, int64_t n_slots, nb_error *err) {
     split *s = (split *)base;
-    for (int i = 0; i < 2; i++) s->at[i].executor->copy_page(s->at[i].executor, from, to, n_slots);
+    nb_status status = NB_OK;
+    for (int i = 0; i < 2 && !status; i++)
+        status = s->at[i].executor->copy_page(s->at[i].executor, from, to, n_slots, err);
+    return status;
 }
 
-static void copy_state(executor *base, int32_t from, int32_t to) {
+static nb_status copy_state(executor *base, int32_t from, int32_t to, nb_error *err) {
     split *s = (split *)base;
-    for (int i = 0; i < 2; i++) s->at[i].executor->copy_state(s->at[i].executor, from, to);
+    nb_status status = NB_OK;
+    for (int i = 0; i < 2 && !status; i++) status = s->at[i].executor->copy_state(s->at[i].executor, from, to, err);
+    return status;
 }
 
 static void visit_call(void *user, int step, const krow *row, const kcall *call) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/num.h"
 #include "engine/engine.h"
 
@@ -29,16 +30,16 @@ int64_t state_pool_slots(const state_pool *p, int64_t n_sequences) {
     return p->present ? p->n_checkpoints + n_sequences : 0;
 }
 
-static void copy_state(const nb_context *c, int32_t from, int32_t to) {
-    c->executor->copy_state(c->executor, from, to);
+static nb_status copy_state(const nb_context *c, int32_t from, int32_t to, nb_error *err) {
+    return c->executor->copy_state(c->executor, from, to, err);
 }
 
-void sequence_take_state(nb_sequence *s) {
+nb_status sequence_take_state(nb_sequence *s, nb_error *err) {
     state_pool *p = &s->context->states;
     s->slot = -1;
-    if (!p->present) return;
+    if (!p->present) return NB_OK;
     s->slot = p->free_slots[--p->n_free];
-    copy_state(s->context, -1, s->slot);
+    return copy_state(s->context, -1, s->slot, err);
 }
 
 /* Checkpoints that no sequence has any more are free again. */
@@ -65,9 +66,9 @@ static int32_t best_checkpoint(const state_pool *p, uint64_t saved, int64_t n_to
     return best;
 }
 
-void sequence_copy_state(nb_sequence *s, const nb_sequence *from, int64_t n_tokens) {
+nb_status sequence_copy_state(nb_sequence *s, const nb_sequence *from, int64_t n_tokens, nb_error *err) {
     state_pool *p = &s->context->states;
-    if (!p->present) return;
+    if (!p->present) return NB_OK;
     uint64_t shared = 0;
     for (int i = 0; i < p->n_checkpoints; i++)
         if (from->saved >> i & 1 && p->checkpoints[i].n_tokens <= n_tokens) shared |= (uint64_t)1 << i;
@@ -78,13 +79,15 @@ void sequence_copy_state(nb_sequence *s, const nb_sequence *from, int64_t n_toke
         source = from->slot;
         s->n_state = from->n_state;
     }
-    if (source != s->slot) copy_state(s->context, source, s->slot);
+    nb_status status = source != s->slot ? copy_state(s->context, source, s->slot, err) : NB_OK;
+    if (status) s->n_state = STATE_UNKNOWN;
     drop_saved(s, s->saved & ~shared);
     s->saved = shared;
+    return status;
 }
 
-void sequence_restore_state(nb_sequence *s, int64_t n_tokens) {
-    if (s->slot >= 0 && s->n_state > n_tokens) sequence_copy_state(s, s, n_tokens);
+nb_status sequence_restore_state(nb_sequence *s, int64_t n_tokens, nb_error *err) {
+    return s->slot >= 0 && s->n_state > n_tokens ? sequence_copy_state(s, s, n_tokens, err) : NB_OK;
 }
 
 bool sequence_saves_at(const nb_sequence *s, int64_t n_tokens, int64_t end) {
@@ -127,7 +130,12 @@ void sequence_save_state(nb_sequence *s) {
     const int32_t have = best_checkpoint(p, s->saved, s->n_state);
     if (have >= 0 && p->checkpoints[have].n_tokens == s->n_state) return;
     const int32_t place = checkpoint_place(s->context);
-    copy_state(s->context, s->slot, place);
+    nb_error err;
+    if (copy_state(s->context, s->slot, place, &err)) {
+        p->taken &= ~((uint64_t)1 << place); /* it was taken from who had it */
+        log_msg(NB_LOG_DEBUG, "a recurrent state is not saved: %s", err.text);
+        return;
+    }
     p->checkpoints[place] = (checkpoint){s->n_state, ++p->clock};
     p->taken |= (uint64_t)1 << place;
     s->saved |= (uint64_t)1 << place;

@@ -3,6 +3,7 @@
  * Which of the vendor's libraries computes a GEMM. */
 #include "gpu/blas.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,9 +16,12 @@ struct gpu_blas {
     bool told;
 };
 
-bool gpu_blas_there(const gpu_vendor *v, int driver_version) {
-    gpu_library l;
-    return gpu_lt_open(&l, v, driver_version) || (v == &gpu_hip && gpu_roc_open(&l));
+bool gpu_blas_there(const gpu_vendor *v, int driver_version, char *text, size_t size) {
+    gpu_library lt, roc = {0};
+    const bool has_lt = gpu_lt_open(&lt, v, driver_version), has_roc = v == &gpu_hip && gpu_roc_open(&roc);
+    snprintf(text, size, "%s%s%s", has_lt ? lt.name : lt.error, v == &gpu_hip ? "; " : "",
+             has_roc ? roc.name : roc.error);
+    return has_lt || has_roc;
 }
 
 nb_status gpu_blas_new(const gpu_vendor *v, int driver_version, const char *device_name, void *stream, void *memory,

@@ -12,8 +12,9 @@ enum { GPU_BLAS_MEMORY = 32 << 20 /* bytes of device memory that it works in */ 
 
 typedef struct gpu_blas gpu_blas;
 
-/* Whether a library opens for devices whose driver has this version. */
-bool gpu_blas_there(const gpu_vendor *v, int driver_version);
+/* Whether a library opens for devices whose driver has this version: into text, by which
+ * names, or why not. */
+bool gpu_blas_there(const gpu_vendor *v, int driver_version, char *text, size_t size);
 /* device_name stands in errors, and must outlive it. The device is the thread's already. */
 nb_status gpu_blas_new(const gpu_vendor *v, int driver_version, const char *device_name, void *stream, void *memory,
                        gpu_blas **out, nb_error *err);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/num.h"
 #include "gpu/blas.h"
 
@@ -118,6 +119,13 @@ static nb_status try_call(const gpu_lt *lt, size_t call, int error, nb_error *er
     return error ? failed(lt, call, error, err) : NB_OK;
 }
 
+/* What gives something back: there is nobody to tell but the log. */
+#define DROP(call, ...) dropped(lt, offsetof(lt_calls, call) / sizeof(void *), lt->calls.call(__VA_ARGS__))
+static void dropped(const gpu_lt *lt, size_t call, int error) {
+    nb_error err;
+    if (error && failed(lt, call, error, &err)) log_msg(NB_LOG_WARN, "%s", err.text);
+}
+
 /* Up to ROCm 6.0 hipBLASLt had other numbers for types: that one is not used. */
 static nb_status check_version(gpu_lt *lt, nb_error *err) {
     enum { FIRST = 700 /* 0.7, of ROCm 6.1 */ };
@@ -153,17 +161,17 @@ nb_status gpu_lt_new(const gpu_vendor *v, gpu_library *l, const char *device_nam
 }
 
 static void drop_plan(gpu_lt *lt, lt_plan *p) {
-    if (p->a) lt->calls.layout_destroy(p->a);
-    if (p->b) lt->calls.layout_destroy(p->b);
-    if (p->c) lt->calls.layout_destroy(p->c);
+    if (p->a) DROP(layout_destroy, p->a);
+    if (p->b) DROP(layout_destroy, p->b);
+    if (p->c) DROP(layout_destroy, p->c);
     *p = (lt_plan){0};
 }
 
 void gpu_lt_free(gpu_lt *lt) {
     if (!lt) return;
     for (size_t i = 0; i < N_PLANS; i++) drop_plan(lt, &lt->plans[i]);
-    if (lt->desc) lt->calls.desc_destroy(lt->desc);
-    if (lt->handle) lt->calls.destroy(lt->handle);
+    if (lt->desc) DROP(desc_destroy, lt->desc);
+    if (lt->handle) DROP(destroy, lt->handle);
     free(lt);
 }
 
@@ -221,7 +229,7 @@ static nb_status ask(gpu_lt *lt, lt_plan *p, nb_error *err) {
                 err_set(err, NB_ERR_UNSUPPORTED, "%s: %s has no algorithm for M %lld, N %lld, K %lld (status %d)",
                         lt->device, lt->kind->symbols[10], (long long)g->m, (long long)g->n, (long long)g->k, error);
     }
-    if (preference) lt->calls.preference_destroy(preference);
+    if (preference) DROP(preference_destroy, preference);
     if (!status) memcpy(p->algorithm, result.bytes, lt->kind->algorithm_size);
     return status;
 }

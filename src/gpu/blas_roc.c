@@ -3,6 +3,7 @@
  * GEMM by rocBLAS. Numbers are those of its public interface. */
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "gpu/blas.h"
 
 enum { OP_NONE = 111, OP_TRANSPOSE = 112, TYPE_F16 = 150, TYPE_F32 = 151, TYPE_BF16 = 168, ATOMICS_NOT_ALLOWED = 0 };
@@ -67,7 +68,9 @@ nb_status gpu_roc_new(gpu_library *l, const char *device_name, void *stream, voi
 
 void gpu_roc_free(gpu_roc *r) {
     if (!r) return;
-    if (r->handle) r->calls.destroy(r->handle);
+    nb_error err;
+    const int error = r->handle ? r->calls.destroy(r->handle) : 0;
+    if (error && failed(r, "rocblas_destroy_handle", error, &err)) log_msg(NB_LOG_WARN, "%s", err.text);
     free(r);
 }
 

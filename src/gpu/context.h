@@ -27,6 +27,7 @@ struct gpu_context {
     char name[128];          /* "cuda:0 (NVIDIA H100 80GB HBM3)" */
     int index, dev, version; /* of the driver */
     void *context;           /* CUDA's; NULL: HIP has none */
+    bool retained;           /* the context, which is to be released */
     void *stream;
     gpu_module modules[GPU_MAX_MODULES];
     int n_modules;
@@ -52,6 +53,11 @@ nb_status gpu_enter(gpu_context *c, nb_error *err);
 static inline nb_status gpu_checked(gpu_context *c, gpu_call call, int error, nb_error *err) {
     return error ? gpu_failed(c, call, error, 0, err) : NB_OK;
 }
+
+/* For calls that give something back: there is nobody to tell, so the log says what failed. On a device that was lost
+ * before all of them fail, which is no news. */
+#define GPU_DROP(c, call, ...) gpu_dropped((c), CALL_##call, (c)->calls.call(__VA_ARGS__))
+void gpu_dropped(gpu_context *c, gpu_call call, int error);
 
 /* module.c */
 nb_status gpu_function_of(gpu_context *c, const gpu_launch *l, void **out, nb_error *err);

@@ -76,19 +76,31 @@ static const device_memory memory = {memory_alloc, memory_release, memory_write,
 
 /* ---- Running ----------------------------------------------------------------------------------------------------- */
 
+/* A call's launches, all of them ready. */
+static nb_status make_ready(device *d, const krow *row, const kcall *call, void *scratch, gpu_context **c,
+                            gpu_launches *l, nb_error *err) {
+    nb_status status = gpu_device_context(d, c, err);
+    if (!status) status = gpu_launches_of(gpu_device_traits(d), row, call, scratch, l, err);
+    if (status) return status;
+    for (int i = 0; i < l->n && !status; i++) status = gpu_device_driver(d)->prepare(*c, &l->at[i], err);
+    return status ? err_prefix(err, status, "%s", row->name) : NB_OK;
+}
+
+static nb_status prepare(device *d, const krow *row, const kcall *call, void *scratch, nb_error *err) {
+    gpu_launches l;
+    gpu_context *c;
+    return make_ready(d, row, call, scratch, &c, &l, err);
+}
+
 static nb_status run(device *d, const krow *row, const kcall *call, int64_t begin, int64_t end, void *scratch,
                      nb_error *err) {
     const gpu_driver *driver = gpu_device_driver(d);
     gpu_launches l;
     gpu_context *c;
     (void)begin, (void)end; /* a call is one task */
-    nb_status status = gpu_device_context(d, &c, err);
-    if (!status) status = gpu_launches_of(gpu_device_traits(d), row, call, scratch, &l, err);
+    nb_status status = make_ready(d, row, call, scratch, &c, &l, err);
     if (status) return status;
-    for (int i = 0; i < l.n && !status; i++) {
-        status = driver->prepare(c, &l.at[i], err);
-        if (!status) status = driver->launch(c, &l.at[i], err);
-    }
+    for (int i = 0; i < l.n && !status; i++) status = driver->launch(c, &l.at[i], err);
     if (!status) status = driver->sync(c, err);
     return status ? err_prefix(err, status, "%s", row->name) : NB_OK;
 }
@@ -137,6 +149,7 @@ nb_status gpu_device_new(const gpu_driver *driver, int index, const gpu_info *in
     g->base.memory = &memory;
     g->base.start = start;
     g->base.driver_runs = driver_runs;
+    g->base.prepare = prepare;
     g->base.run = run;
     g->base.time = gpu_device_time;
     g->base.copy_rate = gpu_device_copy_rate;
@@ -167,6 +180,8 @@ static void look(const gpu_driver *driver, int index, device_summary *out) {
     snprintf(out->arch, sizeof out->arch, "%s", info->arch);
     snprintf(out->driver, sizeof out->driver, "%s", info->driver);
     snprintf(out->unusable, sizeof out->unusable, "%s", info->unusable);
+    snprintf(out->gemm, sizeof out->gemm, "%s%s",
+             info->traits.caps & GPU_GEMM16 || !info->gemm[0] ? "" : "nibble's own: ", info->gemm);
 }
 
 static int cuda_count(void) {

@@ -15,15 +15,16 @@ enum { STREAM_NON_BLOCKING = 1, CAPTURE_RELAXED = 2 };
 
 static void gpu_close(gpu_context *c) {
     if (!c) return;
-    gpu_enter(c, NULL); /* on a lost device all of this fails, and there is nothing to be done about it */
+    /* On a lost device all of this fails, and there is nothing to be done about it. */
+    if (c->stream) gpu_enter(c, NULL);
     gpu_blas_free(c->blas);
     for (int i = 0; i < 2; i++)
-        if (c->staging.written[i]) c->calls.event_free(c->staging.written[i]);
-    if (c->staging.memory) c->calls.host_release(c->staging.memory);
-    if (c->blas_memory) c->calls.release(c->blas_memory);
+        if (c->staging.written[i]) GPU_DROP(c, event_free, c->staging.written[i]);
+    if (c->staging.memory) GPU_DROP(c, host_release, c->staging.memory);
+    if (c->blas_memory) GPU_DROP(c, release, c->blas_memory);
     gpu_modules_free(c);
-    if (c->stream) c->calls.stream_free(c->stream);
-    if (c->context) c->calls.context_release(c->dev);
+    if (c->stream) GPU_DROP(c, stream_free, c->stream);
+    if (c->retained) GPU_DROP(c, context_release, c->dev);
     free(c);
 }
 
@@ -33,6 +34,7 @@ static nb_status start(gpu_context *c, nb_error *err) {
     if (!status) c->overlaps = c->calls.launch_with && c->vendor->overlaps(c->info.arch, c->version);
     if (!status) status = GPU_TRY(c, device_get, &c->dev, c->index);
     if (!status && c->calls.context_retain) status = GPU_TRY(c, context_retain, &c->context, c->dev);
+    c->retained = !status && c->calls.context_retain;
     if (!status) status = gpu_enter(c, err);
     if (!status) status = GPU_TRY(c, stream_new, &c->stream, STREAM_NON_BLOCKING);
     return status;
@@ -79,7 +81,7 @@ static nb_status gpu_alloc(gpu_context *c, size_t bytes, void **out, nb_error *e
 }
 
 static void gpu_release(gpu_context *c, void *p) {
-    if (p && gpu_enter(c, NULL) == NB_OK) c->calls.release(p);
+    if (p && gpu_enter(c, NULL) == NB_OK) GPU_DROP(c, release, p);
 }
 
 static nb_status gpu_alloc_host(gpu_context *c, size_t bytes, void **out, nb_error *err) {
@@ -90,7 +92,7 @@ static nb_status gpu_alloc_host(gpu_context *c, size_t bytes, void **out, nb_err
 }
 
 static void gpu_release_host(gpu_context *c, void *p) {
-    if (p && gpu_enter(c, NULL) == NB_OK) c->calls.host_release(p);
+    if (p && gpu_enter(c, NULL) == NB_OK) GPU_DROP(c, host_release, p);
 }
 
 static nb_status gpu_memory(gpu_context *c, uint64_t *free_bytes, uint64_t *total, nb_error *err) {
@@ -197,7 +199,7 @@ static nb_status gpu_capture_end(gpu_context *c, gpu_graph **out, nb_error *err)
     nb_status status = gpu_enter(c, err);
     if (!status) status = GPU_TRY(c, capture_end, c->stream, &graph);
     if (!status) status = GPU_TRY(c, graph_make, &executable, graph, 0);
-    if (graph) c->calls.graph_free(graph);
+    if (graph) GPU_DROP(c, graph_free, graph);
     *out = status ? NULL : executable;
     return status;
 }
@@ -208,7 +210,7 @@ static nb_status gpu_graph_launch(gpu_context *c, gpu_graph *g, nb_error *err) {
 }
 
 static void gpu_graph_free(gpu_context *c, gpu_graph *g) {
-    if (g && gpu_enter(c, NULL) == NB_OK) c->calls.graph_exec_free(g);
+    if (g && gpu_enter(c, NULL) == NB_OK) GPU_DROP(c, graph_exec_free, g);
 }
 
 /* ---- Events ------------------------------------------------------------------------------------------------------ */
@@ -222,7 +224,7 @@ static nb_status gpu_event_new(gpu_context *c, gpu_event **out, nb_error *err) {
 }
 
 static void gpu_event_free(gpu_context *c, gpu_event *e) {
-    if (e && gpu_enter(c, NULL) == NB_OK) c->calls.event_free(e);
+    if (e && gpu_enter(c, NULL) == NB_OK) GPU_DROP(c, event_free, e);
 }
 
 static nb_status gpu_event_record(gpu_context *c, gpu_event *e, nb_error *err) {

@@ -13,6 +13,7 @@ typedef struct gpu_info {
     char arch[32];      /* "sm_90", "gfx1151" */
     char driver[96];    /* "CUDA 13.0, driver 580.159" */
     char unusable[200]; /* why nibble does not use it; "": it does */
+    char gemm[400];     /* the vendor's libraries for products, or why there is none; "": nobody has looked */
     gpu_traits traits;
     uint64_t free_memory; /* when it was asked */
 } gpu_info;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "gpu/context.h"
 
 enum { NO_MEMORY = 2 };
@@ -27,12 +28,14 @@ static const struct {
     {700, true, "a kernel reached outside of its memory"},
     {701, false, "a kernel needs more registers or shared memory than the device has"},
     {702, true, "a kernel took longer than the device's watchdog allows"},
+    {710, true, "a kernel found itself to be wrong (assert)"},
     {714, true, "a kernel faulted"},
     {715, true, "a kernel faulted"},
     {716, true, "a kernel used an address that is not aligned"},
     {717, true, "a kernel faulted"},
     {718, true, "a kernel faulted"},
     {719, true, "a kernel faulted, or the device was reset"},
+    {721, true, "the device's hardware failed"},
     {802, false, "the driver's services do not run (yet)"},
     {803, false, "the driver's library and its kernel module are of different versions: reboot"},
     {804, false, "the driver's kernel module is too old for its library"},
@@ -80,6 +83,14 @@ nb_status gpu_failed(gpu_context *c, gpu_call call, int error, size_t wanted, nb
              gpu_error_text(&c->calls, error), error, memory, meaning[0] ? ": " : "", meaning);
     if (is_lasting(error) && !c->lost[0]) memcpy(c->lost, line, sizeof line);
     return err_set(err, error == NO_MEMORY ? NB_ERR_NO_MEMORY : NB_ERR_INTERNAL, "%s", line);
+}
+
+void gpu_dropped(gpu_context *c, gpu_call call, int error) {
+    const bool lost = c->lost[0] != 0;
+    nb_error err;
+    if (!error) return;
+    gpu_failed(c, call, error, 0, &err);
+    log_msg(lost ? NB_LOG_DEBUG : NB_LOG_WARN, "%s", err.text);
 }
 
 nb_status gpu_enter(gpu_context *c, nb_error *err) {

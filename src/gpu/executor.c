@@ -67,11 +67,6 @@ static nb_status run(executor *base, const batch *b, const float **logits, nb_er
     if (b->n_tokens < 1 || b->n_tokens > e->n_batch || b->n_outputs < 0 || b->n_outputs > b->n_tokens)
         return err_set(err, NB_ERR_INTERNAL, "a batch of %lld tokens and %lld outputs, at most %lld",
                        (long long)b->n_tokens, (long long)b->n_outputs, (long long)e->n_batch);
-    if (e->failed) {
-        const nb_status failed = e->failed;
-        e->failed = NB_OK;
-        return err_set(err, failed, "%s", e->failure.text);
-    }
     gpu_program *p;
     nb_status status = gpu_put_batch(e, b, err);
     if (!status) status = gpu_find_program(e, b->n_tokens, b->n_outputs, &p, err);
@@ -128,41 +123,32 @@ static nb_status make_states(gpu_executor *e, const executor_options *o, nb_erro
     return status;
 }
 
-/* For functions that cannot fail: the next run does. */
-static void keep_failure(gpu_executor *e, nb_status status, const nb_error *err) {
-    if (!status || e->failed) return;
-    e->failed = status;
-    e->failure = *err;
-}
-
 /* Whole pages: what lies behind the first n_slots is not read before it is written. */
-static void copy_page(executor *base, int32_t from, int32_t to, int64_t n_slots) {
+static nb_status copy_page(executor *base, int32_t from, int32_t to, int64_t n_slots, nb_error *err) {
     (void)n_slots;
     gpu_executor *e = (gpu_executor *)base;
     nb_status status = NB_OK;
-    nb_error err;
     for (int i = 0; i < 2 * base->plan->n_caches && !status; i++) {
         const kpages *p = i % 2 ? &e->values[i / 2] : &e->keys[i / 2];
         const size_t bytes = kpages_bytes(p) / (size_t)p->n_pages;
         uint8_t *data = p->data;
-        status = e->driver->copy(e->context, data + (size_t)to * bytes, data + (size_t)from * bytes, bytes, &err);
+        status = e->driver->copy(e->context, data + (size_t)to * bytes, data + (size_t)from * bytes, bytes, err);
     }
-    keep_failure(e, status, &err);
+    return status;
 }
 
-static void copy_state(executor *base, int32_t from, int32_t to) {
+static nb_status copy_state(executor *base, int32_t from, int32_t to, nb_error *err) {
     gpu_executor *e = (gpu_executor *)base;
     nb_status status = NB_OK;
-    nb_error err;
     for (int i = 0; i < base->plan->n_states && !status; i++) {
         const kstates *s = &e->states[i];
         const size_t bytes = (size_t)s->size * sizeof *s->data;
         if (from < 0)
-            status = e->driver->clear(e->context, s->data + to * s->size, bytes, &err);
+            status = e->driver->clear(e->context, s->data + to * s->size, bytes, err);
         else
-            status = e->driver->copy(e->context, s->data + to * s->size, s->data + from * s->size, bytes, &err);
+            status = e->driver->copy(e->context, s->data + to * s->size, s->data + from * s->size, bytes, err);
     }
-    keep_failure(e, status, &err);
+    return status;
 }
 
 /* ---- Making and freeing ---------------------------------------------------------------------------------------- */

@@ -72,8 +72,6 @@ typedef struct gpu_executor {
     gpu_program programs[GPU_MAX_PROGRAMS];
     uint64_t clock;
     const gpu_program *last; /* that ran; NULL: none that is still there */
-    nb_status failed;        /* of a function that cannot say so: the next run does */
-    nb_error failure;
 } gpu_executor;
 
 /* upload.c: weights, vectors and what else the plan's steps read. Reports progress as the stage "load". */

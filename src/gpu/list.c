@@ -63,8 +63,13 @@ void gpu_list_devices(const gpu_vendor *v, gpu_device_list *out) {
 }
 
 void gpu_list_libraries(const gpu_vendor *v, gpu_device_list *out) {
+    char gemm[sizeof out->at[0].gemm];
     bool usable = false;
     for (int i = 0; i < out->n; i++) usable |= !out->at[i].unusable[0];
-    if (!usable || !gpu_blas_there(v, out->version)) return;
-    for (int i = 0; i < out->n; i++) out->at[i].traits.caps |= GPU_GEMM16;
+    if (!usable) return;
+    const bool there = gpu_blas_there(v, out->version, gemm, sizeof gemm);
+    for (int i = 0; i < out->n; i++) {
+        if (there) out->at[i].traits.caps |= GPU_GEMM16;
+        memcpy(out->at[i].gemm, gemm, sizeof gemm);
+    }
 }

@@ -4,6 +4,7 @@
  * not: what is needed for what, what is free, and how many layers would fit. */
 #include "base/buf.h"
 #include "base/num.h"
+#include "gpu/blas.h"
 #include "gpu/executor.h"
 #include "plan/needs.h"
 
@@ -12,9 +13,10 @@ typedef struct budget {
     const plan *plan;
     const executor_options *options;
     plan_bytes needs;
-    int64_t work;       /* activations and scratch, of any number of layers */
-    int64_t free, room; /* room: of what is free, without what the driver takes for itself */
-    int first, end;     /* layers */
+    int64_t work;   /* activations, scratch and what a library works in, of any number of layers */
+    int64_t driver; /* what it takes for itself */
+    int64_t free;
+    int first, end; /* layers */
 } budget;
 
 /* As much as the largest batch takes. */
@@ -27,15 +29,15 @@ static nb_status find_work(device *d, const weights *files, budget *b, nb_error 
     if (status) return status;
     status = gpu_lower((gpu_executor *)e, dry.n_batch, 1, &largest, err);
     if (!status) b->work = gpu_work_size((int64_t)largest->work_bytes) + (int64_t)gpu_scratch_bytes(largest);
+    if (gpu_device_traits(d)->caps & GPU_GEMM16) b->work += GPU_BLAS_MEMORY;
     program_free(largest);
     e->free(e);
     return status;
 }
 
-/* Kernels, graphs and the library of products lie in the same memory, and it is given out in pieces. */
-static int64_t without_margin(uint64_t free_bytes, uint64_t total) {
-    const int64_t margin = min_i64(256 << 20, (int64_t)(total / 32));
-    return max_i64(0, (int64_t)free_bytes - margin);
+/* Kernels, graphs and the code of the library of products lie in the same memory, and it is given out in pieces. */
+static int64_t driver_bytes(uint64_t total) {
+    return min_i64(256 << 20, (int64_t)(total / 32));
 }
 
 static nb_status find_budget(device *d, const plan *p, const weights *files, const executor_options *o, budget *b,
@@ -47,12 +49,16 @@ static nb_status find_budget(device *d, const plan *p, const weights *files, con
     nb_status status = gpu_device_context(d, &context, err);
     if (!status) status = gpu_device_driver(d)->memory(context, &free_bytes, &total, err);
     b->free = (int64_t)free_bytes;
-    b->room = without_margin(free_bytes, total);
+    b->driver = driver_bytes(total);
     return status ? status : find_work(d, files, b, err);
 }
 
+static int64_t sum_with(const budget *b, const plan_bytes *needs) {
+    return plan_bytes_sum(needs) + b->work + b->driver;
+}
+
 static int64_t sum(const budget *b) {
-    return plan_bytes_sum(&b->needs) + b->work;
+    return sum_with(b, &b->needs);
 }
 
 /* The most layers, fewer than the plan has, that have room. */
@@ -60,7 +66,7 @@ static int layers_that_fit(const budget *b) {
     int n = b->end - b->first - 1;
     for (; n > 0; n--) {
         const plan_bytes needs = plan_needs(b->plan, b->end - n, b->options);
-        if (plan_bytes_sum(&needs) + b->work <= b->room) break;
+        if (sum_with(b, &needs) <= b->free) break;
     }
     return n > 0 ? n : 0;
 }
@@ -85,7 +91,8 @@ static void put_advice(buf *to, const budget *b) {
         buf_printf(to, "; --gpu-layers %d would fit, with the other layers on the CPU", fit);
     else
         buf_puts(to, "; not even one layer fits: --device cpu runs the model without it");
-    if (b->needs.kv > sum(b) / 4) buf_puts(to, "; a shorter --ctx-size or --kv-type f16 needs less");
+    if (b->needs.kv > sum(b) / 4)
+        buf_printf(to, "; a shorter --ctx-size%s needs less", b->options->kv_type == DT_F32 ? " or --kv-type f16" : "");
 }
 
 /* `why`: what went wrong first; NULL: nothing yet. */
@@ -102,6 +109,7 @@ static nb_status say(const device *d, const budget *b, const char *why, nb_error
     put_part(&text, "KV cache", b->needs.kv);
     put_part(&text, "recurrent states", b->needs.states);
     put_part(&text, "activations", b->work);
+    put_part(&text, "the driver's own", b->driver);
     buf_puts(&text, "a layer ");
     put_amount(&text, (plan_bytes_sum(&with) - plan_bytes_sum(&behind)) / (n > 0 ? n : 1));
     buf_puts(&text, "), ");
@@ -117,7 +125,7 @@ nb_status gpu_check_memory(device *d, const plan *p, const weights *files, const
     budget b;
     nb_status status = find_budget(d, p, files, o, &b, err);
     if (status) return status;
-    return sum(&b) <= b.room ? NB_OK : say(d, &b, NULL, err);
+    return sum(&b) <= b.free ? NB_OK : say(d, &b, NULL, err);
 }
 
 nb_status gpu_explain_memory(device *d, const plan *p, const weights *files, const executor_options *o, nb_error *err) {

@@ -152,6 +152,6 @@ nb_status gpu_launch_kernel(gpu_context *c, const gpu_launch *l, nb_error *err) 
 }
 
 void gpu_modules_free(gpu_context *c) {
-    for (int i = 0; i < c->n_modules; i++) c->calls.module_unload(c->modules[i].module);
+    for (int i = 0; i < c->n_modules; i++) GPU_DROP(c, module_unload, c->modules[i].module);
     c->n_modules = 0;
 }

@@ -45,6 +45,8 @@ static bool gemm_takes(const krow *row, const kcall *c) {
     if (c->x.rows < FEWEST || (c->act == ACT_NONE && (c->y.type != DT_F32 || !gpu_mat_aligned(&c->y, 16))))
         return false;
     if (!qmm_takes(row, c)) return false;
+    /* Plain halves are products of their own, side by side: the second one's begins at a multiple of 16 bytes too. */
+    if (c->act && c->w->mode == W_PLAIN && c->w->n / 2 % 4 != 0) return false;
     const pieces p = pieces_of(c);
     return p.weights <= MOST_WORKSPACE && p.products <= MOST_WORKSPACE;
 }

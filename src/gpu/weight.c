@@ -25,6 +25,11 @@ bool gpu_weight_ok(const kweight *w) {
     return w->n_experts <= GPU_TABLE_MAX || is_even(w);
 }
 
+/* Plain weights have none: what kernels add to it, and do not follow, must be an address all the same. */
+static const void *scales_of(const kweight *w) {
+    return w->scales ? w->scales : w->codes;
+}
+
 static const gpu_kernel fill_table = {.module = "ops", .name = "fill_table"};
 
 static void add_table(const kweight *w, GLOBAL u64 *table, gpu_launches *to) {
@@ -35,7 +40,7 @@ static void add_table(const kweight *w, GLOBAL u64 *table, gpu_launches *to) {
         for (u32 i = 0; i < p.n; i++) {
             const kweight *e = &w->experts[first + i];
             p.entries[3 * i] = (u64)(uintptr_t)e->codes;
-            p.entries[3 * i + 1] = (u64)(uintptr_t)e->scales;
+            p.entries[3 * i + 1] = (u64)(uintptr_t)scales_of(e);
             p.entries[3 * i + 2] = (u64)(uintptr_t)e->biases;
         }
         gpu_add(to, &fill_table, 1, 1, 1, 64, 0, &p, sizeof p);
@@ -45,7 +50,7 @@ static void add_table(const kweight *w, GLOBAL u64 *table, gpu_launches *to) {
 gpu_weight gpu_weight_of(const kweight *w, void *table, gpu_launches *to) {
     const kweight *first = w->experts ? w->experts : w;
     gpu_weight g = {.codes = first->codes,
-                    .scales = first->scales,
+                    .scales = scales_of(first),
                     .biases = first->biases,
                     .n = (u32)w->n,
                     .k = (u32)w->k,

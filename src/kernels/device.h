@@ -39,6 +39,9 @@ struct device {
     bool (*driver_runs)(const device *d);
     kregistry *registry;
     const device_memory *memory; /* NULL: kernels read and write the process's own memory */
+    /* Makes ready what `run` needs for such a call: a driver may have to compile the row's code, which takes seconds
+     * once. NULL: nothing. `run` does it by itself where that was not done. */
+    nb_status (*prepare)(device *d, const krow *row, const kcall *c, void *scratch, nb_error *err);
     /* Computes tasks [begin, end) of a call, whose operands are in the device's memory, and waits for the end. scratch
      * is what the row asks for (krow), or NULL where it asks for none. */
     nb_status (*run)(device *d, const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch,

@@ -16,6 +16,7 @@ typedef struct device_summary {
     char name[96], arch[64], driver[96];
     uint64_t memory;    /* bytes; 0: not known */
     char unusable[200]; /* why it cannot be opened; "": it can */
+    char gemm[420];     /* whose large products it uses: see nb_device */
 } device_summary;
 
 typedef struct backend {

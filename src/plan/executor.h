@@ -48,9 +48,9 @@ struct executor {
     /* The logits of the last run, as `run` gives them. */
     nb_status (*fetch)(executor *e, const float **logits, nb_error *err);
     /* Copies the first n_slots slots of a page in every cache. */
-    void (*copy_page)(executor *e, int32_t from, int32_t to, int64_t n_slots);
+    nb_status (*copy_page)(executor *e, int32_t from, int32_t to, int64_t n_slots, nb_error *err);
     /* The recurrent states of all layers: slot `to` becomes as slot `from` is, or empty where from is -1. */
-    void (*copy_state)(executor *e, int32_t from, int32_t to);
+    nb_status (*copy_state)(executor *e, int32_t from, int32_t to, nb_error *err);
     /* Visits the calls that a batch of so many tokens and outputs falls into, in order; a step of the plan may need
      * several. NB_ERR_UNSUPPORTED names a step that no row takes. */
     nb_status (*calls)(executor *e, int64_t n_tokens, int64_t n_outputs, executor_call_fn visit, void *user,

@@ -79,6 +79,16 @@ bool check_each(const kregistry *r, check_level level, uint64_t seed, check_visi
 typedef struct check check;
 nb_status check_new(check **out, nb_error *err);
 void check_free(check *c);
+
+/* Hears of each run of a row, and of packing for it: just before, when its code is loaded, with the seconds that the
+ * reference took for as much; and after. What a check does besides, the reference above all, is no row's time. */
+typedef struct check_clock {
+    void (*begins)(void *user, double reference);
+    void (*ends)(void *user);
+    void *user;
+} check_clock;
+void check_set_clock(check *c, const check_clock *clock);
+
 nb_status check_load(check *c, const check_spec *spec, nb_error *err);
 /* The same, unless the case has a fused part or activations of 16 bits and no row of the registry takes it: what is of
  * no use is not filled with numbers. *taken: whether it was loaded. */
@@ -110,8 +120,8 @@ const char *check_address_text(const check *c, const void *address, char text[CH
 typedef struct check_far_count {
     int64_t n, left_out;
 } check_far_count;
-nb_status check_far(device *d, const krow *row, uint64_t seed, finding *found, check_far_count *count, double *worst,
-                    nb_error *err);
+nb_status check_far(device *d, const krow *row, uint64_t seed, const check_clock *clock, finding *found,
+                    check_far_count *count, double *worst, nb_error *err); /* clock: may be NULL */
 
 /* Walks all specs of all operations over all rows of the device's registry, tallies[i] being of row i. found(user, f)
  * hears of each finding (a row is left alone after its third); running(user, row, spec) is told before each run and may

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/half.h"
 #include "base/num.h"
 #include "quant/xform.h"
@@ -638,10 +639,34 @@ nb_status check_load_for(check *c, const check_spec *spec, const kregistry *r, b
     return *taken ? check_load(c, spec, err) : NB_OK;
 }
 
+void check_set_clock(check *c, const check_clock *clock) {
+    c->clock = *clock;
+}
+
+void check_begins(const check *c, double times) {
+    if (c->clock.begins) c->clock.begins(c->clock.user, times * c->ref_seconds);
+}
+
+void check_ends(const check *c) {
+    if (c->clock.ends) c->clock.ends(c->clock.user);
+}
+
+nb_status check_run(const check *c, device *d, const krow *row, const kcall *call, int64_t begin, int64_t end,
+                    void *scratch, double times, nb_error *err) {
+    nb_status status = d->prepare ? d->prepare(d, row, call, scratch, err) : NB_OK;
+    if (status != NB_OK) return status;
+    check_begins(c, times);
+    status = d->run(d, row, call, begin, end, scratch, err);
+    check_ends(c);
+    return status;
+}
+
 nb_status check_reference(check *c, nb_error *err) {
     if (c->has_ref) return NB_OK;
     if (!reserve_ref(c, (size_t)ref_count(&c->call))) return check_no_memory(err);
+    const double start = clock_now();
     ref_run(&c->call, c->ref, c->mag);
+    c->ref_seconds = clock_now() - start;
     c->has_ref = true;
     return NB_OK;
 }

@@ -54,6 +54,8 @@ struct check {
     dtype rounding_type;      /* ...this type; DT_NONE: not worked out yet */
     size_t ref_cap;           /* elements */
     bool has_ref;             /* worked out when a row first asks */
+    double ref_seconds;       /* that it took */
+    check_clock clock;        /* begins NULL: nobody listens */
     bool only_shape;          /* operands are placed, but not filled */
     mirror mirror;
 };
@@ -69,6 +71,12 @@ nb_status check_reference(check *c, nb_error *err);
 nb_status check_rounding(check *c, const krow *row, const double **rounding, nb_error *err);
 /* The variance of errors for a row's chains and roundings; NULL where there is no model of it. */
 const double *check_variance(check *c, const krow *row);
+/* Around what a row does with the case, or with `times` as much. */
+void check_begins(const check *c, double times);
+void check_ends(const check *c);
+/* Runs tasks of a call, which is the case's, where the device can read it. */
+nb_status check_run(const check *c, device *d, const krow *row, const kcall *call, int64_t begin, int64_t end,
+                    void *scratch, double times, nb_error *err);
 /* Puts the weight into the row's layout; a finding when the packing is wrong. */
 nb_status check_pack(check *c, const krow *row, finding *found, nb_error *err);
 /* Says what was found with a row, on the loaded case. */

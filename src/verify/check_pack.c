@@ -17,8 +17,10 @@ static nb_status pack(check *c, const krow *row, const kweight *w, uint8_t poiso
     *out = guard_output(&c->slots[slot], bytes, poison);
     if (!*out) return check_no_memory(err);
     int64_t n = layout->tasks(w), middle = check_below(c, n + 1);
+    check_begins(c, 1);
     if (middle < n) layout->pack(w, *out, middle, n);
     if (middle > 0) layout->pack(w, *out, 0, middle);
+    check_ends(c);
     if (!guard_intact(*out, bytes, poison))
         check_found(c, row, FOUND_PACKING, found, "packing wrote outside of its output");
     return NB_OK;

@@ -154,7 +154,7 @@ static nb_status run_tasks(const runner *r, int64_t begin, int64_t end) {
         if (!scratch) return check_no_memory(r->err);
         memset(scratch, 0xff, r->scratch_bytes);
     }
-    return r->device->run(r->device, r->trial->row, r->call, begin, end, scratch, r->err);
+    return check_run(r->check, r->device, r->trial->row, r->call, begin, end, scratch, 1, r->err);
 }
 
 /* In up to 12 pieces, in random order. */

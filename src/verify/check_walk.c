@@ -61,7 +61,7 @@ static nb_status walk_far(walk *w, uint64_t seed) {
         if (tally->findings >= MOST_FINDINGS) continue;
         check_far_count count = {0};
         double worst = 0;
-        status = check_far(w->device, kreg_at(w->device->registry, i), seed, &w->found, &count, &worst, w->err);
+        status = check_far(w->device, kreg_at(w->device->registry, i), seed, NULL, &w->found, &count, &worst, w->err);
         tally->cases += (size_t)count.n;
         tally->far_left_out = count.left_out;
         if (status == NB_OK) judge(w, tally, worst);

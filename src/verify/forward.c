@@ -21,7 +21,7 @@ nb_status forward_new(const backend *b, device *d, const plan *p, const weights 
         for (int32_t s = 0; s < FORWARD_SEQUENCES; s++) out->pages[s][i] = FORWARD_SEQUENCES * (PAGES - 1 - i) + s;
     nb_status status = b->executor_new(d, p, files, &o, &out->executor, err);
     for (int32_t s = 0; s < FORWARD_SEQUENCES && !status && p->n_states; s++)
-        out->executor->copy_state(out->executor, -1, s);
+        status = out->executor->copy_state(out->executor, -1, s, err);
     return status;
 }
 

@@ -96,7 +96,8 @@ static void visit_far(walk *w) {
         nb_error err;
         double worst = 0, start = clock_now();
         worker_send(s->worker, REC_BEGIN, &begin, sizeof begin);
-        w->failed = check_far(s->device, row, s->o->seed + 1, &found, &count, &worst, &err) != NB_OK;
+        const check_clock clock = session_clock(s);
+        w->failed = check_far(s->device, row, s->o->seed + 1, &clock, &found, &count, &worst, &err) != NB_OK;
         session_ran(s);
         if (w->failed)
             session_fail(s, &err);
@@ -304,6 +305,8 @@ void job_kernels(session *s, worker *w) {
         session_fail(s, &err);
         return;
     }
+    const check_clock clock = session_clock(s);
+    check_set_clock(s->check, &clock);
     bool *wanted = calloc(s->n_rows + 1, sizeof *wanted);
     const plan_on_device p = s->o->model ? session_plan(s) : (plan_on_device){0};
     if (!wanted) {

@@ -99,11 +99,14 @@ static nb_status run_call(steps *st, paths *p, const krow *row, const kcall *c, 
         p->mirror.device = d;
         nb_status status = mirror_put(&p->mirror, c, scratch, err);
         const kcall *there = &p->mirror.copy.call;
+        if (!status && d->prepare) status = d->prepare(d, row, there, p->mirror.scratch, err);
+        if (!status) session_runs(st->s, 0);
         if (!status) status = d->run(d, row, there, 0, row->tasks(row, there), p->mirror.scratch, err);
         return status ? status : mirror_get(&p->mirror, err);
     }
     void *room = scratch ? guard_input(&p->scratch, scratch) : NULL;
     if (scratch && !room) return err_no_memory(err, "scratch", scratch);
+    session_runs(st->s, 0);
     return d->run(d, row, c, 0, row->tasks(row, c), room, err);
 }
 

@@ -3,6 +3,7 @@
  * The parent's side: starts a child for each level, keeps what it tells, blames the row that was running when a child
  * ends badly, and goes on without that row. */
 #include <inttypes.h>
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -61,6 +62,28 @@ void session_found(session *s, finding *f) {
 void session_case(session *s, int row, double worst, double seconds) {
     const rec_case r = {row, worst, seconds};
     worker_send(s->worker, REC_CASE, &r, sizeof r);
+}
+
+void session_runs(session *s, double reference) {
+    s->run_began = clock_now();
+    worker_send(s->worker, REC_RUNS, &reference, sizeof reference);
+}
+
+void session_back(session *s) {
+    const double seconds = clock_now() - s->run_began;
+    worker_send(s->worker, REC_BACK, &seconds, sizeof seconds);
+}
+
+static void run_begins(void *user, double reference) {
+    session_runs(user, reference);
+}
+
+static void run_ends(void *user) {
+    session_back(user);
+}
+
+check_clock session_clock(session *s) {
+    return (check_clock){run_begins, run_ends, s};
 }
 
 void session_ran(session *s) {
@@ -126,6 +149,26 @@ static void take_case(session *s, const rec_case *c) {
     s->report->levels[s->level].cases++;
 }
 
+/* How long a row may run: some seconds, as the options say. Where the reference takes long for a case, or the row has
+ * been slow on this device before, more: a slow device is no broken one. The floor is what a launch takes, whatever
+ * there is to compute. */
+static const double TIMES_SLOWNESS = 20, TIMES_REFERENCE = 5, FLOOR = 1e-3;
+static const double OWN_WORK = 900; /* what a child may take for all else, and a row at most */
+
+static void take_begin_of_run(child *c, double reference) {
+    const session *s = c->session;
+    const double times = fmax(TIMES_REFERENCE, TIMES_SLOWNESS * s->slowness[c->running.row]);
+    c->in_run = true;
+    c->reference = reference;
+    c->limit = reference > 0 ? fmax(s->o->silence, fmin(OWN_WORK, times * (reference + FLOOR))) : s->o->silence;
+}
+
+static void take_end_of_run(child *c, double seconds) {
+    double *slowness = &c->session->slowness[c->running.row];
+    c->in_run = false;
+    if (c->reference > 0) *slowness = fmax(*slowness, seconds / (c->reference + FLOOR));
+}
+
 static bool show_progress(session *s, const double both[2]) {
     const verify_options *o = s->o;
     if (both[0] > s->shown) s->shown = both[0]; /* children are not in step with one another */
@@ -137,6 +180,7 @@ static bool take_record(child *c, int kind, const void *data, size_t size) {
     session *s = c->session;
     union {
         rec_begin begin;
+        double seconds;
         rec_case one;
         finding found;
         int row;
@@ -155,7 +199,14 @@ static bool take_record(child *c, int kind, const void *data, size_t size) {
     case REC_BEGIN:
         c->running = u.begin;
         c->has_running = true;
+        c->in_run = false;
         c->position = u.begin.position;
+        break;
+    case REC_RUNS:
+        if (c->has_running) take_begin_of_run(c, u.seconds);
+        break;
+    case REC_BACK:
+        if (c->has_running) take_end_of_run(c, u.seconds);
         break;
     case REC_RAN:
         c->has_running = false;
@@ -202,13 +253,13 @@ static bool receive(void *user, int kind, const void *data, size_t size) {
 /* ---- A child that ended badly ----------------------------------------------------------------------------------- */
 
 static void describe_end(const child *c, const worker_result *result, finding *f) {
-    const session *s = c->session;
     if (c->failure.status) {
         f->kind = FOUND_CRASHED;
         snprintf(f->what, sizeof f->what, "%.300s", c->failure.text);
     } else if (result->end == WORKER_HUNG) {
         f->kind = FOUND_HUNG;
-        snprintf(f->what, sizeof f->what, "did not come back within %g seconds", 2 * s->o->silence);
+        snprintf(f->what, sizeof f->what, "did not come back within %.3g seconds",
+                 2 * (c->in_run ? c->limit : OWN_WORK));
     } else if (result->address[0]) {
         f->kind = FOUND_READ_OUTSIDE;
         snprintf(f->what, sizeof f->what, "touched memory %s", result->address);
@@ -249,12 +300,11 @@ static const char *on_fault(void *user, const void *address) {
 
 /* ---- Children --------------------------------------------------------------------------------------------------- */
 
-/* A row may be silent for so long; the reference may take its time. */
+/* A row may run for so long; the reference, and a driver that compiles, may take their time. */
 static double patience(void *user) {
-    enum { OWN_WORK = 900 };
     const child *c = user;
-    if (!c->has_running) return OWN_WORK;
-    return c->session->o->silence * (c->suspect == c->running.row + 1 ? 2 : 1);
+    if (!c->has_running || !c->in_run) return OWN_WORK;
+    return c->limit * (c->suspect == c->running.row + 1 ? 2 : 1);
 }
 
 /* In the child. */
@@ -284,7 +334,7 @@ static void follow_child(void *user, int index) {
     const worker_job w = {start, on_fault, receive, c, s->o->silence, patience};
     for (bool again = true; again;) {
         worker_result result = {0};
-        c->has_running = false;
+        c->has_running = c->in_run = false;
         c->failure = (nb_error){0};
         c->status = worker_run(&w, &result, &c->error);
         pthread_mutex_lock(&s->lock);
@@ -354,7 +404,8 @@ static bool make_rows(session *s, const kregistry *registry) {
     r->rows = calloc(n + 1, sizeof *r->rows);
     s->aside = calloc(n + 1, sizeof *s->aside);
     s->dead = calloc(n + 1, sizeof *s->dead);
-    if (!r->rows || !s->aside || !s->dead) return false;
+    s->slowness = calloc(n + 1, sizeof *s->slowness);
+    if (!r->rows || !s->aside || !s->dead || !s->slowness) return false;
     r->n_rows = n;
     for (size_t i = 0; i < n; i++) {
         const krow *row = kreg_at(registry, i);
@@ -390,6 +441,7 @@ void session_end(session *s) {
     pthread_mutex_destroy(&s->lock);
     free(s->aside);
     free(s->dead);
+    free(s->slowness);
 }
 
 bool session_any_aside(const session *s) {

@@ -13,8 +13,10 @@
 #include "verify/worker.h"
 
 enum session_record {
-    REC_BEGIN,      /* rec_begin: this row runs now; if nothing more is heard, it is to blame */
-    REC_RAN,        /* the row has come back; what may fail from here on is not its fault */
+    REC_BEGIN,      /* rec_begin: it is this row's turn; if the process ends, it is to blame */
+    REC_RUNS,       /* double: the row runs now, which must not take too long; seconds of the reference, or 0 */
+    REC_BACK,       /* double: it has come back, after so many seconds */
+    REC_RAN,        /* the row's turn is over; what may fail from here on is not its fault */
     REC_CASE,       /* rec_case: it has passed, or a finding has just told otherwise */
     REC_FOUND,      /* finding */
     REC_USED,       /* int: the plan uses this row */
@@ -54,8 +56,9 @@ typedef struct session {
     double budget, started;
     bool only_used; /* at load: no other rows, no walk over all cases */
     /* By row of the registry. */
-    bool *aside; /* found to be wrong: not to be used any more (report_row.aside: before that, by the user) */
-    bool *dead;  /* has crashed or hung: not to be run any more */
+    bool *aside;      /* found to be wrong: not to be used any more (report_row.aside: before that, by the user) */
+    bool *dead;       /* has crashed or hung: not to be run any more */
+    double *slowness; /* the most that it took, as a multiple of the reference's time */
     size_t n_rows;
     bool new_aside; /* since the level began */
     nb_error error; /* from REC_ERROR */
@@ -65,6 +68,7 @@ typedef struct session {
     /* In the child. */
     int index;        /* of n_children: it does each n_children-th case */
     int64_t position; /* KERNELS: where to go on after a crash */
+    double run_began;
     worker *worker;
     device *device;
     check *check;
@@ -75,11 +79,13 @@ typedef struct child {
     session *session;
     void (*job)(session *s, worker *w);
     int index;
-    int64_t position;  /* of the last... */
-    rec_begin running; /* ...row that it began */
-    bool has_running;  /* and has not ended */
-    int suspect;       /* a row that has hung once, + 1: the machine may have been busy; 0: none */
-    nb_error failure;  /* with which the row that it began has broken the device's driver; status 0: none */
+    int64_t position;        /* of the last... */
+    rec_begin running;       /* ...row that it began */
+    bool has_running;        /* and has not ended */
+    bool in_run;             /* it runs, for which it has... */
+    double reference, limit; /* ...`limit` seconds; the reference's */
+    int suspect;             /* a row that has hung once, + 1: the machine may have been busy; 0: none */
+    nb_error failure;        /* with which the row that it began has broken the device's driver; status 0: none */
     nb_status status;
     nb_error error;
 } child;
@@ -108,7 +114,10 @@ void session_fail(session *s, const nb_error *err);
 void session_stop(session *s, const nb_error *err);
 void session_found(session *s, finding *f);
 void session_case(session *s, int row, double worst, double seconds);
+void session_runs(session *s, double reference);
+void session_back(session *s);
 void session_ran(session *s);
+check_clock session_clock(session *s);
 void session_progress(session *s, double done, double total);
 
 #endif

@@ -68,6 +68,7 @@ static void observe(void *user, int step, bool done, const krow *row, const kcal
         const bool own_weight = call->w && !plan_has_weight(st->s->o->model->plan, step, call->w);
         st->have_before = call_fetch(st->s->device, call, own_weight, &st->before, &err) == NB_OK;
         if (!st->have_before) stop(st, &err);
+        session_runs(st->s, 0);
         return;
     }
     fetched after;

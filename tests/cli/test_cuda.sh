@@ -6,6 +6,7 @@
 unset NIBBLE_DEVICE
 export LD_LIBRARY_PATH=$(dirname "$NB_BIN")/tests/gpu/cuda
 [ "$(nibble devices --names | tr '\n' ' ')" = "cuda:0 cpu:0 " ] || complain "devices: $(nibble devices)"
+nibble devices | grep -q '^  *large products: libcublasLt.so.13$' || complain "its library: $(nibble devices)"
 
 # logits OPTIONS: a model is loaded and runs.
 logits() {
@@ -51,4 +52,30 @@ nibble verify --forget >"$work/out"
 nibble verify "$tiny" --at-load --quick >"$work/out" || complain "--at-load: $(cat "$work/out")"
 checks --device cuda:0 && complain "verify --at-load does not stand for the check at load"
 checks --device cuda:0 --kv-type f32 || complain "another type of the cache is not checked"
+
+# ---- No memory, a device that breaks -----------------------------------------------------------------------------
+# What is needed and what there is, and how many layers fit: with so many the model answers as on the CPU. Where there is not
+# even the memory to check kernels in, the same is said.
+small=$NB_SOURCE_DIR/models/tiny/gemma4
+ask() {
+    nibble run "$small" "What is 2+2? Reply with just the number." --temp 0 --ctx-size 256 "$@" 2>"$work/err"
+}
+NB_SIM_MEMORY=8000000 fails 1 'cuda:0 .*6 layers need [0-9.]* MB \(weights .*, KV cache .*, activations .*\), 8.0 MB are free; not even one layer fits: --device cpu' \
+    run "$small" "hi" --device cuda:0
+NB_SIM_MEMORY=8000000 ask --device cuda:0 >"$work/out" && complain "8 MB are enough"
+needs=$(grep -o 'need [0-9.]*' "$work/err" | grep -o '[0-9]*' | head -n 1) # whole MB
+export NB_SIM_MEMORY=$((needs * 1000000 + 1400000))
+ask --device cuda:0 >"$work/out" && complain "$NB_SIM_MEMORY bytes are enough"
+layers=$(grep -o -- '--gpu-layers [1-5] would fit' "$work/err" | grep -o '[0-9]') ||
+    complain "$NB_SIM_MEMORY bytes: no layers are offered: $(cat "$work/err")"
+[ "$(ask --device cuda:0 --gpu-layers "$layers" --stats)" = "$(ask --device cpu)" ] ||
+    complain "$layers layers on the GPU: $(cat "$work/err")"
+ask --device cuda:0 --gpu-layers "$layers" --stats >"$work/out"
+grep -q "$((6 - layers)) layers* on cpu .*, $layers on cuda:0" "$work/err" || complain "where layers are: $(cat "$work/err")"
+NB_SIM_MEMORY=$((NB_SIM_MEMORY + 2000000)) ask --device cuda:0 >"$work/out" || complain "a little more: $(cat "$work/err")"
+unset NB_SIM_MEMORY
+# In the middle of an answer: what was said, one line of why.
+NB_SIM_LOST=300 ask --device cuda:0 --verify off >"$work/out" && complain "a device that breaks answers $(cat "$work/out")"
+[ "$(grep -c '^nibble: cuda:0 (simulated GPU): .*a kernel faulted, or the device was reset' "$work/err")" = 1 ] ||
+    complain "a device that breaks: $(cat "$work/err")"
 exit $status

@@ -112,6 +112,53 @@ static void test_further_models(void **state) {
     nb_model_free(other);
 }
 
+/* The device breaks in the middle of a request: who uses it hears so, now and from then on, and the CPU goes on, in
+ * contexts that there were and in new ones. Nothing works on the device after this test. */
+static void test_lost(void **state) {
+    (void)state;
+    static const int32_t token = 4;
+    nb_context *here, *split, *host, *fresh = NULL;
+    nb_model *m = open_model("llama-f32-minimal");
+    nb_error err;
+    nb_sequence *asks, *goes_on, *other;
+    float *logits = calloc((size_t)m->dims.vocab_size, sizeof *logits);
+    assert_non_null(logits);
+    setenv("NIBBLE_COMMAND", getenv("NB_BIN"), 1);
+    must_open(m, 0, &here);
+    must_open(m, 1, &split);
+    if (open_context(m, "cpu", 0, &host, &err)) fail_msg("%s", err.text);
+    assert_int_equal(nb_sequence_new(here, &asks, &err), NB_OK);
+    assert_int_equal(nb_sequence_new(host, &goes_on, &err), NB_OK);
+    nb_batch_item item = {.sequence = asks, .tokens = &token, .n_tokens = 1, .logits = logits, .n_logits = 1};
+    for (int i = 0; i < 3; i++)
+        if (nb_forward(here, &item, 1, &err)) fail_msg("%s", err.text);
+    setenv("NB_SIM_LOST", "5", 1); /* some kernels later */
+    assert_int_equal(nb_forward(here, &item, 1, &err), NB_ERR_INTERNAL);
+    if (!strstr(err.text, "cuda:0 (simulated GPU): ") || !strstr(err.text, "a kernel faulted, or the device was reset"))
+        fail_msg("%s", err.text);
+    assert_int_equal(nb_sequence_length(asks), 3);
+    assert_int_equal(nb_forward(here, &item, 1, &err), NB_ERR_INTERNAL);
+    if (!strstr(err.text, "cannot be used any more in this process: cuda:0")) fail_msg("%s", err.text);
+    item.sequence = goes_on;
+    if (nb_forward(host, &item, 1, &err)) fail_msg("%s", err.text);
+    assert_int_equal(nb_sequence_new(split, &other, &err), NB_OK);
+    item.sequence = other;
+    assert_int_equal(nb_forward(split, &item, 1, &err), NB_ERR_INTERNAL);
+    if (!strstr(err.text, "cuda:0")) fail_msg("%s", err.text);
+    assert_int_equal(open_context(m, "cuda:0", 0, &fresh, &err), NB_ERR_INTERNAL);
+    if (!strstr(err.text, "cuda:0")) fail_msg("%s", err.text);
+    nb_context_free(here);
+    nb_context_free(split);
+    nb_sequence_free(goes_on);
+    is_right(host);
+    if (open_context(m, "cpu", 0, &fresh, &err)) fail_msg("%s", err.text);
+    is_right(fresh);
+    nb_context_free(fresh);
+    nb_context_free(host);
+    nb_model_free(m);
+    free(logits);
+}
+
 static int make_home(void **state) {
     (void)state;
     snprintf(home, sizeof home, "/tmp/nibble-home-XXXXXX");
@@ -127,6 +174,7 @@ static int remove_home(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_further_models, make_home, remove_home)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_further_models, make_home, remove_home),
+                                       cmocka_unit_test_setup_teardown(test_lost, make_home, remove_home)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

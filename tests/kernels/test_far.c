@@ -97,7 +97,7 @@ static void test_faults(void **state) {
             check_far_count n = {0};
             double worst = 0;
             narrow = faulty ? faults[i].narrow : NULL;
-            if (check_far(&d, &wrong, 0, &f, &n, &worst, &err) != NB_OK) fail_msg("%s", err.text);
+            if (check_far(&d, &wrong, 0, NULL, &f, &n, &worst, &err) != NB_OK) fail_msg("%s", err.text);
             if (n.left_out > 0) skip(); /* no such mappings here */
             assert_true(n.n > 0);
             if ((f.kind != FOUND_NOTHING) != faulty)

@@ -41,9 +41,9 @@ struct gpu_event {
 
 static struct {
     uint64_t total, used;
-    int allocations_left, n_launches;
+    int allocations_left, calls_left, n_launches;
     host_call *calls;
-} host = {.total = HOST_GPU_MEMORY, .allocations_left = -1};
+} host = {.total = HOST_GPU_MEMORY, .allocations_left = -1, .calls_left = -1};
 
 void host_gpu_set_memory(uint64_t total) {
     host.total = total;
@@ -54,8 +54,21 @@ uint64_t host_gpu_used(void) {
 void host_gpu_fail_after(int n) {
     host.allocations_left = n;
 }
+void host_gpu_fail_call_after(int n) {
+    host.calls_left = n;
+}
+bool host_gpu_has_failed(void) {
+    return host.calls_left == -1;
+}
 int host_gpu_launches(void) {
     return host.n_launches;
+}
+
+/* At the beginning of each call: an error that goes by. */
+static nb_status enter(const char *call, nb_error *err) {
+    const bool fails = host.calls_left == 0;
+    host.calls_left -= host.calls_left >= 0;
+    return fails ? err_set(err, NB_ERR_INTERNAL, "%s was made to fail", call) : NB_OK;
 }
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
@@ -123,15 +136,17 @@ static nb_status ask_memory(gpu_context *c, uint64_t *free_bytes, uint64_t *tota
 }
 
 static nb_status move(gpu_context *c, void *to, const void *from, size_t bytes, nb_error *err) {
-    (void)c, (void)err;
-    memcpy(to, from, bytes);
-    return NB_OK;
+    (void)c;
+    nb_status status = enter("move", err);
+    if (!status) memcpy(to, from, bytes);
+    return status;
 }
 
 static nb_status clear(gpu_context *c, void *to, size_t bytes, nb_error *err) {
-    (void)c, (void)err;
-    memset(to, 0, bytes);
-    return NB_OK;
+    (void)c;
+    nb_status status = enter("clear", err);
+    if (!status) memset(to, 0, bytes);
+    return status;
 }
 
 /* ---- The queue, which is always empty -----------------------------------------------------------------------------
@@ -193,6 +208,8 @@ static nb_status run_launch(const gpu_launch *l, nb_error *err) {
 }
 
 static nb_status launch(gpu_context *c, const gpu_launch *l, nb_error *err) {
+    nb_status status = enter("launch", err);
+    if (status) return status;
     host.n_launches += !c->capturing;
     if (!c->capturing) return run_launch(l, err);
     gpu_graph *g = c->graph;
@@ -206,40 +223,43 @@ static nb_status launch(gpu_context *c, const gpu_launch *l, nb_error *err) {
 }
 
 static nb_status prepare(gpu_context *c, const gpu_launch *l, nb_error *err) {
-    (void)c, (void)l, (void)err;
-    return NB_OK;
+    (void)c, (void)l;
+    return enter("prepare", err);
 }
 
 static nb_status sync_queue(gpu_context *c, nb_error *err) {
-    (void)c, (void)err;
-    return NB_OK;
+    (void)c;
+    return enter("sync_queue", err);
 }
 
 static nb_status capture_begin(gpu_context *c, nb_error *err) {
+    nb_status status = enter("capture_begin", err);
+    if (status) return status;
     c->graph = calloc(1, sizeof *c->graph);
     c->capturing = c->graph != NULL;
     return c->graph ? NB_OK : err_no_memory(err, "a graph", 0);
-}
-
-static nb_status capture_end(gpu_context *c, gpu_graph **out, nb_error *err) {
-    (void)err;
-    c->capturing = false;
-    *out = c->graph;
-    return NB_OK;
-}
-
-static nb_status graph_launch(gpu_context *c, gpu_graph *g, nb_error *err) {
-    (void)c;
-    nb_status status = NB_OK;
-    for (int i = 0; i < g->n && !status; i++) status = run_launch(&g->at[i], err);
-    host.n_launches++;
-    return status;
 }
 
 static void graph_free(gpu_context *c, gpu_graph *g) {
     (void)c;
     free(g->at);
     free(g);
+}
+
+static nb_status capture_end(gpu_context *c, gpu_graph **out, nb_error *err) {
+    nb_status status = enter("capture_end", err);
+    c->capturing = false;
+    *out = status ? NULL : c->graph;
+    if (status) graph_free(c, c->graph);
+    return status;
+}
+
+static nb_status graph_launch(gpu_context *c, gpu_graph *g, nb_error *err) {
+    (void)c;
+    nb_status status = enter("graph_launch", err);
+    for (int i = 0; i < g->n && !status; i++) status = run_launch(&g->at[i], err);
+    host.n_launches++;
+    return status;
 }
 
 static nb_status event_new(gpu_context *c, gpu_event **out, nb_error *err) {

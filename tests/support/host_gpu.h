@@ -17,6 +17,9 @@ void host_gpu_set_memory(uint64_t total);
 uint64_t host_gpu_used(void);
 /* After so many more allocations the next one fails; negative: none does. */
 void host_gpu_fail_after(int n);
+/* After so many more calls of the driver one fails, once; negative: none does. What was not called fails nothing. */
+void host_gpu_fail_call_after(int n);
+bool host_gpu_has_failed(void); /* since then */
 /* Launches and graphs that ran. */
 int host_gpu_launches(void);
 

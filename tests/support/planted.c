@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -70,12 +71,34 @@ static void spoil(const kmat *y) {
     }
 }
 
+enum { MANY = 10 };
+
+static void take_time(int times) {
+    const double seconds = planted_now.seconds * times;
+    const struct timespec t = {(time_t)seconds, (long)((seconds - floor(seconds)) * 1e9)};
+    nanosleep(&t, NULL);
+}
+
+/* As a driver that compiles. */
+static nb_status make_ready(device *d, const krow *row, const kcall *c, void *scratch, nb_error *err) {
+    static bool is_ready;
+    (void)d, (void)c, (void)scratch, (void)err;
+    if (is_ready || !planted_now.row || strcmp(planted_now.row, row->name) != 0) return NB_OK;
+    is_ready = true;
+    take_time(MANY);
+    return NB_OK;
+}
+
 static void run_planted(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
     const copied_row *r = (const copied_row *)(const void *)row;
     r->real->run(r->real, c, begin, end, scratch);
     if (!is_meant(c)) return;
     if (planted_now.fault == PLANTED_CRASH) raise(SIGSEGV);
     while (planted_now.fault == PLANTED_HANG) pause();
+    if (planted_now.fault == PLANTED_SLOW) {
+        if (begin == 0) take_time(c->y.rows > 1 ? MANY : 1);
+        return;
+    }
     if (planted_now.fault != PLANTED_NOTHING && begin == 0) spoil(&c->y);
 }
 
@@ -123,6 +146,7 @@ static nb_status open_planted(int index, const device_options *options, device *
     }
     kreg_free(real);
     (*out)->registry = some;
+    if (planted_now.fault == PLANTED_SLOW) (*out)->prepare = make_ready;
     if (opened) atomic_fetch_add(opened, 1);
     return NB_OK;
 }

@@ -15,7 +15,9 @@ typedef enum planted_fault {
     PLANTED_NAN,   /* its first row, or group of a form, is NaN */
     PLANTED_MIXED, /* of a form: codes and sums do not belong together; else as PLANTED_WRONG */
     PLANTED_CRASH,
-    PLANTED_HANG
+    PLANTED_HANG,
+    PLANTED_SLOW /* right, but it takes long: planted_now.seconds for one token, ten times as much for more; and the
+                    first time that it is made ready as well */
 } planted_fault;
 
 /* Which rows have it, and when. */
@@ -25,6 +27,7 @@ typedef struct planted {
     kop op;
     /* Only in calls whose weight (of a product the codes, else the vector) begins with these bytes; NULL: in all. */
     const void *weight;
+    double seconds;
 } planted;
 
 extern planted planted_now;

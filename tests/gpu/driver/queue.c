@@ -77,11 +77,20 @@ static bool run_item(const sim_item *item, char error[SIM_ERROR_TEXT]) {
     return false;
 }
 
+/* With $NB_SIM_LOST the device breaks when so many items have run, counted from when it was first seen. */
+static bool is_lost(char error[SIM_ERROR_TEXT]) {
+    static long n;
+    const char *after = getenv("NB_SIM_LOST");
+    if (!after || n++ < atol(after)) return false;
+    snprintf(error, SIM_ERROR_TEXT, "it was made to break");
+    return true;
+}
+
 int stream_run(sim_stream *s) {
     char error[SIM_ERROR_TEXT];
     sim_open(true);
     for (size_t i = 0; i < s->list.n && !lasting_error; i++) {
-        if (run_item(&s->list.items[i], error)) continue;
+        if (!is_lost(error) && run_item(&s->list.items[i], error)) continue;
         fprintf(stderr, "simulated GPU: %s\n", error);
         lasting_error = DRIVER_LAUNCH_FAILED;
     }

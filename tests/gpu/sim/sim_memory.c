@@ -11,7 +11,13 @@
 #include "base/num.h"
 
 enum { PAGE = 4096, ALIGN = 256, MOST = 4096 };
-static const size_t RANGE = (size_t)1 << SIM_RANGE_SHIFT, TOTAL = (size_t)2 << 30;
+static const size_t RANGE = (size_t)1 << SIM_RANGE_SHIFT;
+
+/* Of the device: $NB_SIM_MEMORY bytes, or 2 GiB. */
+static size_t total_bytes(void) {
+    const char *wanted = getenv("NB_SIM_MEMORY");
+    return wanted ? (size_t)strtoull(wanted, NULL, 10) : (size_t)2 << 30;
+}
 
 typedef struct block {
     uint8_t *data, *pages;
@@ -38,7 +44,7 @@ const uint8_t *sim_range(void) {
 void *sim_alloc(size_t bytes) {
     const size_t size = round_up(bytes ? bytes : 1, ALIGN), mapped = round_up(size, PAGE);
     if (!sim_range()) return NULL;
-    const bool room = mapped + PAGE <= (size_t)(memory.end - memory.next) && memory.used + mapped <= TOTAL;
+    const bool room = mapped + PAGE <= (size_t)(memory.end - memory.next) && memory.used + mapped <= total_bytes();
     if (!room || memory.n == MOST || mprotect(memory.next, mapped, PROT_READ | PROT_WRITE) != 0) return NULL;
     block *b = &memory.blocks[memory.n++];
     *b = (block){.data = memory.next + mapped - size, .pages = memory.next, .bytes = bytes, .mapped = mapped};
@@ -73,8 +79,8 @@ bool sim_holds(const void *p, size_t bytes) {
 }
 
 void sim_memory(uint64_t *free_bytes, uint64_t *total) {
-    *free_bytes = TOTAL - memory.used;
-    *total = TOTAL;
+    *total = total_bytes();
+    *free_bytes = *total > memory.used ? *total - memory.used : 0;
 }
 
 void sim_open(bool open) {

@@ -296,14 +296,20 @@ FN(, hipDrvGetErrorString)(int error, const char **out) {
     return 0;
 }
 #else
+static int retained;
 FN(cuDevicePrimaryCtxRetain, )(void **out, int dev) {
     (void)dev;
+    const int error = number("cuDevicePrimaryCtxRetain", 0);
+    if (error) return error;
+    retained++;
     *out = token;
-    return number("cuDevicePrimaryCtxRetain", 0);
+    return 0;
 }
 FN(cuDevicePrimaryCtxRelease_v2, )(int dev) {
     (void)dev;
-    return 0;
+    if (retained == 0) return 201;
+    retained--;
+    return number("cuDevicePrimaryCtxRelease_v2", 0);
 }
 FN(cuCtxSetCurrent, )(void *context) {
     return context == token ? number("cuCtxSetCurrent", 0) : 201;

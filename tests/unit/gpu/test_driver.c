@@ -179,6 +179,10 @@ static void contexts_do_not_open(void **state) {
     assert_int_equal(driver->open(0, &c, &err), NB_ERR_INTERNAL);
     assert_null(c);
     says(&err, "another program uses the device exclusively");
+    fake("cuDevicePrimaryCtxRetain:2"); /* a full device, and an error that goes by: nothing is there to be closed */
+    assert_int_equal(driver->open(0, &c, &err), NB_ERR_NO_MEMORY);
+    assert_null(c);
+    says(&err, "cuDevicePrimaryCtxRetain: out of memory");
     fake("cuStreamCreate:2");
     assert_int_equal(driver->open(0, &c, &err), NB_ERR_NO_MEMORY);
     fake("");
@@ -186,6 +190,67 @@ static void contexts_do_not_open(void **state) {
     fake("capability:75");
     assert_int_equal(driver->open(0, &c, &err), NB_ERR_UNSUPPORTED);
     says(&err, "its compute capability is 7.5");
+}
+
+static char lines[4096];
+
+static void take_line(void *user, nb_log_level level, const char *line) {
+    (void)user, (void)level;
+    const size_t n = strlen(lines);
+    snprintf(lines + n, sizeof lines - n, "%s\n", line);
+}
+
+/* What gives something back has nobody to tell: the log says what failed, and of a lost device nothing more. */
+static void giving_back_fails(void **state) {
+    (void)state;
+    static const char *const calls[] = {
+        "cuMemFree_v2",       "cuMemFreeHost",  "cuEventDestroy_v2",  "cuGraphDestroy",
+        "cuGraphExecDestroy", "cuModuleUnload", "cuStreamDestroy_v2", "cuDevicePrimaryCtxRelease_v2"};
+    char what[64];
+    nb_log_set(take_line, NULL, NB_LOG_WARN);
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        gpu_context *c = open_context();
+        nb_error err;
+        const gpu_launch l = a_launch(&add_kernel);
+        void *p, *pinned;
+        gpu_event *e;
+        gpu_graph *g;
+        char byte = 0;
+        assert_int_equal(driver->alloc(c, 16, &p, &err), NB_OK);
+        assert_int_equal(driver->alloc_host(c, 16, &pinned, &err), NB_OK);
+        assert_int_equal(driver->write(c, p, &byte, 1, &err), NB_OK);
+        assert_int_equal(driver->event_new(c, &e, &err), NB_OK);
+        assert_int_equal(driver->prepare(c, &l, &err), NB_OK);
+        assert_int_equal(driver->capture_begin(c, &err), NB_OK);
+        snprintf(what, sizeof what, "%s:1", calls[i]);
+        fake(what);
+        lines[0] = 0;
+        assert_int_equal(driver->capture_end(c, &g, &err), NB_OK);
+        driver->graph_free(c, g);
+        driver->event_free(c, e);
+        driver->release(c, p);
+        driver->release_host(c, pinned);
+        driver->close(c);
+        snprintf(what, sizeof what, "cuda:0 (Fake GPU 0): %s: made up (error 1)", calls[i]);
+        if (!strstr(lines, what)) fail_msg("\"%s\" does not say \"%s\"", lines, what);
+        fake("");
+    }
+    /* An error that the device does not recover from, of whatever call: nothing else of it works, and it was said. */
+    gpu_context *c = open_context();
+    nb_error err;
+    void *p, *q;
+    assert_int_equal(driver->alloc(c, 16, &p, &err), NB_OK);
+    assert_int_equal(driver->alloc(c, 16, &q, &err), NB_OK);
+    fake("cuMemFree_v2:719");
+    lines[0] = 0;
+    driver->release(c, p);
+    driver->release(c, q);
+    assert_int_equal(driver->sync(c, &err), NB_ERR_INTERNAL);
+    says(&err, "cannot be used any more in this process: cuda:0 (Fake GPU 0): cuMemFree_v2");
+    driver->close(c);
+    assert_ptr_equal(strchr(lines, '\n'), lines + strlen(lines) - 1); /* one line */
+    nb_log_set(NULL, NULL, NB_LOG_WARN);
+    fake("");
 }
 
 static void a_device_is_a_device(void **state) {
@@ -228,6 +293,7 @@ int main(void) {
         cmocka_unit_test(a_lost_device_stays_lost),
         cmocka_unit_test(graphs),
         cmocka_unit_test(contexts_do_not_open),
+        cmocka_unit_test(giving_back_fails),
         cmocka_unit_test(a_device_is_a_device),
         cmocka_unit_test(modules_by_architecture),
     };

@@ -276,6 +276,28 @@ static void test_hang(void **state) {
     ends_process(PLANTED_HANG, getenv("NB_SANITIZED") ? 8 : 3, FOUND_HUNG);
 }
 
+/* A kernel that takes long, but no longer than what it took before lets one expect, is none that hangs; nor does the
+ * time count that a driver takes to make it ready. */
+static void test_slow(void **state) {
+    (void)state;
+    subject s;
+    nb_error err;
+    device *d;
+    const device_options all = {0};
+    subject_open(&s, PLAIN);
+    const char *row = subject_row(&s, KOP_ACT_MUL, NULL);
+    planted_now = (planted){.fault = PLANTED_SLOW, .row = row, .seconds = 0.12};
+    verify_options o = options_for(&s);
+    o.depth = CHECK_QUICK;
+    o.silence = 0.5; /* for many tokens it takes more than twice as long */
+    must(planted_backend.open(0, &all, &d, &err), &err);
+    must(verify_at_load(&o, d, 0.01, &err), &err);
+    assert_string_equal(lines, "");
+    assert_false(kreg_is_aside(d->registry, kreg_named(d->registry, row)));
+    d->free(d);
+    subject_close(&s);
+}
+
 /* ---- Nothing left ----------------------------------------------------------------------------------------------- */
 
 static void test_nothing_left(void **state) {
@@ -547,6 +569,7 @@ int main(void) {
                                        TEST(test_innocent_rows),
                                        TEST(test_crash),
                                        TEST(test_hang),
+                                       TEST(test_slow),
                                        TEST(test_nothing_left),
                                        TEST(test_load_without_fault),
                                        TEST(test_load_with_fault),

@@ -50,7 +50,7 @@ static void run(running *r, int64_t n_sequences, int64_t n) {
     for (int32_t s = 0; s < FORWARD_SEQUENCES; s++) {
         if (r->f.n_tokens[s] + n <= 256) continue;
         r->f.n_tokens[s] = 0;
-        r->f.executor->copy_state(r->f.executor, -1, s);
+        must(r->f.executor->copy_state(r->f.executor, -1, s, &err), &err);
     }
     must(forward_run(&r->f, n_sequences, tokens, n, 1, &logits, &err), &err);
 }
