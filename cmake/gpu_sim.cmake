@@ -6,7 +6,7 @@ find_program(NB_GPU_CLANG clang-19 REQUIRED)
 
 set(nb_sim_dir ${CMAKE_BINARY_DIR}/tests/gpu/kernels)
 file(MAKE_DIRECTORY ${nb_sim_dir})
-set(nb_sim_flags -x c -ffreestanding -Wall -Wextra -Wno-unused-function -Wno-unknown-attributes -I${CMAKE_SOURCE_DIR} -I${CMAKE_SOURCE_DIR}/src
+set(nb_sim_flags -x c -ffreestanding -Wall -Wextra -Wno-unused-function -Wno-unknown-attributes -Wno-pass-failed -I${CMAKE_SOURCE_DIR} -I${CMAKE_SOURCE_DIR}/src
                  -g1 -fPIC -fvisibility=hidden)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   list(APPEND nb_sim_flags --target=aarch64-linux-gnu)
