@@ -317,34 +317,25 @@ void barrier(void) {
     wait_as(w, THREAD_BARRIER);
 }
 
-/* A few words: a loop takes less time than a call does. */
-static inline void copy_words(void *to, const void *from, uint32_t bytes) {
-    for (uint32_t i = 0; i < bytes; i += sizeof(uint32_t))
-        memcpy((uint8_t *)to + i, (const uint8_t *)from + i, sizeof(uint32_t));
-}
-
 /* Leaves what this lane gives, waits for the others; where what they gave stands. */
-static uint8_t (*exchange(sim_worker *w, const void *mine, uint32_t bytes))[EXCHANGE_MAX] {
-    const uint32_t me = w->running;
-    sim_thread *t = &w->threads[me];
-    uint8_t(*slots)[EXCHANGE_MAX] = w->slots[t->collectives++ % 2];
-    copy_words(slots[me], mine, bytes);
+static const uint8_t *exchange(sim_worker *w, const void *mine, uint32_t bytes) {
+    sim_thread *t = &w->threads[w->running];
+    uint8_t *all = w->slots[t->collectives++ % 2][w->running / SIM_WARP];
+    memcpy(all + w->running % SIM_WARP * bytes, mine, bytes);
     t->bytes = bytes;
     wait_as(w, THREAD_COLLECTIVE);
-    return slots + me / SIM_WARP * SIM_WARP;
+    return all;
 }
 
 void warp_exchange(const void *mine, void *all, uint32_t bytes) {
-    if (bytes > EXCHANGE_MAX || bytes % sizeof(uint32_t)) sim_fail("a collective exchanges %u bytes", bytes);
-    uint8_t(*slots)[EXCHANGE_MAX] = exchange(here, mine, bytes);
-    for (uint32_t i = 0; i < SIM_WARP; i++) copy_words((uint8_t *)all + i * bytes, slots[i], bytes);
+    if (bytes > EXCHANGE_MAX) sim_fail("a collective exchanges %u bytes", bytes);
+    memcpy(all, exchange(here, mine, bytes), SIM_WARP * bytes);
 }
 
 float shfl_xor(float v, uint32_t mask) {
     if (mask >= SIM_WARP) sim_fail("thread %u shuffles with lanes %u apart", here->running, mask);
     const uint32_t lane = here->running % SIM_WARP;
-    uint8_t(*slots)[EXCHANGE_MAX] = exchange(here, &v, sizeof v);
-    memcpy(&v, slots[lane ^ mask], sizeof v);
+    memcpy(&v, exchange(here, &v, sizeof v) + (lane ^ mask) * sizeof v, sizeof v);
     return v;
 }
 

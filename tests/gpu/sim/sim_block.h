@@ -44,8 +44,9 @@ typedef struct sim_worker {
     uint32_t n_fibers, n_idle;
     sim_thread threads[SIM_MOST_THREADS];
     uint8_t *shared; /* between bands */
-    /* What lanes exchange; two of each, for a lane may be at its next collective before another has read this one. */
-    uint8_t slots[2][SIM_MOST_THREADS][EXCHANGE_MAX];
+    /* What lanes of a warp exchange, one beside the other; two of each, for a lane may be at its next collective before
+     * another has read this one. */
+    uint8_t slots[2][SIM_MOST_THREADS / SIM_WARP][SIM_WARP * EXCHANGE_MAX];
 } sim_worker;
 
 sim_worker *sim_worker_new(void);

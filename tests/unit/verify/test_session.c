@@ -273,7 +273,7 @@ static void test_crash(void **state) {
 
 static void test_hang(void **state) {
     (void)state;
-    ends_process(PLANTED_HANG, getenv("NB_SANITIZED") ? 8 : 3, FOUND_HUNG);
+    ends_process(PLANTED_HANG, 3, FOUND_HUNG);
 }
 
 /* A kernel that takes long, but no longer than what it took before lets one expect, is none that hangs; nor does the
