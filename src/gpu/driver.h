@@ -87,8 +87,8 @@ extern const char gpu_code_compiler[];  /* what made it: "Debian clang version 1
 
 /* code.c. For a module of src/gpu/kernels/ and an architecture of the table; NULL: this build has none. */
 const gpu_code *gpu_code_find(const char *module, const char *arch);
-/* Unpacks it: code->size bytes and a zero byte, which is what the CUDA driver takes for the end of PTX. The caller frees
- * them. Errors: NB_ERR_NO_MEMORY. */
+/* Unpacks it: code->size bytes and a zero byte, which is what the CUDA driver takes for the end of PTX. The caller
+ * frees them. Errors: NB_ERR_NO_MEMORY. */
 nb_status gpu_code_unpack(const gpu_code *code, char **out, nb_error *err);
 /* The architecture of the table that a device of this one ("sm_90", "gfx1151") runs; NULL: none. */
 const char *gpu_code_arch(const char *device_arch);
