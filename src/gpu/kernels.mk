@@ -12,7 +12,9 @@ HERE := $(dir $(lastword $(MAKEFILE_LIST)))
 KERNELS := $(HERE)kernels
 MODULES := $(basename $(notdir $(wildcard $(KERNELS)/*.c)))
 AMD ?= gfx11-generic gfx12-generic gfx1151 gfx90a gfx942
-CODE := $(MODULES:%=$(OUT)/%.ptx) $(foreach arch,$(AMD),$(MODULES:%=$(OUT)/%.$(arch)))
+# Products whose tiles are made for NVIDIA's matrix units and copies, and the form of activations that they read.
+NVIDIA_ONLY := few_% form qmv_mma_% qmv_one_%
+CODE := $(MODULES:%=$(OUT)/%.ptx) $(foreach arch,$(AMD),$(patsubst %,$(OUT)/%.$(arch),$(filter-out $(NVIDIA_ONLY),$(MODULES))))
 
 COMMON := $(OPT) -ffreestanding -nogpulib -Wall -Wextra -Wno-unused-function -Werror -Wno-error=pass-failed
 NVIDIA := --target=nvptx64-nvidia-cuda -Xclang -target-feature -Xclang +ptx80 -S
