@@ -337,10 +337,12 @@ static void follow_child(void *user, int index) {
         c->has_running = c->in_run = false;
         c->failure = (nb_error){0};
         c->status = worker_run(&w, &result, &c->error);
+        worker_lock();
         pthread_mutex_lock(&s->lock);
         if (!c->status && result.end == WORKER_HUNG && c->has_running && c->suspect != c->running.row + 1) {
             c->suspect = c->running.row + 1; /* it gets a second chance, of twice the time */
             pthread_mutex_unlock(&s->lock);
+            worker_unlock();
             continue;
         }
         const bool badly = result.end == WORKER_CRASHED || result.end == WORKER_HUNG || c->failure.status;
@@ -348,6 +350,7 @@ static void follow_child(void *user, int index) {
         if (!c->status && !again) c->status = what_ended(c, &result, &c->error);
         if (c->status) s->cancelled = true; /* the others need not go on */
         pthread_mutex_unlock(&s->lock);
+        worker_unlock();
     }
 }
 

@@ -98,6 +98,16 @@ static void run_child(const worker_job *job, int fd, pid_t parent) {
 
 /* ---- The parent ------------------------------------------------------------------------------------------------- */
 
+static pthread_mutex_t alone = PTHREAD_MUTEX_INITIALIZER;
+
+void worker_lock(void) {
+    pthread_mutex_lock(&alone);
+}
+
+void worker_unlock(void) {
+    pthread_mutex_unlock(&alone);
+}
+
 /* Hands over the whole records at the front of what has come; false when the job is to stop. */
 static bool take_records(const worker_job *job, buf *in, worker_result *result, bool *ended) {
     size_t at = 0;
@@ -124,6 +134,20 @@ static bool take_records(const worker_job *job, buf *in, worker_result *result, 
     return go_on;
 }
 
+/* Reads what there is; true: there may be more. *end: how it ended if not. */
+static bool take_some(const worker_job *job, int fd, buf *in, worker_result *result, bool *ended, worker_end *end) {
+    char *to = buf_reserve(in, 1 << 16);
+    const ssize_t n = to ? read(fd, to, 1 << 16) : -1;
+    if (n < 0 && errno == EINTR && to) return true;
+    if (n <= 0) {
+        *end = n < 0 ? WORKER_STOPPED : *ended ? WORKER_DONE : WORKER_CRASHED;
+        return false;
+    }
+    in->len += (size_t)n;
+    *end = WORKER_STOPPED;
+    return take_records(job, in, result, ended);
+}
+
 /* Reads until the pipe ends, the child is silent for too long, or nobody wants more. */
 static worker_end follow(const worker_job *job, int fd, worker_result *result) {
     buf in = {0};
@@ -139,32 +163,24 @@ static worker_end follow(const worker_job *job, int fd, worker_result *result) {
             end = WORKER_HUNG;
             break;
         }
-        char *to = buf_reserve(&in, 1 << 16);
-        const ssize_t n = to ? read(fd, to, 1 << 16) : -1;
-        if (n < 0 && errno == EINTR && to) continue;
-        if (n <= 0) {
-            end = n < 0 ? WORKER_STOPPED : ended ? WORKER_DONE : WORKER_CRASHED;
-            break;
-        }
-        in.len += (size_t)n;
+        worker_lock();
+        const bool more = take_some(job, fd, &in, result, &ended, &end);
+        worker_unlock();
+        if (!more) break;
         heard = clock_now();
-        if (!take_records(job, &in, result, &ended)) {
-            end = WORKER_STOPPED;
-            break;
-        }
     }
+    worker_lock();
     buf_free(&in);
+    worker_unlock();
     return end;
 }
 
 nb_status worker_run(const worker_job *job, worker_result *result, nb_error *err) {
     *result = (worker_result){0};
-    /* A child that another thread makes must not get hold of this pipe: it would not end with its own child. */
-    static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
     int fds[2];
-    pthread_mutex_lock(&making);
+    worker_lock(); /* a child that another thread makes would hold this pipe open when its own child has ended */
     if (pipe(fds) != 0) {
-        pthread_mutex_unlock(&making);
+        worker_unlock();
         return err_set(err, NB_ERR_INTERNAL, "no pipe to a process of its own: %s", strerror(errno));
     }
     const pid_t parent = getpid(), child = fork();
@@ -174,7 +190,7 @@ nb_status worker_run(const worker_job *job, worker_result *result, nb_error *err
     }
     const int reason = errno;
     close(fds[1]);
-    pthread_mutex_unlock(&making);
+    worker_unlock();
     if (child < 0) {
         close(fds[0]);
         return err_set(err, NB_ERR_INTERNAL, "no process of its own for the check: %s", strerror(reason));

@@ -31,7 +31,7 @@ typedef struct worker_job {
     /* In the child, inside of a signal handler, after a fault at this address: what lies there, a text that stays.
      * NULL: not known. */
     const char *(*on_fault)(void *user, const void *address);
-    /* In the parent, for each record. False: the child is to be ended. */
+    /* In the parent, for each record, within worker_lock. False: the child is to be ended. */
     bool (*receive)(void *user, int kind, const void *data, size_t size);
     void *user;
     double silence; /* seconds for which the child may send nothing */
@@ -42,6 +42,12 @@ typedef struct worker_job {
 /* Runs the job in a child until it ends. NB_ERR_INTERNAL when no process can be made. The child is a copy of the
  * calling thread alone: other threads of the program (thread pools) do not exist in it. */
 nb_status worker_run(const worker_job *job, worker_result *result, nb_error *err);
+
+/* Between these no other thread makes a child, which would have whatever this one is in the middle of for good: locks
+ * of its own, or of AddressSanitizer's allocator, which knows nothing of fork. For threads that have run a worker
+ * beside others. */
+void worker_lock(void);
+void worker_unlock(void);
 
 /* In the child: sends a record. Where the parent has gone the child ends. */
 void worker_send(worker *w, int kind, const void *data, size_t size);
