@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "gpu/device.h"
 #include "gpu/kernels/sample_params.h"
+#include "support/planted.h"
 
 /* Stands in front of each block, in its first bytes. */
 enum { BLOCK_HEAD = 256, MAX_ROWS = 128 };
@@ -372,3 +373,31 @@ static nb_status open_device(int index, const device_options *options, device **
 }
 
 const backend host_gpu_backend = {"host", count, absent, look, open_device, gpu_executor_new};
+
+/* ---- A context -------------------------------------------------------------------------------------------------- */
+
+nb_context *host_gpu_context(nb_model *m, int64_t n_batch, int n_sequences, int n_host) {
+    nb_context_options o = {.n_threads = 1, .n_batch = n_batch, .n_sequences = n_sequences, .device = "cpu"};
+    nb_context *c;
+    nb_error err;
+    must(nb_context_new(m, &o, &c, &err), &err);
+    c->executor->free(c->executor);
+    c->device->free(c->device);
+    c->executor = NULL;
+    const device_options how = {0};
+    const executor_options eo = {.n_threads = 1,
+                                 .n_batch = n_batch,
+                                 .n_pages = c->pages.n_pages,
+                                 .n_slots = state_pool_slots(&c->states, n_sequences),
+                                 .kv_type = DT_F32};
+    must(host_gpu_backend.open(0, &how, &c->device, &err), &err);
+    if (n_host == 0) {
+        must(host_gpu_backend.executor_new(c->device, m->plan, m->files, &eo, &c->executor, &err), &err);
+        return c;
+    }
+    must(plan_split(m->plan, n_host, &c->parts, &err), &err);
+    must(engine_host->open(0, &how, &c->host, &err), &err);
+    const split_side sides[2] = {[PLAN_HEAD] = {engine_host, c->host}, [PLAN_TAIL] = {&host_gpu_backend, c->device}};
+    must(split_executor_new(m->plan, &c->parts, sides, m->files, &eo, &c->executor, &err), &err);
+    return c;
+}

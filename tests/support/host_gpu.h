@@ -5,6 +5,7 @@
 #ifndef NB_TESTS_SUPPORT_HOST_GPU_H
 #define NB_TESTS_SUPPORT_HOST_GPU_H
 
+#include "nibble.h"
 #include "plan/backend.h"
 
 extern const backend host_gpu_backend;
@@ -22,5 +23,8 @@ void host_gpu_fail_call_after(int n);
 bool host_gpu_has_failed(void); /* since then */
 /* Launches and graphs that ran. */
 int host_gpu_launches(void);
+
+/* A context of a model on such a device, with a cache of fp32 and the first n_host layers on the CPU. */
+nb_context *host_gpu_context(nb_model *m, int64_t n_batch, int n_sequences, int n_host);
 
 #endif

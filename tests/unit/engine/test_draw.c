@@ -31,33 +31,6 @@ static nb_model *open_model(const char *name) {
     return m;
 }
 
-/* The first n_host layers on the CPU. */
-static nb_context *new_context(nb_model *m, int n_host) {
-    nb_context_options o = {.n_threads = 1, .n_batch = N_BATCH, .n_sequences = N_SEQUENCES, .device = "cpu"};
-    nb_context *c;
-    nb_error err;
-    check_ok(nb_context_new(m, &o, &c, &err), &err, m->dir);
-    c->executor->free(c->executor);
-    c->device->free(c->device);
-    c->executor = NULL;
-    const device_options how = {0};
-    const executor_options eo = {.n_threads = 1,
-                                 .n_batch = N_BATCH,
-                                 .n_pages = c->pages.n_pages,
-                                 .n_slots = state_pool_slots(&c->states, N_SEQUENCES),
-                                 .kv_type = DT_F32};
-    check_ok(host_gpu_backend.open(0, &how, &c->device, &err), &err, "a device");
-    if (n_host == 0) {
-        check_ok(host_gpu_backend.executor_new(c->device, m->plan, m->files, &eo, &c->executor, &err), &err, m->dir);
-        return c;
-    }
-    check_ok(plan_split(m->plan, n_host, &c->parts, &err), &err, m->dir);
-    check_ok(engine_host->open(0, &how, &c->host, &err), &err, "the CPU");
-    const split_side sides[2] = {[PLAN_HEAD] = {engine_host, c->host}, [PLAN_TAIL] = {&host_gpu_backend, c->device}};
-    check_ok(split_executor_new(m->plan, &c->parts, sides, m->files, &eo, &c->executor, &err), &err, m->dir);
-    return c;
-}
-
 static nb_sampling sampling(float temperature, uint64_t seed) {
     nb_sampling s;
     nb_sampling_defaults(&s);
@@ -136,7 +109,7 @@ static void test_same_tokens(void **state) {
     xtc.xtc_probability = 0.5f;
     for (int i = 0; i < 2; i++) {
         nb_model *m = open_model(models[i]);
-        nb_context *c = new_context(m, 0);
+        nb_context *c = host_gpu_context(m, N_BATCH, N_SEQUENCES, 0);
         const nb_sampling of_three[] = {greedy, hot, all}, twice[] = {greedy, greedy}, not_there[] = {xtc, hot};
         same_everywhere(c, &greedy, 1);
         same_everywhere(c, &hot, 1);
@@ -145,7 +118,7 @@ static void test_same_tokens(void **state) {
         same_everywhere(c, of_three, 3);
         same_everywhere(c, not_there, 2);
         nb_context_free(c);
-        c = new_context(m, 1);
+        c = host_gpu_context(m, N_BATCH, N_SEQUENCES, 1);
         same_everywhere(c, of_three, 3);
         nb_context_free(c);
         nb_model_free(m);
@@ -165,7 +138,7 @@ static bench bench_new(float temperature) {
     bench b = {.model = open_model("llama-f32-minimal")};
     const nb_sampling s = sampling(temperature, 5);
     nb_error err;
-    b.context = new_context(b.model, 0);
+    b.context = host_gpu_context(b.model, N_BATCH, N_SEQUENCES, 0);
     check_ok(nb_sequence_new(b.context, &b.sequence, &err), &err, "a sequence");
     check_ok(nb_sampler_new(b.model, &s, &b.sampler, &err), &err, "a sampler");
     return b;

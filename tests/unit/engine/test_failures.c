@@ -21,25 +21,6 @@ static void check_ok(nb_status status, const nb_error *err, const char *what) {
     if (status) fail_msg("%s: %s", what, err->text);
 }
 
-static nb_context *new_context(nb_model *m) {
-    nb_context_options o = {.n_threads = 1, .n_batch = N_BATCH, .n_sequences = N_SEQUENCES, .device = "cpu"};
-    const device_options how = {0};
-    nb_context *c;
-    nb_error err;
-    check_ok(nb_context_new(m, &o, &c, &err), &err, m->dir);
-    c->executor->free(c->executor);
-    c->device->free(c->device);
-    c->executor = NULL;
-    const executor_options eo = {.n_threads = 1,
-                                 .n_batch = N_BATCH,
-                                 .n_pages = c->pages.n_pages,
-                                 .n_slots = state_pool_slots(&c->states, N_SEQUENCES),
-                                 .kv_type = DT_F32};
-    check_ok(host_gpu_backend.open(0, &how, &c->device, &err), &err, "a device");
-    check_ok(host_gpu_backend.executor_new(c->device, m->plan, m->files, &eo, &c->executor, &err), &err, m->dir);
-    return c;
-}
-
 /* ---- A conversation, in which whatever fails is asked again -------------------------------------------------------
  */
 
@@ -148,14 +129,14 @@ static void check_model(const char *name) {
     nb_error err;
     snprintf(dir, sizeof dir, "%s/models/%s", getenv("NB_TEST_DATA"), name);
     check_ok(nb_model_open(dir, &m, &err), &err, dir);
-    nb_context *c = new_context(m);
+    nb_context *c = host_gpu_context(m, N_BATCH, N_SEQUENCES, 0);
     const record want = converse(c);
     assert_int_equal(want.n_failures, 0);
     nb_context_free(c);
     int told = 0;
     bool fails = true;
     for (int n = 0; fails; n += n < ALL ? 1 : APART) {
-        c = new_context(m); /* programs and graphs are made anew */
+        c = host_gpu_context(m, N_BATCH, N_SEQUENCES, 0); /* programs and graphs are made anew */
         host_gpu_fail_call_after(n);
         const record got = converse(c);
         fails = host_gpu_has_failed();
