@@ -4,7 +4,6 @@
  * ends badly, and goes on without that row. */
 #include <inttypes.h>
 #include <math.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,10 +243,7 @@ static bool take_record(child *c, int kind, const void *data, size_t size) {
 
 static bool receive(void *user, int kind, const void *data, size_t size) {
     child *c = user;
-    pthread_mutex_lock(&c->session->lock);
-    const bool go_on = take_record(c, kind, data, size) && !c->session->cancelled;
-    pthread_mutex_unlock(&c->session->lock);
-    return go_on;
+    return take_record(c, kind, data, size) && !c->session->cancelled;
 }
 
 /* ---- A child that ended badly ----------------------------------------------------------------------------------- */
@@ -338,10 +334,8 @@ static void follow_child(void *user, int index) {
         c->failure = (nb_error){0};
         c->status = worker_run(&w, &result, &c->error);
         worker_lock();
-        pthread_mutex_lock(&s->lock);
         if (!c->status && result.end == WORKER_HUNG && c->has_running && c->suspect != c->running.row + 1) {
             c->suspect = c->running.row + 1; /* it gets a second chance, of twice the time */
-            pthread_mutex_unlock(&s->lock);
             worker_unlock();
             continue;
         }
@@ -349,7 +343,6 @@ static void follow_child(void *user, int index) {
         again = !c->status && badly && blame(c, &result);
         if (!c->status && !again) c->status = what_ended(c, &result, &c->error);
         if (c->status) s->cancelled = true; /* the others need not go on */
-        pthread_mutex_unlock(&s->lock);
         worker_unlock();
     }
 }
@@ -434,14 +427,12 @@ static void describe(report *r, const verify_options *o, const device_info *info
 
 nb_status session_begin(session *s, const verify_options *o, const device *d, report *out, nb_error *err) {
     *s = (session){.o = o, .report = out, .started = clock_now()};
-    pthread_mutex_init(&s->lock, NULL);
     *out = (report){0};
     describe(out, o, &d->info);
     return make_rows(s, d->registry) ? NB_OK : err_no_memory(err, "a verification", 0);
 }
 
 void session_end(session *s) {
-    pthread_mutex_destroy(&s->lock);
     free(s->aside);
     free(s->dead);
     free(s->slowness);

@@ -5,8 +5,6 @@
 #ifndef NB_VERIFY_SESSION_IMPL_H
 #define NB_VERIFY_SESSION_IMPL_H
 
-#include <pthread.h>
-
 #include "base/pool.h"
 #include "verify/session.h"
 #include "verify/used.h"
@@ -48,9 +46,9 @@ typedef struct rec_instead {
 
 enum { MOST_FINDINGS = 3, MAX_CHILDREN = 16 }; /* findings of a row: then it is known well enough */
 
+/* What children tell, each of which has a thread that listens, is taken down within worker_lock. */
 typedef struct session {
     const verify_options *o;
-    pthread_mutex_t lock; /* of what children tell, each of which has a thread that listens */
     report *report;
     verify_level level; /* that runs now */
     double budget, started;
