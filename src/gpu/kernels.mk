@@ -14,6 +14,7 @@ MODULES := $(basename $(notdir $(wildcard $(KERNELS)/*.c)))
 AMD ?= gfx11-generic gfx12-generic gfx1151 gfx90a gfx942
 # Products whose tiles are made for NVIDIA's matrix units and copies, and the form of activations that they read.
 NVIDIA_ONLY := few_% form qmv_mma_% qmv_one_%
+SM90A_ONLY := few_wg_affine4 few_wg_affine8
 CODE := $(MODULES:%=$(OUT)/%.ptx) $(foreach arch,$(AMD),$(patsubst %,$(OUT)/%.$(arch),$(filter-out $(NVIDIA_ONLY),$(MODULES))))
 
 COMMON := $(OPT) -ffreestanding -nogpulib -Wall -Wextra -Wno-unused-function -Werror -Wno-error=pass-failed
@@ -29,10 +30,10 @@ all: $(OUT)/code_table.c
 
 # Kernels that get registers for two blocks of 256 threads, or one of 512: large tiles of products, and products of few
 # tokens. C has no way to say so.
-TWO_BLOCKS := (qmm_.*_128|qmv_(affine|mx).*|few_(ints_|affine|mx|nv).*)
+TWO_BLOCKS := (qmm_.*_128|qmv_(affine|mx).*|few_(ints_|wg_|affine|mx|nv).*)
 ONE_BLOCK := qmv_one_.*
 $(OUT)/%.ptx: $(KERNELS)/%.c $(HERE)kernels.mk $(HERE)ptx.awk | $(OUT)
-	@$(CLANG) $(COMMON) $(NVIDIA) -march=sm_80 -MD -MP -MT $@ -MF $@.d -o $@.$$$$ $< && \
+	@$(CLANG) $(COMMON) $(NVIDIA) -march=$(if $(filter $(SM90A_ONLY),$*),sm_90a,sm_80) -MD -MP -MT $@ -MF $@.d -o $@.$$$$ $< && \
 	    awk -v 'two_blocks=$(TWO_BLOCKS)' -v 'one_block=$(ONE_BLOCK)' -f $(HERE)ptx.awk $@.$$$$ >$@.$$$$.whole && \
 	    rm $@.$$$$ && mv $@.$$$$.whole $@
 

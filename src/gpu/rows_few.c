@@ -20,21 +20,23 @@ static const gpu_kernel k_sum = {.module = "few_sum", .name = "few_sum", .part_s
  */
 
 enum {
-    AT_ONCE = 256 /* blocks of a large device, two on each processor */,
-    BLOCK_OWN = 2048 /* bytes that the driver adds to both */
+    PROCESSORS = 132, /* of a large device; each has BLOCKS at once */
+    BLOCKS = 2,
+    BLOCK_OWN = 2048 /* bytes that the driver adds to all of them */
 };
 
 /* Into how many parts the terms are cut, by the weight's shape alone: what a token's sum is made of does not depend on
- * the batch. The time of all units of the largest blocks, in steps, is made least; adding up parts takes some too. */
+ * the batch. The time that the processor with the most units takes is made least, in steps of one of two blocks (a
+ * block alone takes 1.3 for each; figures of an H200); units begin and end, and parts have to be added up. */
 static i64 splits_of(const kweight *w) {
     const i64 steps = w->k / FEW_K, blocks = div_up(w->n, FEW_ROWS);
     i64 best = 1;
     double least = 0;
     for (i64 splits = 1; splits <= steps; splits++) {
-        const i64 each = div_up(steps, splits);
+        const i64 each = div_up(steps, splits), units = div_up(blocks * splits, PROCESSORS);
         if (div_up(steps, each) != splits) continue; /* some would have nothing to do */
-        const double adding = splits > 1 ? 1.5 + 0.1 * (double)splits : 0;
-        const double time = (double)(div_up(blocks * splits, AT_ONCE) * each) + adding;
+        const double adding = splits > 1 ? 0.3 + 0.09 / 4096 * (double)(splits * w->n) : 0;
+        const double time = ((double)units + (units % 2 ? 0.3 : 0)) * (double)each + 0.5 * (double)units + adding;
         if (splits > 1 && time >= least) continue;
         least = time;
         best = splits;
@@ -76,6 +78,11 @@ static bool fits(const kcall *c, i64 fewest, i64 most) {
            gpu_weight_aligned(c->w, 16, 16);
 }
 
+/* Of 32, 64, 128. */
+static int group_index(const kweight *w) {
+    return w->group_size == 32 ? 0 : w->group_size == 64 ? 1 : 2;
+}
+
 /* ---- In integers --------------------------------------------------------------------------------------------------
  */
 
@@ -103,7 +110,7 @@ static bool ints_takes(const krow *row, const kcall *c) {
 
 static void ints_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
     const kweight *w = c->w;
-    const int tokens = row->param[INTS_TOKENS], size = w->group_size == 32 ? 0 : w->group_size == 64 ? 1 : 2;
+    const int tokens = row->param[INTS_TOKENS], size = group_index(w);
     const few_shape shape = few_ints_shape((u32)w->bits, (u32)w->group_size, (u32)tokens);
     few_part p = {.of.x = (const GLOBAL u8 *)xform_codes(&c->x, 0),
                   .x_scales = (const GLOBAL u8 *)xform_scales(&c->x),
@@ -138,6 +145,26 @@ static void halves_enqueue(const krow *row, const kcall *c, void *scratch, gpu_l
     add(c, &k_halves[row->param[QMM_WHICH]], &shape, &p, scratch, to);
 }
 
+/* The same on sm_90a: by bits, size of groups, type. */
+#define WG(bits, group, type)                                                                                          \
+    {                                                                                                                  \
+        .module = "few_wg_affine" #bits, .name = "few_wg_affine" #bits "_" #group "_" #type,                           \
+        .part_size = sizeof(few_part), .same = offsetof(few_part, of)                                                  \
+    }
+#define WG_GROUP(bits, group)                                                                                          \
+    { WG(bits, group, f16), WG(bits, group, bf16) }
+#define WG_BITS(bits)                                                                                                  \
+    { WG_GROUP(bits, 32), WG_GROUP(bits, 64), WG_GROUP(bits, 128) }
+static const gpu_kernel k_wg[2][3][2] = {WG_BITS(4), WG_BITS(8)};
+
+static void wg_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
+    (void)row;
+    const kweight *w = c->w;
+    const few_shape shape = few_wg_shape((u32)w->bits, (u32)w->group_size);
+    few_part p = {.of.x = c->x.data, .x_row = (u32)c->x.stride * 2};
+    add(c, &k_wg[w->bits == 8][group_index(w)][w->type == DT_BF16], &shape, &p, scratch, to);
+}
+
 /* ---- Rows -------------------------------------------------------------------------------------------------------- */
 
 #define INTS_ROW(bits, tokens, rank_)                                                                                  \
@@ -147,19 +174,26 @@ static void halves_enqueue(const krow *row, const kcall *c, void *scratch, gpu_l
         .param = {[INTS_BITS] = (bits), [INTS_TOKENS] = (tokens)}, .takes = ints_takes, .tasks = gpu_one_task,         \
         .scratch = scratch_bytes, .enqueue = ints_enqueue                                                              \
     }
-#define HALVES_ROW(which, mode, type_name, type)                                                                       \
+#define HALVES_ROW_OF(which, mode, type_name, type, way, needs_, rank_, enqueue_)                                      \
     {                                                                                                                  \
-        .name = "matmul." #mode "." #type_name ".few.gpu", .backend = "gpu", .op = KOP_MATMUL, .rank = 45,             \
-        .needs = GPU_NVIDIA, .x_type = (type), .rounds_to = (type), .chains = 1, .fused = KFUSED_ACT,                  \
+        .name = "matmul." #mode "." #type_name "." #way ".gpu", .backend = "gpu", .op = KOP_MATMUL, .rank = (rank_),   \
+        .needs = (needs_), .x_type = (type), .rounds_to = (type), .chains = 1, .fused = KFUSED_ACT,                    \
         .param = {[QMM_WHICH] = (which)}, .takes = halves_takes, .tasks = gpu_one_task, .scratch = scratch_bytes,      \
-        .enqueue = halves_enqueue                                                                                      \
+        .enqueue = (enqueue_)                                                                                          \
     }
+#define HALVES_ROW(which, mode, type_name, type)                                                                       \
+    HALVES_ROW_OF(which, mode, type_name, type, few, GPU_NVIDIA, 45, halves_enqueue)
+#define WG_ROW(mode, type_name, type)                                                                                  \
+    HALVES_ROW_OF(WHICH_##mode##_##type_name, mode, type_name, type, few90, GPU_NVIDIA | GPU_SM90, 46, wg_enqueue)
 
 #define WHICH(file, name, mode, bits, type_name, type) WHICH_##name##_##type_name,
 enum { QMM_WEIGHTS(WHICH) };
 #define ROWS(file, name, mode, bits, type_name, type) HALVES_ROW(WHICH_##name##_##type_name, name, type_name, type),
 
-static const krow rows[] = {INTS_ROW(4, 8, 52), INTS_ROW(4, 16, 51), INTS_ROW(8, 8, 52), INTS_ROW(8, 16, 51),
+static const krow rows[] = {INTS_ROW(4, 8, 52),           INTS_ROW(4, 16, 51),
+                            INTS_ROW(8, 8, 52),           INTS_ROW(8, 16, 51),
+                            WG_ROW(affine4, f16, DT_F16), WG_ROW(affine4, bf16, DT_BF16),
+                            WG_ROW(affine8, f16, DT_F16), WG_ROW(affine8, bf16, DT_BF16),
                             QMM_QUANTIZED(ROWS)};
 
 const gpu_row_list gpu_rows_few = {rows, sizeof rows / sizeof *rows};

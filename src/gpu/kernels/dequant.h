@@ -92,13 +92,18 @@ INLINE u32 dq_codes(const u32 *w, u32 bits, u32 j) {
     return (two & mask) | (two << (16 - bits) & mask << 16);
 }
 
+/* 1024 and 128 in both halves: with an integer in the last bits they are so much more. */
+enum { DQ_OFFSET_F16 = 0x64006400, DQ_OFFSET_BF16 = 0x43004300 };
+INLINE u32 dq_less_offset(u32 v, bool bf16) {
+    return bf16 ? dq_fma(v, 0x3f803f80, 0xc300c300, true) : dq_fma(v, 0x3c003c00, 0xe400e400, false);
+}
 /* Integers up to 255 as floats: exact. */
 INLINE u32 dq_integers(u32 codes, u32 bits, bool bf16) {
-    if (!bf16) return dq_fma(codes | 0x64006400, 0x3c003c00, 0xe400e400, false); /* 1024 + code, * 1, - 1024 */
+    if (!bf16) return dq_less_offset(codes | DQ_OFFSET_F16, false);
     /* 128 + the low seven bits; codes of 128 and more are just that. */
     u32 less = 0xc300c300;
     if (bits == 8) less = ((~codes >> 7) & 0x00010001) * 0xc300;
-    return dq_fma((codes & 0x007f007f) | 0x43004300, 0x3f803f80, less, true);
+    return dq_fma((codes & 0x007f007f) | DQ_OFFSET_BF16, 0x3f803f80, less, true);
 }
 
 /* Small floats, sign apart, put where bf16 has exponent and mantissa: right but for the exponent's bias, also below the

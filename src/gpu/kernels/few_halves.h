@@ -55,8 +55,8 @@ INLINE void few_multiply(few_sums sums, const few_stage *s, const few_shape *sha
             const u32x4 b =
                 *(const SHARED u32x4 *)(s->x + (tile * 8 + g) * shape->x_stride + (quarter * 8 + unit) * 16);
             UNROLL for (u32 r = 0; r < 2; r++) {
-                mma_16x8(sums[tile][r], a[r][0], b[0], b[1], f.dq.bf16);
-                mma_16x8(sums[tile][r], a[r][1], b[2], b[3], f.dq.bf16);
+                mma_16x8(sums[r][tile], a[r][0], b[0], b[1], f.dq.bf16);
+                mma_16x8(sums[r][tile], a[r][1], b[2], b[3], f.dq.bf16);
             }
         }
     }

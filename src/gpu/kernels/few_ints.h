@@ -80,8 +80,8 @@ INLINE void ints_group(few_sums sums, const few_stage *s, const few_shape *shape
                 const u32 e = 2 * half + i;
                 const float high = (float)(c[0][r][e] * 256 + c[1][r][e]);
                 const float sum = x_scale * __builtin_fmaf(high, 256, (float)c[2][r][e]);
-                const float scaled = __builtin_fmaf(scales[r][half], sum, sums[tile][r][e]);
-                sums[tile][r][e] = __builtin_fmaf(biases[r][half], x_sum, scaled);
+                const float scaled = __builtin_fmaf(scales[r][half], sum, sums[r][tile][e]);
+                sums[r][tile][e] = __builtin_fmaf(biases[r][half], x_sum, scaled);
             }
         }
     }

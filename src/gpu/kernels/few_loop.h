@@ -2,32 +2,21 @@
  *
  * The way of a block of few_stage.h through its work. Whoever includes this says before what form a kernel has, what
  * its operands take in shared memory, and how a step is multiplied: few_form with the field tiles (of 8 tokens),
- * few_shape_of, few_multiply. */
+ * few_shape_of, few_multiply; and with FEW_WARPGROUPS, where the block's halves have different outputs, few_end. */
 #include "few_stage.h"
 
-/* As mma.sync leaves them: [tile of tokens][tile of outputs]. */
-typedef float few_sums[FEW_TILES][2][4];
+/* As mma.sync leaves them: [tile of outputs][tile of tokens]. */
+typedef float few_sums[2][FEW_TILES][4];
 
 INLINE few_shape few_shape_of(const few_part *p, few_form f);
 INLINE void few_multiply(few_sums sums, const few_stage *s, const few_shape *shape, few_form f, u32 types);
+/* What a unit's sums become; `memory` is a stage's. */
+INLINE void few_end(const struct few_params *all, const few_at *at, const few_shape *shape, few_form f, few_sums sums,
+                    SHARED u8 *memory);
 
 enum { FEW_SUM_STRIDE = FEW_ROWS + 4 /* between tokens, so that lanes meet different banks */ };
 
-/* The sums of both halves, [token][row], in memory that all have done with. */
-INLINE void few_join(SHARED float *all, few_form f, few_sums sums) {
-    SHARED float *own = all + lane_id() % 4 * 2 * FEW_SUM_STRIDE + lane_id() / 4;
-    UNROLL for (u32 turn = 0; turn < 2; turn++) {
-        barrier();
-        if (warp_half() == turn) continue; /* the second half comes first */
-        UNROLL for (u32 i = 0; i < f.tiles * 8; i++) {
-            const u32 tile = i / 8, r = i / 4 % 2, e = i % 4;
-            SHARED float *at = own + (tile * 8 + e % 2) * FEW_SUM_STRIDE + row_of(r, e / 2 * 8);
-            *at = turn == 0 ? sums[tile][r][e] : sums[tile][r][e] + *at;
-        }
-    }
-    barrier();
-}
-
+/* Of a unit that has all terms, or in sums of its own. */
 INLINE void few_finish(const struct few_params *all, const few_at *at, const few_shape *shape,
                        const SHARED float *sums) {
     const qmv_part *p = &all->part[at->part].of;
@@ -47,6 +36,29 @@ INLINE void few_finish(const struct few_params *all, const few_at *at, const few
         }
     }
 }
+
+#if !FEW_WARPGROUPS
+/* The sums of both halves, [token][row], in memory that all have done with. */
+INLINE void few_join(SHARED float *all, few_form f, few_sums sums) {
+    SHARED float *own = all + lane_id() % 4 * 2 * FEW_SUM_STRIDE + lane_id() / 4;
+    UNROLL for (u32 turn = 0; turn < 2; turn++) {
+        barrier();
+        if (warp_half() == turn) continue; /* the second half comes first */
+        UNROLL for (u32 i = 0; i < f.tiles * 8; i++) {
+            const u32 tile = i / 8, r = i / 4 % 2, e = i % 4;
+            SHARED float *at = own + (tile * 8 + e % 2) * FEW_SUM_STRIDE + row_of(r, e / 2 * 8);
+            *at = turn == 0 ? sums[r][tile][e] : sums[r][tile][e] + *at;
+        }
+    }
+    barrier();
+}
+
+INLINE void few_end(const struct few_params *all, const few_at *at, const few_shape *shape, few_form f, few_sums sums,
+                    SHARED u8 *memory) {
+    few_join((SHARED float *)memory, f, sums);
+    few_finish(all, at, shape, (SHARED float *)memory);
+}
+#endif
 
 /* Copies are on their way for all stages but the one that is computed. */
 INLINE void few_wait(u32 stages) {
@@ -90,13 +102,13 @@ INLINE void few(const struct few_params *p, few_form f) {
     ROLLED for (u32 stage = 0; now.unit < units; stage = stage + 1 < stages ? stage + 1 : 0) {
         const few_stage s = few_stage_at(&shape, stage);
         few_wait(stages);
+        if (shape.x_places == FEW_X_TILES) wgmma_written();
         barrier();
         if (stages > 1) few_fetch(p, &shape, units, &ahead, &from, stage > 0 ? stage - 1 : stages - 1);
         few_multiply(sums, &s, &shape, f, p->part[now.part].of.types);
         if (now.left == 1) {
-            few_join((SHARED float *)s.codes, f, sums);
-            few_finish(p, &now, &shape, (SHARED float *)s.codes);
-            UNROLL for (u32 i = 0; i < f.tiles; i++) UNROLL for (u32 e = 0; e < 8; e++) sums[i][e / 4][e % 4] = 0;
+            few_end(p, &now, &shape, f, sums, s.x);
+            UNROLL for (u32 i = 0; i < f.tiles; i++) UNROLL for (u32 e = 0; e < 8; e++) sums[e / 4][i][e % 4] = 0;
         }
         if (stages == 1) {
             barrier();

@@ -38,11 +38,18 @@ typedef struct few_shape {
     u32 tokens; /* of a tile */
     u32 row_bytes, row_stride, scale_bytes, biases /* 0 or 1 */;
     u32 x_bytes, x_stride, x_scale_bytes;
+    u32 x_places; /* of a token's pieces of 16 bytes: FEW_X_... */
 } few_shape;
+enum {
+    FEW_X_AS_IS,
+    FEW_X_QUARTERS, /* [quarter of 32 terms][unit of 32 terms], so that the units of a warp's half lie side by side */
+    FEW_X_TILES     /* as wgmma.h wants it */
+};
 
 static inline u32 few_stage_bytes(const few_shape *s) {
-    return FEW_ROWS * (s->row_stride + (1 + s->biases) * s->scale_bytes) +
-           s->tokens * (s->x_stride + 2 * s->x_scale_bytes);
+    const u32 bytes = FEW_ROWS * (s->row_stride + (1 + s->biases) * s->scale_bytes) +
+                      s->tokens * (s->x_stride + 2 * s->x_scale_bytes);
+    return s->x_places == FEW_X_TILES ? (bytes + 1023) / 1024 * 1024 : bytes;
 }
 
 /* few_ints.h: x is the form of quant/xform.h. Strides are such that lanes side by side meet different banks. */
@@ -58,11 +65,20 @@ static inline few_shape few_ints_shape(u32 bits, u32 group_size, u32 tokens) {
 }
 /* few_halves.h: x is f16 or bf16. */
 static inline few_shape few_halves_shape(u32 bits, u32 scale_bytes, u32 biases, u32 tokens) {
-    few_shape s = {.tokens = tokens, .scale_bytes = scale_bytes, .biases = biases};
+    few_shape s = {.tokens = tokens, .scale_bytes = scale_bytes, .biases = biases, .x_places = FEW_X_QUARTERS};
     s.row_bytes = FEW_K / 8 * bits;
     s.row_stride = s.row_bytes + (bits == 4 ? 64 : bits == 2 ? 32 : 16);
     s.x_bytes = FEW_K * 2;
     s.x_stride = s.x_bytes + 64;
+    return s;
+}
+/* few_wg.h: the same for 32 tokens. */
+static inline few_shape few_wg_shape(u32 bits, u32 group_size) {
+    few_shape s = {.tokens = 32, .biases = 1, .x_places = FEW_X_TILES};
+    s.scale_bytes = FEW_K / group_size * 2;
+    s.row_bytes = FEW_K / 8 * bits;
+    s.row_stride = s.row_bytes + 16;
+    s.x_bytes = s.x_stride = FEW_K * 2;
     return s;
 }
 

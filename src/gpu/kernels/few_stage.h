@@ -9,6 +9,7 @@
 
 #include "few_params.h"
 #include "qmv_stage.h"
+#include "wgmma.h"
 
 /* Which 32 of the block's outputs the warp has; which half of a step's terms. */
 INLINE u32 warp_rows(void) {
@@ -23,19 +24,19 @@ INLINE u32 row_of(u32 r, u32 i) {
     return r * FEW_ROWS / 2 + warp_rows() * 16 + i;
 }
 
-/* A step's operands in shared memory: codes; scales and biases as stored; the tokens' elements, scales and sums. */
+/* A step's operands in shared memory: the tokens' elements, scales and sums; codes; scales and biases as stored. */
 typedef struct few_stage {
-    SHARED u8 *codes, *scales, *biases, *x, *x_scales, *x_sums;
+    SHARED u8 *x, *x_scales, *x_sums, *codes, *scales, *biases;
 } few_stage;
 
 INLINE few_stage few_stage_at(const few_shape *f, u32 which) {
     few_stage s;
-    s.codes = shared_memory() + which * few_stage_bytes(f);
-    s.scales = s.codes + FEW_ROWS * f->row_stride;
-    s.biases = s.scales + FEW_ROWS * f->scale_bytes;
-    s.x = s.biases + f->biases * FEW_ROWS * f->scale_bytes;
+    s.x = shared_memory() + which * few_stage_bytes(f);
     s.x_scales = s.x + f->tokens * f->x_stride;
     s.x_sums = s.x_scales + f->tokens * f->x_scale_bytes;
+    s.codes = s.x_sums + f->tokens * f->x_scale_bytes;
+    s.scales = s.codes + FEW_ROWS * f->row_stride;
+    s.biases = s.scales + FEW_ROWS * f->scale_bytes;
     return s;
 }
 
@@ -160,9 +161,11 @@ INLINE void few_fetch_weight(const struct few_params *all, const few_shape *f, c
                  f->scale_bytes);
 }
 
-/* Elements of 16 bits: [quarter of 32 terms][unit of 32 terms], so that the units of a warp's half lie side by side. */
-INLINE u32 few_x_place(const few_shape *f, u32 piece) {
-    return f->x_bytes == FEW_K * 2 ? piece % 4 * 8 + piece / 4 : piece;
+/* Where a token's piece of 16 bytes lies, in bytes. */
+INLINE u32 few_x_place(const few_shape *f, u32 token, u32 piece) {
+    if (f->x_places == FEW_X_TILES) return wgmma_place(token, piece);
+    const u32 place = f->x_places == FEW_X_QUARTERS ? piece % 4 * 8 + piece / 4 : piece;
+    return token * f->x_stride + place * 16;
 }
 
 INLINE void few_fetch_x(const struct few_params *all, const few_shape *f, const few_at *at, const few_source *from,
@@ -172,8 +175,7 @@ INLINE void few_fetch_x(const struct few_params *all, const few_shape *f, const 
     const bool there = at->token + row < rows;
     UNROLL for (u32 i = 0; i < (pieces + threads - 1) / threads; i++) {
         const u32 piece = first + i * threads;
-        if (piece < pieces)
-            async_copy16(s->x + row * f->x_stride + few_x_place(f, piece) * 16, from->x + i * threads * 16, there);
+        if (piece < pieces) async_copy16(s->x + few_x_place(f, row, piece), from->x + i * threads * 16, there);
     }
     if (f->x_scale_bytes == 0 || tid() >= 2 * f->tokens || at->token + tid() % f->tokens >= rows) return;
     const u32 each = f->x_scale_bytes < 16 ? f->x_scale_bytes : 16;
