@@ -13,7 +13,7 @@ KERNELS := $(HERE)kernels
 MODULES := $(basename $(notdir $(wildcard $(KERNELS)/*.c)))
 AMD ?= gfx11-generic gfx12-generic gfx1151 gfx90a gfx942
 # Products whose tiles are made for NVIDIA's matrix units and copies, and the form of activations that they read.
-NVIDIA_ONLY := few_% form qmv_mma_% qmv_one_%
+NVIDIA_ONLY := attention_mma16 few_% form qmv_mma_% qmv_one_%
 SM90A_ONLY := few_wg_affine4 few_wg_affine8
 CODE := $(MODULES:%=$(OUT)/%.ptx) $(foreach arch,$(AMD),$(patsubst %,$(OUT)/%.$(arch),$(filter-out $(NVIDIA_ONLY),$(MODULES))))
 

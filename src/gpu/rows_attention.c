@@ -66,8 +66,14 @@ static const gpu_kernel k_decode_bf16[3][4] = {DECODE_KERNELS("bf16", "1"), DECO
                                                DECODE_KERNELS("bf16", "8")};
 static const gpu_kernel k_decode_join = {.module = "attention", .name = "decode_join"};
 
-/* Rows' param: for many rows, of which fewer splits keep a device busy. */
-enum { DECODE_MANY };
+/* By head_dim, 64 or 128. */
+static const gpu_kernel k_decode_mma16[2] = {{.module = "attention_mma16", .name = "decode_mma16_64"},
+                                             {.module = "attention_mma16", .name = "decode_mma16_128"}};
+enum { MMA16_HEADS = 8, MMA16_POSITIONS = 16 };
+
+/* Rows' params: for many rows, of which fewer splits keep a device busy; on matrix units (kernels/attention_mma16.h).
+ */
+enum { DECODE_MANY, DECODE_MMA16 };
 enum { FEWEST_OF_MANY = 4 };
 
 typedef struct decode_plan {
@@ -87,6 +93,10 @@ static decode_plan decode_plan_of(const krow *row, const kcall *c) {
     decode_plan p = {.kernel = &(c->keys.type == DT_F16 ? k_decode_f16 : k_decode_bf16)[heads][size],
                      .heads = heads == 0 ? 1 : 4 * heads};
     if (c->keys.type == DT_F32) p.kernel = &k_decode_f32[size];
+    if (row->param[DECODE_MMA16]) {
+        p.kernel = &k_decode_mma16[c->keys.head_dim == 128];
+        p.heads = MMA16_HEADS;
+    }
     p.n_groups = (int)div_up(ratio, p.heads);
     const int64_t blocks = c->keys.n_heads * p.n_groups;
     p.n_splits = blocks <= 4 ? ATTEND_MOST_SPLITS : blocks <= 8 ? ATTEND_MOST_SPLITS / 2 : ATTEND_MOST_SPLITS / 4;
@@ -101,6 +111,9 @@ static decode_plan decode_plan_of(const krow *row, const kcall *c) {
 
 static bool decode_takes(const krow *row, const kcall *c) {
     if (row->param[DECODE_MANY] && c->x.rows < FEWEST_OF_MANY) return false;
+    if (row->param[DECODE_MMA16] && (c->keys.type != DT_F16 || (c->keys.head_dim != 64 && c->keys.head_dim != 128) ||
+                                     c->keys.page_size % MMA16_POSITIONS != 0))
+        return false;
     return is_stored_float(c->x.type) && is_stored_float(c->y.type) && c->x.rows <= DECODE_ROWS &&
            c->keys.head_dim % 8 == 0 && c->keys.head_dim <= 512 && is_power_of_2(c->keys.page_size) &&
            is_aligned(c->keys.data, 16) && is_aligned(c->values.data, 16) && gpu_mat_aligned(&c->x, 16);
@@ -230,6 +243,16 @@ static const krow rows[] = {
      .op = KOP_ATTENTION,
      .rank = 21,
      .param = {[DECODE_MANY] = 1},
+     .takes = decode_takes,
+     .tasks = gpu_one_task,
+     .scratch = decode_scratch,
+     .enqueue = decode_enqueue},
+    {.name = "attention.decode.mma16.gpu",
+     .backend = "gpu",
+     .op = KOP_ATTENTION,
+     .rank = 22,
+     .needs = GPU_NVIDIA,
+     .param = {[DECODE_MANY] = 1, [DECODE_MMA16] = 1},
      .takes = decode_takes,
      .tasks = gpu_one_task,
      .scratch = decode_scratch,

@@ -139,7 +139,30 @@ INLINE void decode_join_lanes(const decode_shape *k, decode_state *s) {
     }
 }
 
-/* Adds up the warps, in shared memory: [warp][head][largest, weights], [warp][head][column]. */
+/* Adds up the warps, from shared memory, and leaves what is the split's: stats [warp][head][largest, weights], sums
+ * [warp][head][column], for n of `heads` heads. */
+INLINE void decode_leave(const struct attention_split_params *p, const SHARED float *stats, const SHARED float *sums,
+                         u32 heads, u32 row, u32 head, u32 n, u32 split) {
+    const u32 n_warps = ATTEND_BLOCK / WARP, dim = p->c.head_dim;
+    for (u32 i = tid(); i < n * dim; i += ATTEND_BLOCK) {
+        const u32 h = i / dim, column = i % dim;
+        float top = LOWEST, weights = 0, sum = 0;
+        UNROLL for (u32 w = 0; w < n_warps; w++) top = larger(top, stats[2 * (w * heads + h)]);
+        UNROLL for (u32 w = 0; w < n_warps; w++) {
+            const u32 at = w * heads + h;
+            const float rescale = exp2_fast(stats[2 * at] - top);
+            weights += stats[2 * at + 1] * rescale;
+            sum += sums[at * dim + column] * rescale;
+        }
+        const i64 to = ((i64)row * p->c.n_heads + head + h) * p->n_splits + split;
+        p->sums[to * dim + column] = sum;
+        if (column == 0) {
+            p->weights[2 * to] = top;
+            p->weights[2 * to + 1] = weights;
+        }
+    }
+}
+
 INLINE void decode_join_warps(const struct attention_split_params *p, const decode_shape *k, decode_state *s, u32 row,
                               u32 head, u32 n, u32 split) {
     const u32 n_warps = ATTEND_BLOCK / WARP, dim = p->c.head_dim;
@@ -159,23 +182,7 @@ INLINE void decode_join_warps(const struct attention_split_params *p, const deco
         }
     }
     barrier();
-    for (u32 i = tid(); i < n * dim; i += ATTEND_BLOCK) {
-        const u32 h = i / dim, column = i % dim;
-        float top = LOWEST, weights = 0, sum = 0;
-        UNROLL for (u32 w = 0; w < n_warps; w++) top = larger(top, stats[2 * (w * k->heads + h)]);
-        UNROLL for (u32 w = 0; w < n_warps; w++) {
-            const u32 at = w * k->heads + h;
-            const float rescale = exp2_fast(stats[2 * at] - top);
-            weights += stats[2 * at + 1] * rescale;
-            sum += sums[at * dim + column] * rescale;
-        }
-        const i64 to = ((i64)row * p->c.n_heads + head + h) * p->n_splits + split;
-        p->sums[to * dim + column] = sum;
-        if (column == 0) {
-            p->weights[2 * to] = top;
-            p->weights[2 * to + 1] = weights;
-        }
-    }
+    decode_leave(p, stats, sums, k->heads, row, head, n, split);
 }
 
 /* Grid (KV heads * groups of query heads, rows, splits). */

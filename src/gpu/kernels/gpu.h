@@ -8,6 +8,8 @@
 #ifndef NB_GPU_KERNELS_GPU_H
 #define NB_GPU_KERNELS_GPU_H
 
+#include <stdbool.h>
+
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
@@ -54,6 +56,9 @@ INLINE void barrier(void) {
 }
 INLINE float shfl_xor(float v, u32 mask) {
     return __builtin_bit_cast(float, __nvvm_shfl_sync_bfly_i32(-1, __builtin_bit_cast(int, v), (int)mask, 31));
+}
+INLINE bool warp_any(bool v) {
+    return __nvvm_vote_any_sync(-1u, v);
 }
 extern SHARED u8 gpu_dynamic_shared[] __attribute__((aligned(16)));
 INLINE SHARED u8 *shared_memory(void) {
@@ -141,6 +146,12 @@ float shfl_xor(float v, u32 mask);
 /* What any collective of a warp can be made of: each lane gives `bytes` (at most 256) and gets those of all WARP lanes,
  * in order of the lanes. */
 void warp_exchange(const void *mine, void *all, u32 bytes);
+INLINE bool warp_any(bool v) {
+    u32 mine = v, all[WARP], any = 0;
+    warp_exchange(&mine, all, sizeof mine);
+    for (u32 i = 0; i < WARP; i++) any |= all[i];
+    return any;
+}
 u8 *shared_memory(void);
 float exp2_fast(float x);
 #endif
