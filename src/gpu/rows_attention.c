@@ -74,7 +74,7 @@ enum { MMA16_HEADS = 8, MMA16_POSITIONS = 16 };
 /* Rows' params: for many rows, of which fewer splits keep a device busy; on matrix units (kernels/attention_mma16.h).
  */
 enum { DECODE_MANY, DECODE_MMA16 };
-enum { FEWEST_OF_MANY = 4 };
+enum { MANY_ROWS = 4, MOST_ROWS = 16 };
 
 typedef struct decode_plan {
     const gpu_kernel *kernel;
@@ -102,7 +102,7 @@ static decode_plan decode_plan_of(const krow *row, const kcall *c) {
     p.n_splits = blocks <= 4 ? ATTEND_MOST_SPLITS : blocks <= 8 ? ATTEND_MOST_SPLITS / 2 : ATTEND_MOST_SPLITS / 4;
     p.stretch_shift = 5;
     if (row->param[DECODE_MANY]) {
-        p.n_splits /= 4;
+        p.n_splits = (int)max_i64(1, p.n_splits / (row->param[DECODE_MANY] == MOST_ROWS ? 32 : 4));
         p.stretch_shift += 2;
     }
     if (c->window > 0) p.n_splits = (int)min_i64(p.n_splits, ((c->window - 1) >> p.stretch_shift) + 2);
@@ -110,7 +110,7 @@ static decode_plan decode_plan_of(const krow *row, const kcall *c) {
 }
 
 static bool decode_takes(const krow *row, const kcall *c) {
-    if (row->param[DECODE_MANY] && c->x.rows < FEWEST_OF_MANY) return false;
+    if (c->x.rows < row->param[DECODE_MANY]) return false;
     if (row->param[DECODE_MMA16] && (c->keys.type != DT_F16 || (c->keys.head_dim != 64 && c->keys.head_dim != 128) ||
                                      c->keys.page_size % MMA16_POSITIONS != 0))
         return false;
@@ -141,8 +141,9 @@ static void decode_enqueue(const krow *row, const kcall *c, void *scratch, gpu_l
     if (c->x.rows <= 0) return;
     gpu_add(to, plan.kernel, c->keys.n_heads * plan.n_groups, c->x.rows, plan.n_splits, ATTEND_BLOCK, shared, &p,
             sizeof p);
-    gpu_add(to, &k_decode_join, p.c.n_heads, c->x.rows, 1, ATTEND_BLOCK, ATTEND_MOST_SPLITS * sizeof(float), &p,
-            sizeof p);
+    if (plan.n_splits > 1)
+        gpu_add(to, &k_decode_join, p.c.n_heads, c->x.rows, 1, ATTEND_BLOCK, ATTEND_MOST_SPLITS * sizeof(float), &p,
+                sizeof p);
 }
 
 /* ---- Many rows, on matrix units ------------------------------------------------------------------------------ */
@@ -242,7 +243,7 @@ static const krow rows[] = {
      .backend = "gpu",
      .op = KOP_ATTENTION,
      .rank = 21,
-     .param = {[DECODE_MANY] = 1},
+     .param = {[DECODE_MANY] = MANY_ROWS},
      .takes = decode_takes,
      .tasks = gpu_one_task,
      .scratch = decode_scratch,
@@ -252,7 +253,17 @@ static const krow rows[] = {
      .op = KOP_ATTENTION,
      .rank = 22,
      .needs = GPU_NVIDIA,
-     .param = {[DECODE_MANY] = 1, [DECODE_MMA16] = 1},
+     .param = {[DECODE_MANY] = MANY_ROWS, [DECODE_MMA16] = 1},
+     .takes = decode_takes,
+     .tasks = gpu_one_task,
+     .scratch = decode_scratch,
+     .enqueue = decode_enqueue},
+    {.name = "attention.decode.mma16.many.gpu",
+     .backend = "gpu",
+     .op = KOP_ATTENTION,
+     .rank = 23,
+     .needs = GPU_NVIDIA,
+     .param = {[DECODE_MANY] = MOST_ROWS, [DECODE_MMA16] = 1},
      .takes = decode_takes,
      .tasks = gpu_one_task,
      .scratch = decode_scratch,

@@ -139,8 +139,8 @@ INLINE void decode_join_lanes(const decode_shape *k, decode_state *s) {
     }
 }
 
-/* Adds up the warps, from shared memory, and leaves what is the split's: stats [warp][head][largest, weights], sums
- * [warp][head][column], for n of `heads` heads. */
+/* Adds up the warps, from shared memory, and leaves what is the split's, or the result where there is one split: stats
+ * [warp][head][largest, weights], sums [warp][head][column], for n of `heads` heads. */
 INLINE void decode_leave(const struct attention_split_params *p, const SHARED float *stats, const SHARED float *sums,
                          u32 heads, u32 row, u32 head, u32 n, u32 split) {
     const u32 n_warps = ATTEND_BLOCK / WARP, dim = p->c.head_dim;
@@ -153,6 +153,14 @@ INLINE void decode_leave(const struct attention_split_params *p, const SHARED fl
             const float rescale = exp2_fast(stats[2 * at] - top);
             weights += stats[2 * at + 1] * rescale;
             sum += sums[at * dim + column] * rescale;
+        }
+        if (p->n_splits == 1) { /* nothing is to be put together */
+            const attention_call *c = &p->c;
+            const float sink = c->sinks.data ? sink_of(c, head + h) : LOWEST, most = larger(top, sink);
+            weights = weights * exp2_fast(top - most) + (c->sinks.data ? exp2_fast(sink - most) : 0);
+            store_from_f32(c->y.data, c->y.type, row * c->y.stride + (head + h) * dim + column,
+                           sum * exp2_fast(top - most) / weights);
+            continue;
         }
         const i64 to = ((i64)row * p->c.n_heads + head + h) * p->n_splits + split;
         p->sums[to * dim + column] = sum;
