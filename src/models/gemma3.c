@@ -104,7 +104,7 @@ static int attention(const gemma3 *g, int layer, int x) {
     k = plan_rope(b, k, table, m->n_kv_heads, false, "self_attn.rope_k");
     int cache = plan_cache_new(b, m->n_kv_heads, m->head_dim, full ? 0 : g->window);
     plan_kv_store(b, cache, k, v);
-    int y = plan_attention(b, q, cache, (float)g->scale);
+    int y = plan_attention(b, q, cache, (float)g->scale, 0);
     return plan_linear(b, y, m->hidden_size, false, "model.layers.%d.self_attn.o_proj", layer);
 }
 

@@ -68,6 +68,10 @@ INLINE void previous_done(void) {
 INLINE float exp2_fast(float x) {
     return __nvvm_ex2_approx_ftz_f(x);
 }
+/* 1 / x within an ulp. */
+INLINE float reciprocal_fast(float x) {
+    return __nvvm_rcp_approx_ftz_f(x);
+}
 
 #elif defined(__AMDGCN__)
 /* ---- AMD ----------------------------------------------------------------------------------------------------- */
@@ -120,6 +124,9 @@ INLINE float exp2_fast(float x) {
     return __builtin_exp2f(x);
 #    endif
 }
+INLINE float reciprocal_fast(float x) {
+    return __builtin_amdgcn_rcpf(x);
+}
 
 #else
 /* ---- The host: tests/gpu simulates threads --------------------------------------------------------------------- */
@@ -143,6 +150,9 @@ float shfl_xor(float v, u32 mask);
 void warp_exchange(const void *mine, void *all, u32 bytes);
 u8 *shared_memory(void);
 float exp2_fast(float x);
+static inline float reciprocal_fast(float x) {
+    return 1 / x;
+}
 #endif
 
 #if !defined(__NVPTX__)
