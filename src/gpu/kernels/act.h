@@ -13,9 +13,9 @@ enum { GATE_NONE, GATE_SILU, GATE_GELU, GATE_SIGMOID, GATE_SWIGLU_OAI };
 INLINE float act_sigmoid(float v) {
     const float t = v < -87 ? 87 : v > 87 ? -87 : -v;
     const float log2e = 1.44269504f, low = 1.92596299e-8f, round = 12582912;
-    const float whole = (t * log2e + round) - round;
+    const float shifted = t * log2e + round, whole = shifted - round; /* shifted's low bits are whole's, of a NaN any */
     const float rest = __builtin_fmaf(t, log2e, -whole) + t * low;
-    const float e = exp2_fast(rest) * as_f32((u32)((i32)whole + 127) << 23);
+    const float e = exp2_fast(rest) * as_f32((as_u32(shifted) - as_u32(round) + 127) << 23);
     return v != v ? v : reciprocal_fast(1 + e);
 }
 
