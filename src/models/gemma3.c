@@ -29,8 +29,8 @@ typedef struct gemma3 {
 static void read_layers(gemma3 *g) {
     plan_builder *b = g->in->builder;
     const cJSON *types = json_get(g->in->config, "layer_types");
-    const int64_t n = g->in->dims->n_layers,
-                  pattern = config_int(g->in, "sliding_window_pattern", 1, INT32_MAX, g->is_2 ? 2 : 6);
+    const int64_t n = g->in->dims->n_layers, usual = g->is_2 ? 2 : 6;
+    const int64_t pattern = config_int(g->in, "sliding_window_pattern", 1, INT32_MAX, usual);
     const bool by_pattern = !types || json_get(g->in->config, "sliding_window_pattern");
     if (types && (!cJSON_IsArray(types) || cJSON_GetArraySize(types) != (int)n)) {
         plan_fail(b, NB_ERR_FORMAT, "config.json: layer_types has %d entries, expected num_hidden_layers = %lld",
