@@ -103,6 +103,7 @@ GEMMA4_MOE = {"model_type": "gemma4", "vocab_size": 99, "text_config": {
 GEMMA3 = {"model_type": "gemma3_text", "hidden_size": 128, "num_hidden_layers": 2, "intermediate_size": 192,
           "num_attention_heads": 2, "head_dim": 64, "num_key_value_heads": 1, "rms_norm_eps": 1e-06, "vocab_size": 99,
           "query_pre_attn_scalar": 64, "sliding_window": 16, "sliding_window_pattern": 2, "torch_dtype": "bfloat16"}
+GEMMA2 = {**{k: v for k, v in GEMMA3.items() if k != "sliding_window_pattern"}, "model_type": "gemma2"}
 GPT_OSS = {"model_type": "gpt_oss", "num_hidden_layers": 2, "num_local_experts": 3, "num_experts_per_tok": 2,
            "vocab_size": 97, "rms_norm_eps": 1e-05, "hidden_size": 128, "intermediate_size": 96, "head_dim": 64,
            "num_attention_heads": 2, "num_key_value_heads": 1, "sliding_window": 16, "rope_theta": 150000,
@@ -192,6 +193,7 @@ CASES = {
     "qwen3_5_moe-mxfp4": (QWEN35_MOE, dict(q_mode="mxfp4"), "hf", "F32"),
     "gemma4-hf": (GEMMA4, dict(q_bits=4), "hf", "BF16"),
     "gemma4-moe-hf": (GEMMA4_MOE, dict(q_bits=4), "hf", "BF16"),
+    "gemma2": (GEMMA2, dict(q_bits=4), "hf", "BF16"),
     "gemma3_text": (GEMMA3, dict(q_bits=4), "hf", "BF16"),
     "phi3": (PHI3, dict(q_bits=4, q_group_size=32), "hf", "BF16"),
     "gpt_oss-hf": ({**GPT_OSS, "quantization_config": {"quant_method": "mxfp4", "modules_to_not_convert": ["x"]}},

@@ -30,6 +30,7 @@ The models come from tools/goldens/*.py, a file for each group of families, whic
                       drop           fields that the written config leaves out
                       seed           where the first choice leaves experts nearly tied
                       prepare        function(mlx-lm's model), before it gets weights
+                      windows        function(config) -> [window or None for each layer], where mlx-lm has none of them
                       layout         function(tensors, config) -> (tensors, config): another form of the checkpoint,
                                      written in place of mlx-lm's; the truth is computed from mlx-lm's
                       mlx_tolerance  when other than 2e-5; say why
@@ -131,9 +132,11 @@ def write_model(directory, tensors, config, shards):
     save_config(copy.deepcopy(config), directory / "config.json")
 
 
-def run_mlx(directory, tokens):
+def run_mlx(directory, tokens, windows_of):
     """The directory as mlx-lm loads it, computed in float32."""
-    model, _ = load_model(directory)
+    model, config = load_model(directory)
+    windows = windows_of and windows_of(config)
+    distance = mx.arange(len(tokens))[:, None] - mx.arange(len(tokens))[None]
     model.update(tree_map(lambda p: p.astype(mx.float32) if mx.issubdtype(p.dtype, mx.floating) else p,
                           model.parameters()))
     out = {}
@@ -149,6 +152,8 @@ def run_mlx(directory, tokens):
             if self.number == 0:
                 # mlx makes 16-bit rows of an embedding in a mode without scales of a type; they are exact
                 out["hidden.embed"] = x = x.astype(mx.float32)
+            if windows and windows[self.number]:
+                args = (args[0] & (distance < windows[self.number]), *args[1:])
             y = self.layer(x, *args, **kwargs)
             out[f"hidden.{self.number}"] = y[0] if isinstance(y, tuple) else y
             return y
@@ -175,7 +180,7 @@ def make(name, spec, module, out):
     if "layout" in spec:
         tensors, config = spec["layout"](tensors, config)
     write_model(directory, tensors, config, spec.get("shards", 1))
-    mlx = run_mlx(directory, tokens)
+    mlx = run_mlx(directory, tokens, spec.get("windows"))
     worst = 0.0
     for key, value in truth.items():
         worst = max(worst, np.abs(mlx[key] - value).max() / value.std())

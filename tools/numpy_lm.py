@@ -95,12 +95,15 @@ def choose(logits, n):
     return order[:, :n]
 
 
-def attend(q, k, v, scale, window=None, sinks=None):
+def attend(q, k, v, scale, window=None, sinks=None, softcap=None):
     """Causal attention of one sequence: q [T, heads, dim], k and v [T, kv_heads, dim] -> [T, heads * dim]. window: how
-    many positions a token sees, itself counted; sinks [heads]: logits that take part without a value."""
+    many positions a token sees, itself counted; sinks [heads]: logits that take part without a value; softcap: of
+    scores."""
     n, n_heads, _ = q.shape
     k, v = (np.repeat(a, n_heads // a.shape[1], axis=1) for a in (k, v))
     scores = np.einsum("ihd,jhd->hij", q, k) * scale
+    if softcap is not None:
+        scores = np.tanh(scores / softcap) * softcap
     distance = np.arange(n)[:, None] - np.arange(n)[None]
     seen = distance >= 0 if window is None else (distance >= 0) & (distance < window)
     scores = np.where(seen, scores, -np.inf)

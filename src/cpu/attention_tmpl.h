@@ -155,11 +155,23 @@ static void prefetch_rows(const kpages *p, const int32_t *table, int64_t head, i
     }
 }
 
+/* Of a block's scores, scaled. */
+static void cap_scores(float *scores, float scale, float cap) {
+    for (int i = 0; i < BLOCK; i += LANES) {
+        const vfloat share = v_div(v_mul(v_load(scores + i), v_set1(scale)), v_set1(cap));
+        v_store(scores + i, v_mul(v_set1(cap), v_tanh(share)));
+    }
+}
+
 /* Scores of a row's keys [lo, hi) in this block, then their weights. */
-static void weigh(state *s, int r, const float *q, const float *keys, int64_t dim, float scale) {
+static void weigh(state *s, int r, const float *q, const float *keys, int64_t dim, float scale, float cap) {
     float *w = s->weights + r * BLOCK;
     int lo = s->lo[r], hi = s->hi[r];
     for (int j = lo & ~7; j < hi; j += 8) dot8(q, keys + j * dim, dim, w + j);
+    if (cap > 0) {
+        cap_scores(w, scale, cap);
+        scale = 1;
+    }
     vfloat scores[BLOCK / LANES], most = v_set1(-INFINITY);
     UNROLL for (int i = 0; i < BLOCK / LANES; i++) {
         scores[i] = v_mul(v_load(w + i * LANES), v_set1(scale));
@@ -222,7 +234,7 @@ static void attend_block(const kcall *c, const group *g, state *s, int64_t base)
         s->lo[r] = (int)min_i64(BLOCK, max_i64(0, first_seen(c, t) - base));
         s->hi[r] = (int)min_i64(BLOCK, c->positions[t] + 1 - base);
         const float *q = (const float *)c->x.data + t * c->x.stride + head * dim;
-        if (s->lo[r] < s->hi[r]) weigh(s, r, q, keys, dim, c->scale);
+        if (s->lo[r] < s->hi[r]) weigh(s, r, q, keys, dim, c->scale, c->softcap);
     }
     const float *values = block_rows(&c->values, table, g->kv_head, base, lo, hi, s->values);
     int64_t next = base + BLOCK;

@@ -46,6 +46,7 @@ static void attend(const kcall *c, int64_t t, int64_t head, float *scratch) {
     float sink = c->weight.data ? float_at_f32(c->weight.data, c->weight.type, head) : -INFINITY, largest = sink;
     for (int64_t p = first; p <= last; p++) {
         float s = c->scale * scalar_dot(q, vector_at(&c->keys, c->tables[t], p, kv_head, copy), dim);
+        if (c->softcap > 0) s = c->softcap * tanhf(s / c->softcap);
         scores[p - first] = s;
         if (s > largest) largest = s;
     }

@@ -141,7 +141,7 @@ static const checkpoint_family families[] = {
      .prefix = "language_model.",
      .routers = {"mlp.gate", "shared_expert_gate"},
      .keeps_type = "A_log"},
-    {.model_types = {"gemma3_text"}, .prefix = ""},
+    {.model_types = {"gemma2", "gemma3_text"}, .prefix = ""},
     {.model_types = {"gemma3", "mistral3"}, .prefix = "language_model."},
     {.model_types = {"gemma4_text"}, .prefix = "", .routers = {"router.proj"}, .drops_shared_kv = true},
     {.model_types = {"gemma4", "gemma4_unified"},

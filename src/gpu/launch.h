@@ -55,7 +55,7 @@ typedef struct gpu_gemm {
     void *y;
 } gpu_gemm;
 
-enum { GPU_MAX_PARAMS = 512, GPU_MAX_LAUNCHES = 32 };
+enum { GPU_MAX_PARAMS = 1024, GPU_MAX_LAUNCHES = 32 };
 
 typedef struct gpu_launch {
     const gpu_kernel *kernel; /* NULL: the GEMM */

@@ -11,6 +11,7 @@ _Static_assert(sizeof(struct qmv_any_params) <= GPU_MAX_PARAMS, "params fit");
 _Static_assert(sizeof(struct qmv_params) <= GPU_MAX_PARAMS && sizeof(struct qmv_experts_params) <= GPU_MAX_PARAMS,
                "params fit");
 _Static_assert(offsetof(struct qmv_params, part) == GPU_PARTS_AT, "parts begin where gpu_join puts them");
+_Static_assert(offsetof(struct qmv_any_params, part) == GPU_PARTS_AT, "parts begin where gpu_join puts them");
 
 bool qmv_any_takes(const kcall *c) {
     return is_stored_float(c->x.type) && is_stored_float(c->y.type) && (!c->z.data || is_stored_float(c->z.type));
@@ -21,35 +22,42 @@ static void add_any(const gpu_kernel *k, const kcall *c, int outputs, size_t sha
     const gpu_weight w = gpu_weight_of(c->w, table, to);
     const bool experts = c->op == KOP_MATMUL_EXPERTS;
     const int64_t n_chosen = experts ? c->n_chosen : 1, warps = QMV_ANY_THREADS / to->traits->warp;
-    const struct qmv_any_params p = {.x = gpu_mat_of(&c->x),
-                                     .y = gpu_mat_of(&c->y),
-                                     .z = gpu_mat_of(&c->z),
-                                     .residual = gpu_mat_of(&c->residual),
-                                     .bias = gpu_vec_of(&c->weight),
-                                     .norm = gpu_vec_of(&c->weight2),
-                                     .w = w,
-                                     .mode = (u32)c->w->mode,
-                                     .bits = (u32)c->w->bits,
-                                     .act = (u32)c->act,
-                                     .n_chosen = (u32)n_chosen,
-                                     .own_x = experts && c->x.cols != c->w->k,
-                                     .normed = c->normed,
-                                     .eps = c->eps,
-                                     .offset = c->offset};
+    const qmv_any_part p = {.x = gpu_mat_of(&c->x),
+                            .y = gpu_mat_of(&c->y),
+                            .z = gpu_mat_of(&c->z),
+                            .residual = gpu_mat_of(&c->residual),
+                            .bias = gpu_vec_of(&c->weight),
+                            .norm = gpu_vec_of(&c->weight2),
+                            .w = w,
+                            .k = w.k,
+                            .type = w.type,
+                            .group_size = w.group_size,
+                            .mode = (u32)c->w->mode,
+                            .bits = (u32)c->w->bits,
+                            .act = (u32)c->act,
+                            .n_chosen = (u32)n_chosen,
+                            .own_x = experts && c->x.cols != c->w->k,
+                            .normed = c->normed,
+                            .eps = c->eps,
+                            .offset = c->offset};
     const int64_t tasks = c->act ? c->w->n / 2 : div_up(c->w->n, outputs);
     if (c->y.rows > 0 && tasks > 0)
-        gpu_add(to, k, div_up(tasks, warps), min_i64(c->y.rows * n_chosen, 65535), 1, QMV_ANY_THREADS, shared, &p,
-                sizeof p);
+        gpu_add_part(to, k, div_up(tasks, warps), min_i64(c->y.rows * n_chosen, 65535), 1, QMV_ANY_THREADS, shared, &p);
 }
 
 void qmv_add_any(const kcall *c, void *table, gpu_launches *to) {
-    static const gpu_kernel k = {.module = "qmv_any", .name = "qmv_any"};
+    static const gpu_kernel k = {
+        .module = "qmv_any", .name = "qmv_any", .part_size = sizeof(qmv_any_part), .same = offsetof(qmv_any_part, w)};
     add_any(&k, c, 1, 0, table, to);
 }
 
 /* ---- 16 bytes at a time ------------------------------------------------------------------------------------------ */
 
-#define FMA_KERNEL(name_, mode, bits) {.module = "qmv_fma", .name = "qmv_fma_" #name_},
+#define FMA_KERNEL(name_, mode, bits)                                                                                  \
+    {.module = "qmv_fma",                                                                                              \
+     .name = "qmv_fma_" #name_,                                                                                        \
+     .part_size = sizeof(qmv_any_part),                                                                                \
+     .same = offsetof(qmv_any_part, w)},
 static const gpu_kernel k_fma[] = {QMV_FMA_WEIGHTS(FMA_KERNEL)};
 
 bool qmv_fma_takes(const krow *row, const kcall *c) {

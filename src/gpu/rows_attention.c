@@ -7,6 +7,7 @@
 #include "gpu/kernels/attention_params.h"
 
 static attention_call call_of(const kcall *c) {
+    static const double log2_e = 1.4426950408889634;
     attention_call a = {.x = gpu_mat_of(&c->x),
                         .y = gpu_mat_of(&c->y),
                         .keys = c->keys.data,
@@ -20,7 +21,11 @@ static attention_call call_of(const kcall *c) {
                         .n_heads = (u32)(c->x.cols / c->keys.head_dim),
                         .page_size = (u32)c->keys.page_size,
                         .window = (u32)min_i64(c->window, INT32_MAX),
-                        .scale = (float)((double)c->scale * 1.4426950408889634)};
+                        .scale = (float)((double)c->scale * log2_e)};
+    if (c->softcap > 0) {
+        a.softcap = (float)((double)c->softcap * log2_e);
+        a.per_cap = (float)(1 / ((double)c->softcap * log2_e));
+    }
     while (is_power_of_2(c->keys.page_size) && (1u << a.page_shift) < a.page_size) a.page_shift++;
     return a;
 }

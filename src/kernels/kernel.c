@@ -129,7 +129,7 @@ static bool attention_ok(const kcall *c) {
     return mat_ok(&c->x) && mat_ok(&c->y) && same_shape(&c->x, &c->y) && pages_ok(k) && pages_ok(v) &&
            k->type == v->type && k->n_heads == v->n_heads && k->page_size == v->page_size &&
            k->head_dim == v->head_dim && c->x.cols % (k->head_dim * k->n_heads) == 0 && vec_ok(&c->weight) &&
-           c->tables && c->positions && c->window >= 0;
+           c->tables && c->positions && c->window >= 0 && c->softcap >= 0;
 }
 
 static bool matmul_ok(const kcall *c) {

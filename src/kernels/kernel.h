@@ -107,7 +107,8 @@ typedef enum kop {
                        for RMSNORM(x) of each head */
     KOP_KV_STORE,   /* x[t] goes to the page and slot of token t: with normed, after RMSNORM of each head; with a table
                        z, after ROPE */
-    KOP_ATTENTION,  /* softmax(scale q K^T) V over the token's own sequence, causal, in a window */
+    KOP_ATTENTION,  /* softmax(scale q K^T) V over the token's own sequence, causal, in a window. With a softcap a score
+                       s counts as softcap * tanh(s / softcap) */
     KOP_ACT_MUL,    /* y = act(x) * z; x.cols may be 1: one factor for the row */
     KOP_ADD,        /* y = x + z */
     KOP_SELECT_ROWS, /* y[i] = x[rows[i]] */
@@ -151,6 +152,7 @@ typedef struct kcall {
     bool normed;              /* MATMUL, ROPE, KV_STORE: x goes through RMSNORM first */
     float eps;                /* RMSNORM, DELTA, what is normed */
     float scale;              /* EMBED, ROPE_TABLE, ATTENTION, SCALE, SOFTCAP */
+    float softcap;            /* ATTENTION; 0: none */
     float offset;             /* RMSNORM: 0, or 1 where weights are stored as their distance from 1 */
     kact act;                 /* ACT_MUL, CONV1D (ACT_NONE or ACT_SILU), MATMUL(_EXPERTS): none or a gated pair */
     int64_t n_parts;          /* RMSNORM: parts of a row that are normed on their own; ROPE: heads in a row; DELTA */

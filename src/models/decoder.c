@@ -169,7 +169,7 @@ static int attention(const family_input *in, const decoder *d, int layer, int x,
     plan_kv_store(b, cache, k, v);
     const float scale = (float)(1 / sqrt((double)m->head_dim));
     int y = d->sinks ? plan_attention_sinks(b, q, cache, scale, m->n_heads, "model.layers.%d.self_attn.sinks", layer)
-                     : plan_attention(b, q, cache, scale);
+                     : plan_attention(b, q, cache, scale, 0);
     if (d->gated) y = plan_act_mul(b, ACT_SIGMOID, gate, y, "self_attn.gated");
     return plan_linear(b, y, m->hidden_size, d->o_bias, "model.layers.%d.self_attn.o_proj", layer);
 }

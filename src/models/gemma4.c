@@ -220,7 +220,7 @@ static int attention(const gemma4 *g, int layer, int x) {
         kind->cache = plan_cache_new(b, kind->n_kv_heads, kind->head_dim, kind->window);
         plan_kv_store(b, kind->cache, k, v);
     }
-    int y = plan_attention(b, q, kind->cache, 1);
+    int y = plan_attention(b, q, kind->cache, 1, 0);
     return plan_linear(b, y, m->hidden_size, false, "model.layers.%d.self_attn.o_proj", layer);
 }
 

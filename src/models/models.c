@@ -9,7 +9,7 @@
 
 static const family *const families[] = {
     &family_llama,     &family_qwen2,      &family_qwen3,   &family_smollm3, &family_phi3,   &family_gpt_oss,
-    &family_qwen3_moe, &family_qwen3_next, &family_qwen3_5, &family_gemma3,  &family_gemma4,
+    &family_qwen3_moe, &family_qwen3_next, &family_qwen3_5, &family_gemma2,  &family_gemma3, &family_gemma4,
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 

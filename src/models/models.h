@@ -31,7 +31,7 @@ typedef struct family {
 
 extern const family family_llama, family_qwen2, family_qwen3;
 extern const family family_qwen3_moe, family_qwen3_next, family_qwen3_5;
-extern const family family_gemma3, family_gemma4;
+extern const family family_gemma2, family_gemma3, family_gemma4;
 extern const family family_smollm3, family_phi3, family_gpt_oss;
 
 /* Finds the family and builds its (fused) plan from the files. NB_ERR_UNSUPPORTED lists the families when the

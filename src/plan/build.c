@@ -439,19 +439,20 @@ void plan_kv_store(plan_builder *b, int cache, int keys, int values) {
     }
 }
 
-int plan_attention(plan_builder *b, int q, int cache, float scale) {
+int plan_attention(plan_builder *b, int q, int cache, float scale, float softcap) {
     if (b->status) return PLAN_NONE;
     plan_step *s = add_step(b, KOP_ATTENTION, "self_attn", q, value_at(b, q)->cols, q);
     if (!s) return PLAN_NONE;
     s->cache = cache;
     s->scale = scale;
+    s->softcap = softcap;
     s->window = ((const plan_cache *)b->caches.items)[cache].window;
     return s->y;
 }
 
 int plan_attention_sinks(plan_builder *b, int q, int cache, float scale, int64_t n_heads, const char *path, ...) {
     MODULE_NAME(path);
-    int y = plan_attention(b, q, cache, scale);
+    int y = plan_attention(b, q, cache, scale, 0);
     if (y == PLAN_NONE) return y;
     set_vector(b, (plan_step *)b->steps.items + b->steps.n - 1, module_name, "", n_heads);
     return y;

@@ -71,8 +71,9 @@ int plan_rope(plan_builder *b, int x, int table, int64_t n_heads, bool interleav
 /* A cache for one layer; returns its number. */
 int plan_cache_new(plan_builder *b, int64_t n_kv_heads, int64_t head_dim, int64_t window);
 void plan_kv_store(plan_builder *b, int cache, int keys, int values);
-int plan_attention(plan_builder *b, int q, int cache, float scale);
-/* With a sink for each of n_heads heads: the vector "<path>". */
+/* softcap: 0: none */
+int plan_attention(plan_builder *b, int q, int cache, float scale, float softcap);
+/* Without a softcap, and with a sink for each of n_heads heads: the vector "<path>". */
 int plan_attention_sinks(plan_builder *b, int q, int cache, float scale, int64_t n_heads, const char *path, ...)
     NB_PRINTF(6, 7);
 

@@ -69,6 +69,7 @@ static kcall base_call(const lowering *l, const unit *u) {
                .weight2 = s->vec2,
                .eps = s->eps,
                .scale = s->scale,
+               .softcap = s->softcap,
                .offset = s->offset,
                .act = s->act,
                .n_parts = s->n_parts,

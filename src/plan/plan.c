@@ -148,6 +148,7 @@ void plan_step_text(const plan *p, int i, char *text, size_t size) {
     if (s->state != PLAN_NONE) SAY(" state %d", s->state);
     if (s->op == KOP_KV_STORE) SAY(" -> cache %d %s", s->cache, s->is_values ? "values" : "keys");
     if (s->op == KOP_ATTENTION) SAY(" cache %d scale=%g", s->cache, (double)s->scale);
+    if (s->softcap > 0) SAY(" softcap=%g", (double)s->softcap);
     if (s->window) SAY(" window=%lld", (long long)s->window);
     SAY("  (%s)", s->name);
 #undef SAY

@@ -53,7 +53,7 @@ typedef struct plan_step {
     int weight;      /* number of a plan_weight */
     kvec vec, vec2;  /* kcall's weight and weight2: norm weight, bias, ... */
     int64_t vec_len; /* elements of each */
-    float eps, scale, offset;
+    float eps, scale, softcap, offset;
     kact act;
     int64_t n_parts, n_keys, key_dim, n_chosen;
     bool normalize, interleaved;

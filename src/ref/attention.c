@@ -10,13 +10,27 @@
 #include "base/half.h"
 #include "base/num.h"
 
+static double square(double x) {
+    return x * x;
+}
+
 double ref_page_at(const kcall *c, const kpages *pages, int64_t t, int64_t p, int64_t head, int64_t d) {
     int64_t page = c->tables[t][p / pages->page_size], slot = p % pages->page_size;
     return float_at(pages->data, pages->type,
                     ((page * pages->n_heads + head) * pages->page_size + slot) * pages->head_dim + d);
 }
 
-/* The scores of positions [first, last] and their magnitudes. */
+/* The slope of tanh is 1 / cosh^2, which falls to both sides. */
+double ref_capped(const kcall *c, double score, double reach, double *slope) {
+    const double cap = (double)c->softcap;
+    *slope = 1;
+    if (c->softcap == 0) return score;
+    if (fabs(score) > reach) *slope = 1 / square(cosh((fabs(score) - reach) / cap));
+    return cap * tanh(score / cap);
+}
+
+/* The scores of positions [first, last] and their magnitudes. What is beside a score, at most a thousandth of the
+ * magnitude, comes through a softcap by its slope; there the score as it comes out is rounded too. */
 static void score_all(const kcall *c, int64_t t, int64_t head, int64_t kv_head, int64_t first, int64_t last,
                       double *scores, double *magnitudes) {
     int64_t dim = c->keys.head_dim;
@@ -27,8 +41,10 @@ static void score_all(const kcall *c, int64_t t, int64_t head, int64_t kv_head, 
             sum += term;
             sum_abs += fabs(term);
         }
-        scores[p - first] = (double)c->scale * sum;
-        magnitudes[p - first] = fabs((double)c->scale) * sum_abs;
+        double magnitude = fabs((double)c->scale) * sum_abs, slope;
+        double score = ref_capped(c, (double)c->scale * sum, magnitude / 1024, &slope);
+        scores[p - first] = score;
+        magnitudes[p - first] = slope * magnitude + (c->softcap == 0 ? 0 : fabs(score));
     }
 }
 

@@ -38,6 +38,8 @@ void ref_input(const kcall *c, int64_t part, const kvec *weight, double *x);
 void ref_rotate(const kcall *c, int64_t t, double *head, double *mag);
 /* Element d of position p's key or value in token t's sequence. */
 double ref_page_at(const kcall *c, const kpages *pages, int64_t t, int64_t p, int64_t head, int64_t d);
+/* What ATTENTION's softcap makes of a score, and how fast that changes at most within `reach` of it. */
+double ref_capped(const kcall *c, double score, double reach, double *slope);
 /* act(x) as ACT_MUL has it (of swiglu_oai the gate's part), and its magnitude. */
 double ref_act(kact act, double x, double *mag);
 /* ACT_MUL of one pair, and its magnitude (may be NULL). */

@@ -164,9 +164,13 @@ static bool move_scores(const kcall *c, dtype to, int64_t t, int64_t head, int64
             most += by_q + by_key + times(h->q_off[d], key_off);
             variance += square(by_q) + square(by_key);
         }
-        h->scores[p] = (double)c->scale * sum;
-        h->moves[p] = times(scale, most);
-        h->score_variance[p] = scale * scale * variance / 3;
+        double score = (double)c->scale * sum, slope;
+        most = times(scale, most);
+        variance *= scale * scale / 3;
+        h->scores[p] = ref_capped(c, score, most, &slope);
+        h->moves[p] = times(slope, most);
+        ref_capped(c, score, 6 * sqrt(variance), &slope);
+        h->score_variance[p] = times(square(slope), variance);
         fits &= isfinite(most) != 0;
     }
     return fits;

@@ -194,9 +194,13 @@ static bool of_embed(const kcall *c, const double *y, double *variance) {
 
 /* ---- Softmax ------------------------------------------------------------------------------------------------- */
 
-/* One head. An error e_p of a score moves the output by w_p (v_p - y) e_p: of the score's own sum and scale, of its
- * difference to the largest, of exp. The weighted values are products and a sum over the positions, one after the other
- * and rescaled at most once a position; then the division by the weights' sum, of which all terms have one sign. */
+/* x / scale, tanh as good as exp, a division, * scale. */
+static const double cap_roundings = 8;
+
+/* One head. An error e_p of a score moves the output by w_p (v_p - y) e_p: of the score's own sum and scale, of a
+ * softcap, of its difference to the largest, of exp. The weighted values are products and a sum over the positions, one
+ * after the other and rescaled at most once a position; then the division by the weights' sum, of which all terms have
+ * one sign. */
 static void of_head(const kcall *c, int64_t t, int64_t head, const double *y, int chains, double *work,
                     double *variance) {
     int64_t dim = c->keys.head_dim, kv_head = head / (c->x.cols / dim / c->keys.n_heads);
@@ -212,11 +216,16 @@ static void of_head(const kcall *c, int64_t t, int64_t head, const double *y, in
             scores[p] += term;
             squares[p] += square(term);
         }
+        squares[p] = squares[p] * (1 + sum_roundings(dim, chains)) + square(scores[p]);
+        if (c->softcap > 0) {
+            double slope;
+            scores[p] = ref_capped(c, scores[p], 6 * 0x1p-24 * sqrt(squares[p] / 3), &slope);
+            squares[p] = square(slope) * squares[p] + cap_roundings * square(scores[p]);
+        }
         largest = fmax(largest, scores[p]);
     }
     for (int64_t p = 0; p < n; p++) {
-        squares[p] = squares[p] * (1 + sum_roundings(dim, chains)) + square(scores[p]) + square(scores[p] - largest) +
-                     exp_roundings;
+        squares[p] += square(scores[p] - largest) + exp_roundings;
         scores[p] = exp(scores[p] - largest);
         sum += scores[p];
     }
@@ -343,7 +352,7 @@ static bool count(const kcall *c, const double *y, int chains, double *variance)
         of_act_mul(c, y, variance);
         return true;
     case KOP_SOFTCAP:
-        of_all(c, y, exp_roundings + 4, variance); /* x / scale, tanh as good as exp, a division, * scale */
+        of_all(c, y, cap_roundings, variance);
         return true;
     case KOP_ROUTE:
         of_route(c, y, chains, variance);

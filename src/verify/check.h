@@ -59,6 +59,7 @@ typedef struct check_spec {
     bool no_biases; /* of an affine weight */
     dtype kv_type;
     int64_t kv_heads, head_dim, page_size, window;
+    int64_t softcap;       /* ATTENTION; 0: none */
     int64_t n_seqs, start; /* sequences in the call; KV: the position of the first one's first token */
 } check_spec;
 

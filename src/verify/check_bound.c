@@ -36,6 +36,9 @@ static double act_depth(kact act) {
     return act == ACT_NONE ? 1 : act == ACT_GELU || act == ACT_SWIGLU_OAI ? 12 : 8;
 }
 
+/* x / scale by a reciprocal, tanh as good as exp, a division, * scale */
+static const double softcap_depth = 8;
+
 /* Exponentials are within 2 ulp = 4 u; a division or a product adds one rounding. */
 static double depth_of(const kcall *c, int chains) {
     switch (c->op) {
@@ -56,17 +59,18 @@ static double depth_of(const kcall *c, int chains) {
     case KOP_KV_STORE:
         return (c->z.data ? 2 : 0) + (c->normed ? norm_depth(chains, c->keys.head_dim) : 0);
     case KOP_ATTENTION: {
-        /* A score, its scale and difference to the largest; exp; then weights are summed one position after the other,
-         * rescaled at most once a position; 1 / sum and its product. */
+        /* A score, its scale, softcap and difference to the largest; exp; then weights are summed one position after
+         * the other, rescaled at most once a position; 1 / sum and its product. */
         int64_t keys = 0;
         for (int64_t t = 0; t < c->x.rows; t++) keys = c->positions[t] >= keys ? c->positions[t] + 1 : keys;
         if (c->window > 0 && c->window < keys) keys = c->window;
-        return sum_depth(chains, c->keys.head_dim) + 2 + 4 + 2 * (double)keys + 2;
+        return sum_depth(chains, c->keys.head_dim) + 2 + (c->softcap > 0 ? softcap_depth : 0) + 4 + 2 * (double)keys +
+               2;
     }
     case KOP_ACT_MUL:
         return act_depth(c->act);
     case KOP_SOFTCAP:
-        return 8; /* x / scale by a reciprocal, tanh as good as exp, a division, * scale */
+        return softcap_depth;
     case KOP_ROUTE:
         /* Differences, exp, their sum, division, the expert's own weight. */
         return sum_depth(chains, c->normalize ? c->n_chosen : c->x.cols) + 8;

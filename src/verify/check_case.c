@@ -510,13 +510,16 @@ static bool load_rope_table(check *c) {
     return c->call.freqs && c->call.positions;
 }
 
-/* Keys stay about 1, whatever the pattern: with larger ones no fp32 softmax says anything. */
+/* Keys stay about 1, whatever the pattern: with larger ones no fp32 softmax says anything. Nor with a softcap where
+ * terms of 1e15 cancel: what is left of them may be any score. */
 static bool load_attention(check *c) {
     const check_spec *s = &c->spec;
-    if (!matrix(c, SLOT_X, &c->call.x, s->rows, s->cols, s->pattern) || !sequences(c)) return false;
+    const check_pattern queries = s->softcap > 0 && s->pattern == CHECK_EXTREME ? CHECK_LARGE : s->pattern;
+    if (!matrix(c, SLOT_X, &c->call.x, s->rows, s->cols, queries) || !sequences(c)) return false;
     c->call.values = c->call.keys;
     c->call.scale = 1.0f / sqrtf((float)s->head_dim);
     c->call.window = s->window;
+    c->call.softcap = (float)s->softcap;
     if (s->bias && !vector(c, SLOT_WEIGHT, &c->call.weight, s->parts)) return false;
     check_pattern values = s->pattern == CHECK_SUBNORMAL ? CHECK_NORMAL : s->pattern;
     return fill_pages(c, SLOT_KEYS, &c->call.keys, CHECK_NORMAL) && fill_pages(c, SLOT_VALUES, &c->call.values, values);

@@ -355,7 +355,7 @@ static void kv_store_specs(visitor *v) {
 
 static void attention_specs(visitor *v) {
     static const int64_t head_dims[] = {5, 8, 16, 64, 80, 128, 256};
-    static const int64_t windows[] = {0, 0, 1, 17, 64};
+    static const int64_t windows[] = {0, 0, 1, 17, 64}, caps[] = {0, 0, 2, 50};
     FOR_TOKENS(rows) {
         for (size_t i = 0; i < COUNT(head_dims) * COUNT(check_stored) * (v->level == CHECK_FULL ? 3 : 1); i++) {
             check_spec s = {.op = KOP_ATTENTION, .rows = rows, .x_type = DT_F32, .y_type = DT_F32};
@@ -368,6 +368,7 @@ static void attention_specs(visitor *v) {
             s.page_size = TURN(page_sizes);
             s.start = TURN(starts);
             s.window = TURN(windows);
+            s.softcap = TURN(caps);
             s.bias = turn(v, 3) == 0;
             s.n_seqs = min_i64(rows, coin(v) ? 1 : (int64_t)(1 + turn(v, 5)));
             s.strided = coin(v);

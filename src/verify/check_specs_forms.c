@@ -95,10 +95,12 @@ static void choose_context(chooser *c, check_spec *s) {
 static bool attention_form(chooser *c, check_level level, check_spec *s) {
     static const int64_t dims[] = {64, 96, 128, 128, 192, 256, 512}, windows[] = {0, 0, 0, 17, 128, 512, 1024};
     static const int64_t rows[] = {1, 1, 2, 4, 7, 8, 15, 16, 17, 33, 64, 65}, groups[] = {1, 2, 4, 5, 8};
+    static const int64_t caps[] = {0, 50, 0, 2};
     const int64_t work = level == CHECK_FULL ? 1 << 24 : 1 << 22;
     s->x_type = some_16_bits(c);
     choose_context(c, s);
     s->window = CHOOSE(c, windows);
+    s->softcap = CHOOSE(c, caps);
     if (s->rows != MANY_TOKENS) s->rows = CHOOSE(c, rows);
     if (one_in(c, 2)) s->head_dim = CHOOSE(c, dims);
     s->parts = s->kv_heads * CHOOSE(c, groups);

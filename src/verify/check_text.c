@@ -51,6 +51,7 @@ void check_spec_text(const check_spec *s, char *text, size_t size) {
     put_number(text, size, &at, "head_dim", s->head_dim);
     put_number(text, size, &at, "page_size", s->page_size);
     put_number(text, size, &at, "window", s->window);
+    put_number(text, size, &at, "softcap", s->softcap);
     put_number(text, size, &at, "sequences", s->n_seqs);
     put_number(text, size, &at, "start", s->start);
     put_number(text, size, &at, "interleaved", s->interleaved);

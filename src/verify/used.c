@@ -82,6 +82,7 @@ static void set_attention(check_spec *s, const kcall *c) {
     s->parts = heads / c->keys.n_heads * s->kv_heads;
     s->cols = s->parts * s->head_dim;
     s->bias = c->weight.data != NULL;
+    s->softcap = c->softcap > 0 ? max_i64(1, (int64_t)c->softcap) : 0;
 }
 
 static void set_delta(check_spec *s, const kcall *c) {
@@ -247,6 +248,7 @@ static uint64_t step_hash(const plan *p, const plan_step *s) {
                              s->normalize,
                              s->interleaved,
                              s->window,
+                             s->softcap != 0,
                              s->offset != 0,
                              w ? w->n : 0,
                              w ? w->k : 0,

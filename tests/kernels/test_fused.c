@@ -215,6 +215,7 @@ static void attend(const kcall *c, int64_t t, int64_t head, const double *ref, f
     for (int64_t p = first; p <= last; p++) {
         for (int64_t d = 0; d < dim; d++) k[d] = page_at(c, &c->keys, t, p, kv_head, d);
         weights[p] = c->scale * dot(q, k, dim);
+        if (c->softcap > 0) weights[p] = c->softcap * tanhf(weights[p] / c->softcap);
         largest = fmaxf(largest, weights[p]);
     }
     sum = expf(sink - largest);

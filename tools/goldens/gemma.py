@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""gemma3_text and gemma4: dense, with experts, and the small ones with per-layer inputs and shared keys and values.
+"""gemma2, gemma3_text and gemma4: dense, with experts, and the small ones with per-layer inputs and shared keys and values.
 
 The windows are shorter than the prompts, sliding and full layers differ in head size, KV heads and rope."""
 
@@ -9,6 +9,9 @@ import mlx.core as mx
 import numpy as np
 
 from numpy_lm import Model, attend, choose, register, softmax
+
+
+S, F = "sliding_attention", "full_attention"
 
 
 def gelu(x):
@@ -80,6 +83,33 @@ class Gemma3(Gemma):
             out[f"hidden.{i}"] = h
         out["logits"] = self.head(self.norm(h, "model.norm"))
         return out
+
+
+@register("gemma2")
+class Gemma2(Gemma3):
+    def setup(self, c):
+        self.n_heads, self.n_kv_heads = c["num_attention_heads"], c["num_key_value_heads"]
+        self.head_dim = c["head_dim"]
+        self.inv_freq = c.get("rope_theta", 10000) ** (-np.arange(0, self.head_dim, 2) / self.head_dim)
+
+    def attention(self, x, layer):
+        p, n, c = f"model.layers.{layer}.self_attn.", len(x), self.config
+        q, k, v = (self.linear(x, p + name).reshape(n, -1, self.head_dim) for name in ("q_proj", "k_proj", "v_proj"))
+        q, k = (rotate(a, self.inv_freq, c.get("rope_traditional", False)) for a in (q, k))
+        y = attend(q, k, v, c.get("query_pre_attn_scalar", 144.0) ** -0.5, windows(c)[layer],
+                   softcap=c.get("attn_logit_softcapping", 50.0))
+        return self.linear(y, p + "o_proj")
+
+    def forward(self, tokens):
+        out, cap = super().forward(tokens), self.config.get("final_logit_softcapping", 30.0)
+        out["logits"] = np.tanh(out["logits"] / cap) * cap
+        return out
+
+
+def windows(config):
+    """Of gemma2's layers, which mlx-lm does not apply: every other one slides, the first does."""
+    kinds = config.get("layer_types", [S, F] * config["num_hidden_layers"])
+    return [config.get("sliding_window", 4096) if kinds[i] == S else None for i in range(config["num_hidden_layers"])]
 
 
 @register("gemma4_text", "gemma4", "gemma4_unified")
@@ -164,7 +194,7 @@ class Gemma4(Gemma):
 
 def random_weight(rng, path, shape, config):
     x = rng.standard_normal(shape)
-    if path.endswith("norm.weight") and config["model_type"].startswith("gemma3"):
+    if path.endswith("norm.weight") and config["model_type"].startswith(("gemma2", "gemma3")):
         return 0.3 + 0.2 * x if "q_norm" in path or "k_norm" in path else 0.2 * x  # beside 1
     if "q_norm" in path or "k_norm" in path:
         return 0.5 + 0.1 * x  # attention's scale is 1
@@ -182,6 +212,16 @@ def tie(model):
     model.tie_word_embeddings = True
 
 
+def gemma2(hidden, layers, heads, kv_heads, head_dim, ffn, vocab, window, **more):
+    return {
+        "model_type": "gemma2", "architectures": ["Gemma2ForCausalLM"], "hidden_size": hidden,
+        "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads,
+        "head_dim": head_dim, "intermediate_size": ffn, "vocab_size": vocab, "sliding_window": window,
+        "rms_norm_eps": 1e-6, "max_position_embeddings": 8192, "hidden_activation": "gelu_pytorch_tanh",
+        "eos_token_id": 1, **more,
+    }
+
+
 def gemma3(hidden, layers, heads, kv_heads, head_dim, ffn, vocab, window, **more):
     return {
         "model_type": "gemma3_text", "architectures": ["Gemma3ForCausalLM"], "hidden_size": hidden,
@@ -190,9 +230,6 @@ def gemma3(hidden, layers, heads, kv_heads, head_dim, ffn, vocab, window, **more
         "query_pre_attn_scalar": head_dim, "max_position_embeddings": 4096, "hidden_activation": "gelu_pytorch_tanh",
         "eos_token_id": 1, **more,
     }
-
-
-S, F = "sliding_attention", "full_attention"
 
 
 def gemma4(hidden, kinds, heads, kv_heads, head_dim, global_kv_heads, global_head_dim, ffn, vocab, window, **more):
@@ -260,6 +297,14 @@ def with_shared_projections(tensors, config):
 BYTES = {"group_size": 32, "bits": 8}  # affine, whatever the model's mode is
 
 SPECS = {
+    "gemma2-bf16": dict(
+        config=gemma2(36, 3, 4, 2, 20, 24, 131, 6, query_pre_attn_scalar=28, attn_logit_softcapping=2.0,
+                      final_logit_softcapping=4.0),
+        dtype="bfloat16", windows=windows, tokens=16),
+    "gemma2-q4": dict(
+        config=gemma2(64, 2, 3, 1, 32, 32, 67, 5, rope_traditional=True, rope_theta=50000.0, layer_types=[F, S]),
+        dtype="float16", quant=(4, 32), windows=windows, tokens=14),
+
     "gemma3-bf16": dict(
         config=gemma3(48, 2, 3, 1, 20, 24, 131, 6, sliding_window_pattern=2, rope_theta=500000.0,
                       query_pre_attn_scalar=28, rope_scaling={"factor": 8.0, "rope_type": "linear"}),

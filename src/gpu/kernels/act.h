@@ -8,26 +8,15 @@
 
 enum { GATE_NONE, GATE_SILU, GATE_GELU, GATE_SIGMOID, GATE_SWIGLU_OAI };
 
-/* 1 / v within an ulp. */
-INLINE float act_reciprocal(float v) {
-#if defined(__NVPTX__)
-    return __nvvm_rcp_approx_ftz_f(v);
-#elif defined(__AMDGCN__)
-    return __builtin_amdgcn_rcpf(v);
-#else
-    return 1 / v;
-#endif
-}
-
 /* 1 / (1 + exp(-v)). The exponent of 2 is taken apart so that a large one loses no digits: its whole part goes with a
  * number that is added and taken away again, the rest is below 1/2 with the low digits of log2(e) put right. */
 INLINE float act_sigmoid(float v) {
     const float t = v < -87 ? 87 : v > 87 ? -87 : -v;
     const float log2e = 1.44269504f, low = 1.92596299e-8f, round = 12582912;
-    const float whole = (t * log2e + round) - round;
+    const float shifted = t * log2e + round, whole = shifted - round; /* shifted's low bits are whole's, of a NaN any */
     const float rest = __builtin_fmaf(t, log2e, -whole) + t * low;
-    const float e = exp2_fast(rest) * as_f32((u32)((i32)whole + 127) << 23);
-    return v != v ? v : act_reciprocal(1 + e);
+    const float e = exp2_fast(rest) * as_f32((as_u32(shifted) - as_u32(round) + 127) << 23);
+    return v != v ? v : reciprocal_fast(1 + e);
 }
 
 INLINE float act_gate(u32 act, float v) {

@@ -20,7 +20,7 @@ INLINE void plain_scores(const attention_call *c, plain_memory m, const GLOBAL i
         for (u32 d = lane_id(); d < c->head_dim; d += WARP)
             sum += m.query[d] * load_as_f32(c->keys, c->kv_type, key + d);
         sum = warp_sum(sum);
-        if (lane_id() == 0) m.scores[i] = sum;
+        if (lane_id() == 0) m.scores[i] = c->softcap > 0 ? capped(c, sum) : sum;
     }
 }
 

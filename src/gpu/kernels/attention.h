@@ -6,6 +6,7 @@
 #define NB_GPU_KERNELS_ATTENTION_H
 
 #include "attention_params.h"
+#include "math.h"
 
 #define LOWEST -3.0e38f
 #define LOG2_E 1.44269504088896341f
@@ -39,6 +40,11 @@ INLINE float larger(float a, float b) {
 #else
     return b > a ? b : a;
 #endif
+}
+
+/* A score where the call has a softcap. */
+INLINE float capped(const attention_call *c, float score) {
+    return c->softcap * tanh_f32(score * c->per_cap);
 }
 
 INLINE float sink_of(const attention_call *c, u32 head) {

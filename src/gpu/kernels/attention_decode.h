@@ -101,6 +101,9 @@ INLINE void decode_positions(const attention_call *c, const decode_shape *k, dec
         }
         UNROLL for (u32 h = 0; h < k->heads; h++) scores[u][h] = lanes_sum(scores[u][h], k->lanes);
     }
+    if (c->softcap > 0)
+        UNROLL for (u32 i = 0; i < k->ahead * k->heads; i++) scores[i / k->heads][i % k->heads] =
+            capped(c, scores[i / k->heads][i % k->heads]);
     UNROLL for (u32 h = 0; h < k->heads; h++) {
         float top = s->largest[h];
         UNROLL for (u32 u = 0; u < k->ahead; u++) top = sees[u] ? larger(top, scores[u][h]) : top;

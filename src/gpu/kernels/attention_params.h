@@ -17,6 +17,8 @@ typedef struct attention_call {
     u32 page_size, page_shift; /* shift: where the size is a power of two */
     u32 window;                /* 0: all before */
     float scale;               /* times log2(e): weights are powers of two */
+    float softcap, per_cap;    /* times log2(e), and 1 / that; 0: none */
+    u32 unused;
 } attention_call;
 
 struct attention_params {

@@ -93,13 +93,13 @@ INLINE void tile_scores(const tile_shape *k, const tile_work *w, const tile_stat
     }
 }
 
-/* What a row does not see is -inf. */
+/* With a softcap scores are bent; what a row does not see is -inf. */
 INLINE void tile_mask(const attention_call *c, const tile_shape *k, const tile_work *w, u32 first_key,
                       float scores[MOST_KEYS][MMA_SUMS]) {
-    UNROLL for (u32 i = 0; i < MMA_SUMS; i++) {
-        const u32 position = w->position + warp_id() * 16 + mma_row(i);
-        UNROLL for (u32 n = 0; n < k->keys / 16; n++) {
-            const u32 key = first_key + n * 16 + mma_col(i);
+    UNROLL for (u32 n = 0; n < k->keys / 16; n++) {
+        if (c->softcap > 0) UNROLL for (u32 i = 0; i < MMA_SUMS; i++) scores[n][i] = capped(c, scores[n][i]);
+        UNROLL for (u32 i = 0; i < MMA_SUMS; i++) {
+            const u32 position = w->position + warp_id() * 16 + mma_row(i), key = first_key + n * 16 + mma_col(i);
             const bool sees = key <= position && (c->window == 0 || position - key < c->window);
             scores[n][i] = sees ? scores[n][i] : -__builtin_inff();
         }
@@ -153,7 +153,8 @@ INLINE void tile_keys(const attention_call *c, const tile_shape *k, const tile_w
     const SHARED u16 *keys = w->stages + stage * stage_size(k);
     float scores[MOST_KEYS][MMA_SUMS];
     tile_scores(k, w, s, keys, scores);
-    if (key + k->keys - 1 > low || (c->window > 0 && high >= key + c->window)) tile_mask(c, k, w, key, scores);
+    const bool sees_all = key + k->keys - 1 <= low && (c->window == 0 || high < key + c->window);
+    if (!sees_all || c->softcap > 0) tile_mask(c, k, w, key, scores);
     tile_softmax(k, s, scores);
     tile_values(k, w, s, keys + k->keys * stride_of(k->dim), scores);
 }

@@ -73,6 +73,10 @@ INLINE void previous_done(void) {
 INLINE float exp2_fast(float x) {
     return __nvvm_ex2_approx_ftz_f(x);
 }
+/* 1 / x within an ulp. */
+INLINE float reciprocal_fast(float x) {
+    return __nvvm_rcp_approx_ftz_f(x);
+}
 
 #elif defined(__AMDGCN__)
 /* ---- AMD ----------------------------------------------------------------------------------------------------- */
@@ -125,6 +129,9 @@ INLINE float exp2_fast(float x) {
     return __builtin_exp2f(x);
 #    endif
 }
+INLINE float reciprocal_fast(float x) {
+    return __builtin_amdgcn_rcpf(x);
+}
 
 #else
 /* ---- The host: tests/gpu simulates threads --------------------------------------------------------------------- */
@@ -154,6 +161,9 @@ INLINE bool warp_any(bool v) {
 }
 u8 *shared_memory(void);
 float exp2_fast(float x);
+static inline float reciprocal_fast(float x) {
+    return 1 / x;
+}
 #endif
 
 #if !defined(__NVPTX__)

@@ -59,7 +59,7 @@ INLINE float tanh_f32(float x) {
     a = a > 10.0f ? 10.0f : a;
     const reduced e = reduce_exp(a + a);
     const float power = power_of_2(e.n), m = fma_f32(series_exp(e.r) * e.r, power, power - 1.0f);
-    return with_sign_of(m / (m + 2.0f), x);
+    return with_sign_of(m * reciprocal_fast(m + 2.0f), x);
 }
 
 /* ln(1 + x) for x in [0, 1]: 2 artanh(s), s = x / (2 + x) <= 1 / 3; the series' rest is below 2e-9 of it. */

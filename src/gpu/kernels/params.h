@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The parameters of every kernel, as device code and host see them: one struct for each, at most 512 bytes, passed by
- * value. Fields are pointers, 64-bit and 32-bit integers and floats, laid out alike on all sides. Types are gpu_type
- * (gpu.h), strides and offsets in elements. Each family of operations has its own header. */
+ * The parameters of every kernel, as device code and host see them: one struct for each, at most GPU_MAX_PARAMS bytes
+ * (gpu/launch.h), passed by value. Fields are pointers, 64-bit and 32-bit integers and floats, laid out alike on all
+ * sides. Types are gpu_type (gpu.h), strides and offsets in elements. Each family of operations has its own header. */
 #ifndef NB_GPU_KERNELS_PARAMS_H
 #define NB_GPU_KERNELS_PARAMS_H
 
@@ -24,6 +24,16 @@ enum { GPU_KERNEL_PARTS = 3 };
 typedef struct gpu_parts {
     u32 n, first[GPU_KERNEL_PARTS];
 } gpu_parts;
+
+#ifdef NB_GPU_DEVICE_CODE
+/* The part that this block belongs to; the block's number in it. */
+INLINE u32 gpu_part_of(const gpu_parts *p, u32 *block) {
+    u32 which = 0;
+    UNROLL for (u32 i = 1; i < GPU_KERNEL_PARTS; i++) which += i < p->n && bid_x() >= p->first[i];
+    *block = bid_x() - p->first[which];
+    return which;
+}
+#endif
 
 /* A row-major matrix; type 0 or data NULL: absent. */
 typedef struct gpu_mat {

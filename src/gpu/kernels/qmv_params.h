@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Parameters of products with few tokens: qmv_any.c (everything), qmv_fma.c, and qmv_mma.h (NVIDIA).
- * A part is one product; a launch of qmv_mma.h can hold several (gpu/launch.h). */
+ * A part is one product; a launch can hold several (gpu/launch.h). */
 #ifndef NB_GPU_KERNELS_QMV_PARAMS_H
 #define NB_GPU_KERNELS_QMV_PARAMS_H
 
@@ -13,14 +13,22 @@ enum {
     QMV_FMA_UNIT_FLOATS = 36 /* of 32 columns, with their sum */
 };
 
-/* mode as wmode has it. Of experts: z is there, x has a part for each chosen one (own_x) or one for all. */
-struct qmv_any_params {
-    gpu_mat x, y, z, residual;
-    gpu_vec bias, norm;
-    gpu_weight w;
-    u32 mode, bits, act, n_chosen;
-    u32 own_x, normed;
+/* One product. mode as wmode has it; k, type and group_size as w has them. Of experts: z is there, x has a part for
+ * each chosen one (own_x) or one for all. Products for which the fields up to `w` agree can share a launch. */
+typedef struct qmv_any_part {
+    gpu_mat x, z;
+    gpu_vec norm;
+    u32 mode, bits, k, type, group_size, act, n_chosen, own_x, normed;
     float eps, offset;
+    u32 unused;
+    gpu_weight w;
+    gpu_mat y, residual;
+    gpu_vec bias;
+} qmv_any_part;
+
+struct qmv_any_params {
+    gpu_parts parts;
+    qmv_any_part part[GPU_KERNEL_PARTS];
 };
 
 enum {

@@ -157,9 +157,8 @@ INLINE void head_op_of(const head_part *p, u32 item) {
 /* A warp for each head of each token: grid (rows * heads / warps of a block). Parts can be joined: queries, keys and
  * values of a layer. */
 KERNEL void head_op(struct head_params p) {
-    u32 which = 0;
-    UNROLL for (u32 i = 1; i < GPU_KERNEL_PARTS; i++) which += i < p.parts.n && bid_x() >= p.parts.first[i];
-    const head_part *part = &p.part[which];
-    const u32 item = (bid_x() - p.parts.first[which]) * (bdim() / WARP) + warp_id();
+    u32 block;
+    const head_part *part = &p.part[gpu_part_of(&p.parts, &block)];
+    const u32 item = block * (bdim() / WARP) + warp_id();
     if (item < part->rows * part->n_heads) head_op_of(part, item);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What gemma3 and gemma4 make of config.json: the fields that decide what a layer is, and the refusal, by name and with
- * both values, of configs that contradict themselves. */
+ * What gemma2, gemma3 and gemma4 make of config.json: the fields that decide what a layer is, and the refusal, by name
+ * and with both values, of configs that contradict themselves. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,6 +26,10 @@
 #define GEMMA3                                                                                                         \
     "\"model_type\":\"gemma3_text\",\"hidden_size\":48,\"num_hidden_layers\":3,\"intermediate_size\":40,"              \
     "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":20,\"vocab_size\":99,\"sliding_window\":7,"
+
+#define GEMMA2                                                                                                         \
+    "\"model_type\":\"gemma2\",\"hidden_size\":48,\"num_hidden_layers\":3,\"intermediate_size\":40,"                   \
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":20,\"vocab_size\":99,\"rms_norm_eps\":1e-6,"
 
 #define THREE_TYPES "\"layer_types\":[\"sliding_attention\",\"sliding_attention\",\"full_attention\"],"
 
@@ -154,6 +158,38 @@ static void test_gemma3_layers(void **state) {
     plan_free(p);
 }
 
+/* Every other layer slides, the first does; softcaps of scores and of logits, unless the config says null. */
+static void test_gemma2(void **state) {
+    (void)state;
+    const plan_spec *specs;
+    size_t n;
+    for (int none = 0; none < 2; none++) {
+        plan *p = accepted(none ? GEMMA2 "\"attn_logit_softcapping\":null,\"final_logit_softcapping\":null,"
+                                         "\"sliding_window\":7,\"query_pre_attn_scalar\":64,"
+                                : GEMMA2,
+                           &specs, &n);
+        int attentions = 0, tables = 0;
+        for (int i = 0; i < p->n_steps; i++) {
+            const plan_step *s = &p->steps[i];
+            tables += s->op == KOP_ROPE_TABLE;
+            if (s->op != KOP_ATTENTION) continue;
+            assert_int_equal(s->window, s->layer == 1 ? 0 : none ? 7 : 4096);
+            assert_true(s->softcap == (none ? 0 : 50));
+            assert_true(s->scale == (none ? 1.0f / 8 : 1.0f / 12));
+            attentions++;
+        }
+        assert_int_equal(attentions, 3);
+        assert_int_equal(tables, 1);
+        const plan_step *last = &p->steps[p->n_steps - 1];
+        assert_int_equal(last->op == KOP_SOFTCAP, !none);
+        assert_true(none || last->scale == 30);
+        assert_null(find(specs, n, "lm_head"));
+        assert_null(find(specs, n, "model.layers.0.self_attn.q_norm"));
+        assert_shape(specs, n, "model.layers.2.self_attn.k_proj", 40, 48);
+        plan_free(p);
+    }
+}
+
 /* ---- What is refused ------------------------------------------------------------------------------------------- */
 
 static void test_sizes(void **state) {
@@ -178,6 +214,9 @@ static void test_sizes(void **state) {
     refused("\"model_type\":\"gemma4_text\",\"sliding_window\":0,", "sliding_window", "0");
     refused("\"model_type\":\"gemma4\",\"vocab_size\":-3,\"text_config\":{},", "vocab_size", "-3");
     refused(GEMMA3 "\"query_pre_attn_scalar\":0,", "query_pre_attn_scalar", "0");
+    refused(GEMMA2 "\"attn_logit_softcapping\":0,", "attn_logit_softcapping", "0");
+    refused(GEMMA2 "\"final_logit_softcapping\":-1,", "final_logit_softcapping", "-1");
+    refused("\"model_type\":\"gemma2\",\"hidden_size\":48,", "num_hidden_layers", "missing");
     refused(GEMMA3 "\"sliding_window_pattern\":0,", "sliding_window_pattern", "0");
     refused("\"model_type\":\"gemma3_text\",\"num_attention_heads\":5,\"num_key_value_heads\":3,",
             "num_attention_heads 5", "num_key_value_heads 3");
@@ -238,6 +277,7 @@ int main(void) {
         cmocka_unit_test(test_wrapper_and_defaults),
         cmocka_unit_test(test_proportional_rope),
         cmocka_unit_test(test_gemma3_layers),
+        cmocka_unit_test(test_gemma2),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_layer_types),
         cmocka_unit_test(test_experts),

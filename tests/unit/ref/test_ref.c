@@ -157,6 +157,26 @@ static void test_sinks(void **state) {
     check_call(&c, "attention.y", NULL);
 }
 
+/* Four positions of one column: the scores are the keys. */
+static void test_attention_softcap(void **state) {
+    (void)state;
+    static const int32_t positions[] = {3}, table[] = {0};
+    static const int32_t *const tables[] = {table};
+    float q = 1, keys[] = {-0.5f, 3, 40, 0}, values[] = {5, -7, 2, 11};
+    kcall c = {.op = KOP_ATTENTION, .scale = 1, .softcap = 2.5f, .positions = positions, .tables = tables};
+    c.x = c.y = (kmat){&q, DT_F32, 1, 1, 1, 0};
+    c.keys = c.values = (kpages){keys, DT_F32, 1, 1, 4, 1};
+    c.values.data = values;
+    double sum = 0, expected = 0, y;
+    for (int p = 0; p < 4; p++) {
+        const double weight = exp(2.5 * tanh((double)keys[p] / 2.5));
+        sum += weight;
+        expected += weight * (double)values[p];
+    }
+    ref_run(&c, &y, NULL);
+    assert_true(fabs(y - expected / sum) < 1e-12);
+}
+
 static void test_route(void **state) {
     (void)state;
     kcall c = {.op = KOP_ROUTE, .x = mat("route.x"), .n_chosen = 3};
@@ -191,7 +211,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_e2m1),    cmocka_unit_test(test_e4m3),      cmocka_unit_test(test_e8m0),
         cmocka_unit_test(test_weights), cmocka_unit_test(test_act_mul),   cmocka_unit_test(test_sinks),
-        cmocka_unit_test(test_route),   cmocka_unit_test(test_delta_net),
+        cmocka_unit_test(test_route),   cmocka_unit_test(test_delta_net), cmocka_unit_test(test_attention_softcap),
     };
     return cmocka_run_group_tests(tests, open_golden, close_golden);
 }

@@ -241,6 +241,7 @@ static void test_other_set(void **state) {
     CHANGES(&s, norm->n_parts, 17);
     CHANGES(&s, act->act, ACT_GELU);
     CHANGES(&s, attention->window, 5);
+    CHANGES(&s, attention->softcap, 50);
     CHANGES(&s, p->caches[attention->cache].head_dim, 7);
     CHANGES(&s, s.m.executor.kv_type, DT_F16);
     CHANGES(&s, s.m.executor.n_batch, 63);
