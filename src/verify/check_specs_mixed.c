@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Cases of mixtures of experts and of delta nets. */
+ * Cases of mixtures of experts, of delta nets, and of drawing tokens. */
 #include "verify/check_specs.h"
 
 /* ---- Experts ------------------------------------------------------------------------------------------------- */
@@ -169,4 +169,31 @@ void delta_specs(visitor *v) {
         s.n_seqs = some_sequences(v, s.rows);
         emit(v, s);
     }
+}
+
+/* ---- Drawing tokens ------------------------------------------------------------------------------------------ */
+
+/* Half of the cases have logits as a model's (load_logits in check_case.c). */
+static void sampling_case(visitor *v, kop op, int64_t rows, int64_t vocab, bool as_a_model) {
+    check_spec s = {.op = op, .rows = rows, .x_type = DT_F32, .y_type = DT_F32};
+    s.in_place = op == KOP_PENALIZE;
+    s.cols = op == KOP_PENALIZE ? vocab : 1;
+    s.k = op == KOP_DRAW ? vocab : 0;
+    s.samplers = op == KOP_PENALIZE || turn(v, 3) > 0;
+    s.strided = coin(v);
+    if (as_a_model)
+        emit_random(v, s);
+    else
+        emit(v, s);
+}
+
+void sampling_specs(visitor *v, kop op) {
+    static const int64_t vocabularies[] = {1, 2, 11, 127, 128, 129, 500, 1009, 3001}, real[] = {49152, 151936, 248320};
+    FOR_TOKENS(rows) {
+        for (size_t i = 0; i < COUNT(vocabularies) * 2; i++)
+            sampling_case(v, op, rows, vocabularies[i / 2], i % 2 && v->level != CHECK_LEAN);
+    }
+    for (size_t i = 0; v->level == CHECK_LEAN && i < 4; i++) sampling_case(v, op, 5, TURN(vocabularies), true);
+    for (size_t i = 0; v->level == CHECK_FULL && i < COUNT(real) * 4; i++)
+        sampling_case(v, op, (int64_t)(1 + turn(v, 3)), real[i / 4], i % 2);
 }
