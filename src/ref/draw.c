@@ -21,7 +21,7 @@ typedef struct candidate {
 
 /* A row of logits, and how sure its numbers are. */
 typedef struct field {
-    candidate *c; /* most likely first, of equal ones the first; then by id */
+    candidate *c; /* by id; for the filters most likely first, of equal ones the first */
     int64_t n;
     double largest;
     double log_error; /* of a logarithm of a probability, and so of the probability, relative to it */
@@ -67,7 +67,6 @@ static void fill(field *f, const kcall *c, int64_t t) {
     for (int64_t i = 0; i < f->n; i++) f->c[i].probability /= sum;
     /* Others may compute logit - norm, norm = largest + log(sum), and round each. */
     f->log_error = SUM_ERROR + 0x1p-50 * (fabs(f->largest) + log(sum));
-    qsort(f->c, (size_t)f->n, sizeof *f->c, by_probability);
 }
 
 static void doubt(field *f, double distance, double error) {
@@ -117,7 +116,6 @@ static double weight_of(const field *f, int64_t i, double temperature) {
 static int64_t draw(field *f, double temperature, double number) {
     double sum = 0, up_to = 0;
     int64_t last = -1;
-    qsort(f->c, (size_t)f->n, sizeof *f->c, by_id);
     for (int64_t i = 0; i < f->n; i++) sum += weight_of(f, i, temperature);
     const double drawn = number * sum, error = sum * (SUM_ERROR + f->log_error / temperature);
     for (int64_t i = 0; i < f->n; i++) {
@@ -131,15 +129,22 @@ static int64_t draw(field *f, double temperature, double number) {
     return f->c[last].id;
 }
 
+static void filter(field *f, const ksampler *s) {
+    if (s->top_p == 0 && !s->use_min_p && s->top_k == 0) return;
+    qsort(f->c, (size_t)f->n, sizeof *f->c, by_probability);
+    if (s->top_p > 0) keep_top_p(f, s->top_p);
+    if (s->use_min_p) keep_min_p(f, s->log_min_p, s->min_keep);
+    if (s->top_k > 0) keep_best(f, s->top_k);
+    qsort(f->c, (size_t)f->n, sizeof *f->c, by_id);
+}
+
 static double draw_row(field *f, const kcall *c, int64_t t) {
     const ksampler *s = c->samplers ? ksampler_of(c, t) : NULL;
     const int64_t best = most_likely(c, t);
     if (best < 0 || !s || s->temperature == 0) return (double)best;
     f->largest = ref_at(&c->x, t, best);
     fill(f, c, t);
-    if (s->top_p > 0) keep_top_p(f, s->top_p);
-    if (s->use_min_p) keep_min_p(f, s->log_min_p, s->min_keep);
-    if (s->top_k > 0) keep_best(f, s->top_k);
+    filter(f, s);
     const int64_t token = draw(f, s->temperature, random_number(s->random));
     return f->doubtful ? NAN : (double)token;
 }

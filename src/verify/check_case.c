@@ -524,9 +524,15 @@ static void shape_logits(check *c, float *logits, int64_t n) {
     if (check_below(c, 2)) logits[place_of(c, n)] = largest + 0.5f;
 }
 
+/* Rows of a case take turns: drawn without a filter, with one, with any sampler from logits that may be broken. */
+enum { DRAW_PLAIN, DRAW_FILTERED, DRAW_ANY, DRAW_KINDS };
+static int draw_kind(const check *c, int64_t t) {
+    return (int)((c->spec.seed + (uint64_t)t) % DRAW_KINDS);
+}
+
 /* Now and then a row has no token. */
 static void break_logits(check *c, float *logits, int64_t n) {
-    const int64_t how = check_below(c, 24);
+    const int64_t how = check_below(c, 8);
     if (how < 2) logits[place_of(c, n)] = how ? NAN : INFINITY;
     for (int64_t i = 0; how == 2 && i < n; i++) logits[i] = -INFINITY;
 }
@@ -536,7 +542,7 @@ static bool load_logits(check *c, int64_t n) {
     for (int64_t t = 0; t < c->spec.rows && !c->only_shape; t++) {
         float *logits = (float *)c->call.x.data + t * c->call.x.stride;
         if (c->spec.pattern == CHECK_NORMAL) shape_logits(c, logits, n);
-        break_logits(c, logits, n);
+        if (draw_kind(c, t) == DRAW_ANY) break_logits(c, logits, n);
     }
     return true;
 }
@@ -554,14 +560,16 @@ static float some_share(check *c) {
     return (float)(1 + check_below(c, 99)) / 100.0f;
 }
 
-static void choose_filters(check *c, nb_sampling *s, int64_t vocab) {
-    static const float temperatures[] = {0, 0.2f, 0.7f, 1, 1, 1.5f, 4, 20};
-    s->temperature = temperatures[check_below(c, 8)];
-    s->min_tokens_to_keep = 1;
-    if (check_below(c, 3) == 0) s->top_p = some_share(c);
-    if (check_below(c, 3) == 0) s->min_p = some_share(c) * some_share(c) * some_share(c);
-    if (check_below(c, 2) == 0) s->min_tokens_to_keep = 1 + (int)check_below(c, min_i64(vocab, 20));
-    if (check_below(c, 3) == 0) s->top_k = 1 + (int)check_below(c, check_below(c, 2) ? vocab : min_i64(vocab, 60));
+static void choose_filters(check *c, nb_sampling *s, int64_t vocab, int kind) {
+    static const float temperatures[] = {1, 0.7f, 1.5f, 4, 20, 0.2f, 0, 0};
+    const int64_t one = check_below(c, 3);
+    bool wanted[3];
+    for (int i = 0; i < 3; i++) wanted[i] = kind == DRAW_FILTERED ? i == one : kind == DRAW_ANY && check_below(c, 2);
+    s->temperature = temperatures[check_below(c, kind == DRAW_ANY ? 8 : 4)];
+    s->min_tokens_to_keep = check_below(c, 2) ? 1 : 1 + (int)check_below(c, min_i64(vocab, 20));
+    if (wanted[0]) s->top_p = some_share(c);
+    if (wanted[1]) s->min_p = some_share(c) * some_share(c) * some_share(c);
+    if (wanted[2]) s->top_k = 1 + (int)check_below(c, check_below(c, 2) ? vocab : min_i64(vocab, 60));
 }
 
 static void choose_penalties(check *c, sampler_case *to, int64_t vocab) {
@@ -597,7 +605,7 @@ static bool load_samplers(check *c) {
         c->random = start;
         for (int64_t t = 0; t < c->spec.rows; t++) {
             sampler_case one = {.s = {.seed = check_random(c)}};
-            choose_filters(c, &one.s, c->call.x.cols);
+            choose_filters(c, &one.s, c->call.x.cols, draw_kind(c, t));
             choose_penalties(c, &one, c->call.x.cols);
             slots[t] = (int32_t)(at / KSAMPLER_UNIT);
             if (to) ksampler_fill(&one.s, one.history, (size_t)one.n_history, to + at);

@@ -162,13 +162,12 @@ static bool is_unwritten(const kmat *y, int64_t i, int64_t j, uint8_t poison) {
     return is_poison((const uint8_t *)y->data + (size_t)(i * y->stride + j) * size, size, poison);
 }
 
-/* The numbers of experts and of tokens have one right value. */
+/* The numbers of experts and of tokens have one right value, and so has a logit with its penalties. */
 static bool is_exact(const kcall *c, int64_t j) {
-    return c->op == KOP_DRAW || (c->op == KOP_ROUTE && j < c->n_chosen);
+    return c->op == KOP_DRAW || c->op == KOP_PENALIZE || (c->op == KOP_ROUTE && j < c->n_chosen);
 }
 
-/* What x is when it is rounded to 16 bits, or a logit with its penalties, has one right value too, which may be
- * infinite. */
+/* What x is when it is rounded to 16 bits has one right value too; this and a logit may be infinite. */
 static bool is_rounding(const kcall *c) {
     return c->op == KOP_PENALIZE || (c->op == KOP_QUANTIZE && !is_form(&c->y));
 }

@@ -21,7 +21,7 @@ enum {
     MAX_ROWS = 33,      /* ...more */
     MAX_HEADS = 2,      /* KV heads, key heads */
     MAX_PARTS = 5,      /* heads that are normed or rotated */
-    MAX_DRAWS = 2,      /* from logits as many as the model's */
+    MAX_DRAWS = 3,      /* from logits as many as the model's */
     START = 70          /* position of the first token: more than one page */
 };
 
