@@ -510,24 +510,27 @@ static int64_t place_of(check *c, int64_t n) {
     return which == 0 ? 0 : which == 1 ? n - 1 : check_below(c, n);
 }
 
-/* Normal numbers become as a model's logits: a few likely tokens or many, equal ones among them, some forbidden. */
-static void shape_logits(check *c, float *logits, int64_t n) {
+/* Rows of a case take turns: drawn without a filter, with one, with any sampler from logits that may be broken. */
+enum { DRAW_PLAIN, DRAW_FILTERED, DRAW_ANY, DRAW_KINDS };
+static int draw_kind(const check *c, int64_t t) {
+    return (int)((c->spec.seed + (uint64_t)t) % DRAW_KINDS);
+}
+
+/* Normal numbers become as a model's logits: a few likely tokens or many, equal ones among them, some forbidden; the
+ * largest is at some edge, or there are many. */
+static void shape_logits(check *c, int64_t t, float *logits, int64_t n) {
     static const float widths[] = {0.25f, 2, 6, 12};
     const float width = widths[check_below(c, 4)];
+    const uint64_t top = (c->spec.seed / DRAW_KINDS + (uint64_t)t) % 3;
     float largest = -INFINITY;
     for (int64_t i = 0; i < n; i++) {
         logits[i] *= width;
         if (i % 7 == 3) logits[i] = rintf(logits[i]);
         if (i % 97 == 96) logits[i] = -INFINITY;
+        if (top == 0) logits[i] = fminf(logits[i], width);
         largest = fmaxf(largest, logits[i]);
     }
-    if (check_below(c, 2)) logits[place_of(c, n)] = largest + 0.5f;
-}
-
-/* Rows of a case take turns: drawn without a filter, with one, with any sampler from logits that may be broken. */
-enum { DRAW_PLAIN, DRAW_FILTERED, DRAW_ANY, DRAW_KINDS };
-static int draw_kind(const check *c, int64_t t) {
-    return (int)((c->spec.seed + (uint64_t)t) % DRAW_KINDS);
+    if (top == 1) logits[place_of(c, n)] = largest + 0.5f;
 }
 
 /* Now and then a row has no token. */
@@ -541,7 +544,7 @@ static bool load_logits(check *c, int64_t n) {
     if (!matrix(c, SLOT_X, &c->call.x, c->spec.rows, n, c->spec.pattern)) return false;
     for (int64_t t = 0; t < c->spec.rows && !c->only_shape; t++) {
         float *logits = (float *)c->call.x.data + t * c->call.x.stride;
-        if (c->spec.pattern == CHECK_NORMAL) shape_logits(c, logits, n);
+        if (c->spec.pattern == CHECK_NORMAL) shape_logits(c, t, logits, n);
         if (draw_kind(c, t) == DRAW_ANY) break_logits(c, logits, n);
     }
     return true;

@@ -189,7 +189,7 @@ static void sampling_case(visitor *v, kop op, int64_t rows, int64_t vocab, size_
 
 /* Smaller than a kernel's slices are many, and larger. All vocabularies for so many tokens at once, and so on. */
 void sampling_specs(visitor *v, kop op) {
-    static const int64_t vocabularies[] = {1, 127, 11, 1009, 128, 500, 2, 3001, 129}, real[] = {49152, 151936, 248320};
+    static const int64_t vocabularies[] = {1, 127, 11, 1009, 128, 3001, 2, 500, 129}, real[] = {49152, 151936, 248320};
     static const int64_t rows[] = {3, 8, 1, 33};
     const size_t each = COUNT(vocabularies), n = v->level == CHECK_FULL ? 4 : v->level == CHECK_QUICK ? 2 : 1;
     for (size_t i = 0; i < n * each; i++)
