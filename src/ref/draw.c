@@ -21,8 +21,9 @@ typedef struct candidate {
 
 /* A row of logits, and how sure its numbers are. */
 typedef struct field {
-    candidate *c; /* by id; for the filters most likely first, of equal ones the first */
+    candidate *c; /* for filters most likely first, of equal ones the first */
     int64_t n;
+    double *weights; /* of each token, at the sampler's temperature */
     double largest;
     double log_error; /* of a logarithm of a probability, and so of the probability, relative to it */
     bool doubtful;
@@ -34,11 +35,6 @@ static const double SUM_ERROR = 1e-11;
 static int by_probability(const void *a, const void *b) {
     const candidate *x = a, *y = b;
     if (x->logit != y->logit) return x->logit > y->logit ? -1 : 1;
-    return (x->id > y->id) - (x->id < y->id);
-}
-
-static int by_id(const void *a, const void *b) {
-    const candidate *x = a, *y = b;
     return (x->id > y->id) - (x->id < y->id);
 }
 
@@ -109,24 +105,21 @@ static double random_number(uint64_t state) {
     return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
 }
 
-static double weight_of(const field *f, int64_t i, double temperature) {
-    return f->c[i].kept ? exp((f->c[i].logit - f->largest) / temperature) : 0;
-}
-
-static int64_t draw(field *f, double temperature, double number) {
+static int64_t draw(field *f, int64_t vocab, double temperature, double number) {
     double sum = 0, up_to = 0;
     int64_t last = -1;
-    for (int64_t i = 0; i < f->n; i++) sum += weight_of(f, i, temperature);
+    for (int64_t i = 0; i < vocab; i++) f->weights[i] = 0;
+    for (int64_t i = 0; i < f->n; i++)
+        if (f->c[i].kept) f->weights[f->c[i].id] = exp((f->c[i].logit - f->largest) / temperature);
+    for (int64_t i = 0; i < vocab; i++) sum += f->weights[i];
     const double drawn = number * sum, error = sum * (SUM_ERROR + f->log_error / temperature);
-    for (int64_t i = 0; i < f->n; i++) {
-        const double weight = weight_of(f, i, temperature);
-        if (weight == 0) continue;
+    for (int64_t i = 0; i < vocab && (last < 0 || drawn >= up_to); i++) {
+        if (f->weights[i] == 0) continue;
         last = i;
-        up_to += weight;
+        up_to += f->weights[i];
         doubt(f, up_to - drawn, error);
-        if (drawn < up_to) break;
     }
-    return f->c[last].id;
+    return last;
 }
 
 static void filter(field *f, const ksampler *s) {
@@ -135,7 +128,6 @@ static void filter(field *f, const ksampler *s) {
     if (s->top_p > 0) keep_top_p(f, s->top_p);
     if (s->use_min_p) keep_min_p(f, s->log_min_p, s->min_keep);
     if (s->top_k > 0) keep_best(f, s->top_k);
-    qsort(f->c, (size_t)f->n, sizeof *f->c, by_id);
 }
 
 static double draw_row(field *f, const kcall *c, int64_t t) {
@@ -145,15 +137,17 @@ static double draw_row(field *f, const kcall *c, int64_t t) {
     f->largest = ref_at(&c->x, t, best);
     fill(f, c, t);
     filter(f, s);
-    const int64_t token = draw(f, s->temperature, random_number(s->random));
+    const int64_t token = draw(f, c->x.cols, s->temperature, random_number(s->random));
     return f->doubtful ? NAN : (double)token;
 }
 
 void ref_draw(const kcall *c, double *y, double *mag) {
-    field f = {.c = malloc((size_t)c->x.cols * sizeof *f.c)};
+    const size_t vocab = (size_t)c->x.cols;
+    field f = {.c = malloc(vocab * sizeof *f.c), .weights = malloc(vocab * sizeof *f.weights)};
     for (int64_t t = 0; t < c->x.rows; t++) {
-        y[t] = f.c ? draw_row(&f, c, t) : -2; /* out of memory: agrees with nothing */
+        y[t] = f.c && f.weights ? draw_row(&f, c, t) : -2; /* out of memory: agrees with nothing */
         if (mag) mag[t] = 0;
     }
     free(f.c);
+    free(f.weights);
 }
