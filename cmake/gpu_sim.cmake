@@ -54,7 +54,7 @@ set_source_files_properties(${nb_sim_plain} ${nb_sim_races} PROPERTIES EXTERNAL_
 file(GLOB nb_sim_sources CONFIGURE_DEPENDS tests/gpu/sim/*.c)
 list(FILTER nb_sim_sources EXCLUDE REGEX "/race_hooks\\.c$")
 add_library(nibble_gpu_sim OBJECT ${nb_sim_sources} tests/gpu/sim_device.c tests/gpu/walk.c
-            tests/gpu/sample.c tests/gpu/planted_run.c)
+            tests/gpu/planted_run.c)
 set_target_properties(nibble_gpu_sim PROPERTIES POSITION_INDEPENDENT_CODE ON)
 target_include_directories(nibble_gpu_sim PUBLIC tests include src)
 target_link_libraries(nibble_gpu_sim PUBLIC Threads::Threads PkgConfig::CMOCKA m)

@@ -103,7 +103,7 @@ if(NOT NB_GPU)
   set(nb_without "^(gpu\\.(models|contexts)|cli\\.cuda)$")
 endif()
 if(NOT NB_GPU OR NOT "gfx1151" IN_LIST NB_GPU_AMD)
-  string(APPEND nb_without "|^(gfx\\.(decode|sample|walk|levels)|gpu\\.models_hip|(cli|demo)\\.gfx1151)$")
+  string(APPEND nb_without "|^(gfx\\.(decode|walk|levels)|gpu\\.models_hip|(cli|demo)\\.gfx1151)$")
 endif()
 
 foreach(part IN LISTS NB_TEST_PARTS)

@@ -12,6 +12,7 @@
 #include "base/half.h"
 #include "base/num.h"
 #include "kernels/registry.h"
+#include "kernels/sampler.h"
 #include "quant/xform.h"
 #include "verify/mirror.h"
 
@@ -418,8 +419,38 @@ static void init_delta_net(bench_call *b, int64_t n_tokens) {
     }
 }
 
+/* Variants of DRAW: with samplers, and without. A token's logits are a model's, of many tokens they are fewer. */
+static void init_sampling(bench_call *b, int variant, int64_t n_tokens) {
+    enum { HISTORY = 64 };
+    kcall *c = &b->call;
+    const int64_t vocab = n_tokens > 1 ? HIDDEN : LOGITS;
+    take_operands(b, n_tokens, vocab, 0, c->op == KOP_DRAW ? 1 : vocab);
+    if (c->op == KOP_PENALIZE) c->y = c->x; /* in place, of a few logits */
+    if (variant > 0) return;
+    const nb_sampling s = {.temperature = 0.7f,
+                           .top_p = 0.9f,
+                           .top_k = 40,
+                           .min_tokens_to_keep = 1,
+                           .repetition_penalty = 1.1f,
+                           .repetition_context_size = HISTORY};
+    const size_t each = ksampler_bytes(&s, HISTORY);
+    const int32_t *history = take_positions(b, HISTORY, 0);
+    uint8_t *samplers = take(b, (size_t)n_tokens * each);
+    int32_t *slots = take(b, (size_t)n_tokens * sizeof *slots);
+    c->samplers_bytes = (size_t)n_tokens * each;
+    for (int64_t t = 0; t < n_tokens && !b->failed; t++) {
+        slots[t] = (int32_t)((size_t)t * each / KSAMPLER_UNIT);
+        ksampler_fill(&s, history, HISTORY, samplers + (size_t)t * each);
+    }
+    c->samplers = samplers;
+    c->slots = slots;
+    if (c->op == KOP_PENALIZE) b->bytes = 2.0 * sizeof(float) * HISTORY * (double)n_tokens;
+}
+
 int bench_call_variants(const krow *row) {
     switch (row->op) {
+    case KOP_DRAW:
+        return 2;
     case KOP_MATMUL:
     case KOP_MATMUL_EXPERTS:
     case KOP_EMBED:
@@ -466,6 +497,10 @@ bool bench_call_init(bench_call *b, const krow *row, int variant, int64_t n_toke
     case KOP_DELTA_GATES:
     case KOP_DELTA:
         init_delta_net(b, n_tokens);
+        break;
+    case KOP_PENALIZE:
+    case KOP_DRAW:
+        init_sampling(b, variant, n_tokens);
         break;
     case KOP_ATTENTION:
     case KOP_KV_STORE:

@@ -217,6 +217,11 @@ static void print_layouts(const executor *e) {
     if (e->packed_bytes == 0) out_printf("  none: all are read as the files have them\n");
 }
 
+static void print_draw(void *user, int step, const krow *row, const kcall *call) {
+    (void)user, (void)step, (void)call;
+    out_printf("  %4s  %-36s %s\n", "", kop_name(row->op), row->name);
+}
+
 static nb_status print_kernels(const nb_context *context, nb_error *err) {
     executor *e = context->executor;
     int64_t n_prompt = context->n_batch;
@@ -230,6 +235,7 @@ static nb_status print_kernels(const nb_context *context, nb_error *err) {
         out_printf("  %4d  %-36s %s\n", i, name ? name : kop_name(e->plan->steps[i].op), many.text[i]);
         if (strcmp(many.text[i], one.text[i]) != 0) out_printf("  %4s  %-36s %s\n", "", "", one.text[i]);
     }
+    if (!status && e->draws) e->draws(e, 1, print_draw, NULL);
     free(many.text);
     free(one.text);
     return status;

@@ -81,6 +81,10 @@ static nb_status draw(executor *base, executor_draw *draws, int64_t n, nb_error 
     return tail_of(base)->draw(tail_of(base), draws, n, err);
 }
 
+static void draws(const executor *base, int64_t n, executor_call_fn visit, void *user) {
+    tail_of(base)->draws(tail_of(base), n, visit, user);
+}
+
 static nb_status fetch(executor *base, const float **logits, nb_error *err) {
     return tail_of(base)->fetch(tail_of(base), logits, err);
 }
@@ -205,6 +209,7 @@ nb_status split_executor_new(const plan *p, const plan_parts *parts, const split
     if (!status && s->at[PLAN_TAIL].executor->draw) {
         s->base.can_draw = can_draw;
         s->base.draw = draw;
+        s->base.draws = draws;
         s->base.fetch = fetch;
     }
     if (!status && s->at[PLAN_HEAD].executor->profile && s->at[PLAN_TAIL].executor->profile) s->base.profile = profile;

@@ -1,25 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Draws tokens from the logits of the last run where they lie: samplers go to the device in one copy, tokens come back
- * in another. The host's samplers stay the ones that count, so what can be drawn here or there can change from token to
- * token. To take the most likely token nothing has to go there. */
-#include <string.h>
-
+ * Draws tokens from the logits of the last run where they lie, by calls of PENALIZE and DRAW: samplers go to the device
+ * in one copy, tokens come back in another. The host's samplers stay the ones that count, so what can be drawn here or
+ * there can change from token to token. To take the most likely token nothing has to go there. */
 #include "base/num.h"
 #include "gpu/executor.h"
-#include "gpu/sample.h"
+#include "gpu/rows.h"
+#include "kernels/sampler.h"
 
-/* Of candidates; more rows take turns. */
-enum { SCRATCH_AIM = 64 << 20, MAX_GRID = 65535, ALIGNMENT = 16 };
+enum { ALIGNMENT = 16, MAX_BIASES = 4096, MAX_LOOK_BACK = 4096 };
+_Static_assert(ALIGNMENT % KSAMPLER_UNIT == 0, "samplers lie where slots can say");
 
 int64_t gpu_vocab(const gpu_executor *e) {
     const plan *p = e->base.plan;
     return p->logits == PLAN_NONE ? 0 : p->values[p->logits].cols;
 }
 
-bool gpu_can_draw(const executor *e, const nb_sampling *s) {
-    (void)e;
-    return gpu_sampler_ok(s);
+/* ---- Calls ------------------------------------------------------------------------------------------------------- */
+
+/* For rows of logits; nothing is in place. */
+static kcall call_of(const gpu_executor *e, kop op, int64_t rows, bool samplers) {
+    const int64_t vocab = gpu_vocab(e);
+    kcall c = {.op = op, .x = {.data = LOWER_SOMEWHERE, .type = DT_F32, .rows = rows, .cols = vocab, .stride = vocab}};
+    c.y = c.x;
+    if (op == KOP_DRAW) c.y.cols = c.y.stride = 1;
+    if (samplers) c.samplers = c.slots = LOWER_SOMEWHERE;
+    return c;
+}
+
+static const krow *row_for(const gpu_executor *e, kop op, bool samplers) {
+    const kcall c = call_of(e, op, 1, samplers);
+    return kreg_find(e->device->registry, &c);
+}
+
+bool gpu_can_draw(const executor *base, const nb_sampling *s) {
+    const gpu_executor *e = (const gpu_executor *)base;
+    if (s->xtc_probability > 0 || s->n_logit_bias > MAX_BIASES || ksampler_look_back(s) > MAX_LOOK_BACK) return false;
+    return row_for(e, KOP_DRAW, s->temperature > 0) && (!ksampler_penalizes(s) || row_for(e, KOP_PENALIZE, true));
+}
+
+void gpu_visit_draws(const executor *base, int64_t n, executor_call_fn visit, void *user) {
+    static const struct {
+        kop op;
+        bool samplers;
+    } kinds[] = {{KOP_PENALIZE, true}, {KOP_DRAW, false}, {KOP_DRAW, true}};
+    const gpu_executor *e = (const gpu_executor *)base;
+    const int64_t vocab = gpu_vocab(e), rows = vocab ? min_i64(n, gpu_draws_at_once(vocab)) : 0;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && rows > 0; i++) {
+        const kcall c = call_of(e, kinds[i].op, rows, kinds[i].samplers);
+        const krow *row = kreg_find(e->device->registry, &c);
+        if (row) visit(user, PLAN_NONE, row, &c);
+    }
 }
 
 void gpu_free_drawing(gpu_executor *e) {
@@ -32,14 +63,11 @@ void gpu_free_drawing(gpu_executor *e) {
 
 /* ---- Room -------------------------------------------------------------------------------------------------------- */
 
-static size_t addresses_at(int64_t n) {
-    return round_up((size_t)n * sizeof(int32_t), ALIGNMENT);
+static size_t slots_at(int64_t n) {
+    return round_up((size_t)n * sizeof(float), ALIGNMENT);
 }
 static size_t samplers_at(int64_t n) {
-    return addresses_at(n) + round_up((size_t)n * sizeof(uint64_t), ALIGNMENT);
-}
-static size_t sampler_size(const nb_sampling *s) {
-    return round_up(gpu_sampler_bytes(s), ALIGNMENT);
+    return slots_at(n) + round_up((size_t)n * sizeof(int32_t), ALIGNMENT);
 }
 
 /* Nothing of it is in use: each draw waits for its tokens. */
@@ -50,7 +78,6 @@ static nb_status make_room(gpu_executor *e, size_t bytes, nb_error *err) {
     if (d->staging) e->driver->release_host(e->context, d->staging);
     d->block = d->staging = NULL;
     d->size = 0;
-    d->n_rows = 0;
     const size_t size = round_up(2 * bytes, 4096);
     void *fresh;
     nb_status status = e->driver->alloc(e->context, size, &fresh, err);
@@ -79,43 +106,62 @@ static nb_status make_scratch(gpu_executor *e, size_t bytes, nb_error *err) {
 
 /* ---- Drawing ----------------------------------------------------------------------------------------------------- */
 
-/* The samplers, where those that are there already do not serve. */
-static nb_status put_samplers(gpu_executor *e, const executor_draw *draws, int64_t n, bool plain, nb_error *err) {
+/* Samplers, and which is whose, to the block. Room was made. */
+static nb_status put_samplers(gpu_executor *e, const executor_draw *draws, int64_t n, nb_error *err) {
     gpu_drawing *d = &e->drawing;
-    if (plain && d->plain && d->n_rows == n) return NB_OK;
-    size_t bytes = samplers_at(n);
-    for (int64_t i = 0; i < n; i++) bytes += sampler_size(&draws[i].sampling);
-    nb_status status = make_room(e, bytes, err);
-    if (status) return status;
-    uint64_t *addresses = (uint64_t *)(void *)(d->staging + addresses_at(n));
+    int32_t *slots = (int32_t *)(void *)(d->staging + slots_at(n));
     size_t at = samplers_at(n);
-    for (int64_t i = 0; i < n; at += sampler_size(&draws[i++].sampling)) {
-        addresses[i] = (uint64_t)(uintptr_t)(d->block + at);
-        gpu_sampler_fill(&draws[i].sampling, draws[i].history, draws[i].n_history, d->staging + at);
+    for (int64_t i = 0; i < n; i++) {
+        const executor_draw *draw = &draws[i];
+        slots[i] = (int32_t)((at - samplers_at(n)) / KSAMPLER_UNIT);
+        ksampler_fill(&draw->sampling, draw->history, draw->n_history, d->staging + at);
+        at += ksampler_bytes(&draw->sampling, draw->n_history);
     }
-    const size_t begin = addresses_at(n);
-    status = e->driver->write_async(e->context, d->block + begin, d->staging + begin, bytes - begin, err);
-    d->plain = plain;
-    d->n_rows = status ? 0 : n;
+    const size_t begin = slots_at(n);
+    return e->driver->write_async(e->context, d->block + begin, d->staging + begin, at - begin, err);
+}
+
+static nb_status run_call(gpu_executor *e, const kcall *c, nb_error *err) {
+    gpu_launches *to = &e->drawing.to;
+    const krow *row = kreg_find(e->device->registry, c);
+    if (!row) return err_set(err, NB_ERR_INTERNAL, "%s: no kernel draws such tokens", e->name);
+    nb_status status = gpu_launches_of(e->traits, row, c, e->drawing.scratch, to, err);
+    for (int i = 0; i < to->n && !status; i++) status = e->driver->launch(e->context, &to->at[i], err);
     return status;
 }
 
-/* Launches for all rows, so many at a time. */
-static nb_status launch(gpu_executor *e, gpu_draw all, int64_t at_once, nb_error *err) {
+/* Rows [row, row + c->x.rows) of n. */
+static void place(const gpu_executor *e, kcall *c, int64_t row, int64_t n) {
+    uint8_t *block = e->drawing.block;
+    c->x.data = (float *)(void *)(e->work + e->last->p->logits_offset) + row * c->x.stride;
+    c->y.data = c->op == KOP_PENALIZE ? c->x.data : (float *)(void *)block + row;
+    if (!c->samplers) return;
+    c->samplers = block + samplers_at(n);
+    c->slots = (const int32_t *)(const void *)(block + slots_at(n)) + row;
+}
+
+static nb_status launch_all(gpu_executor *e, int64_t n, bool penalties, bool random, nb_error *err) {
+    const int64_t at_once = gpu_draws_at_once(gpu_vocab(e));
     nb_status status = NB_OK;
-    for (int64_t row = 0; row < all.rows && !status; row += at_once) {
-        gpu_launches *to = &e->drawing.to;
-        gpu_draw some = all;
-        some.rows = min_i64(at_once, all.rows - row);
-        some.logits += row * all.stride;
-        some.samplers += row;
-        some.tokens += row;
-        to->traits = e->traits;
-        to->n = 0;
-        gpu_draw_launches(&some, to);
-        for (int i = 0; i < to->n && !status; i++) status = e->driver->launch(e->context, &to->at[i], err);
+    for (int64_t row = 0; row < n && !status; row += at_once) {
+        kcall penalize = call_of(e, KOP_PENALIZE, min_i64(at_once, n - row), true);
+        kcall draw = call_of(e, KOP_DRAW, min_i64(at_once, n - row), random);
+        place(e, &penalize, row, n);
+        place(e, &draw, row, n);
+        if (penalties) status = run_call(e, &penalize, err);
+        if (!status) status = run_call(e, &draw, err);
     }
     return status;
+}
+
+/* Memory for all of it. */
+static nb_status make_all_room(gpu_executor *e, const executor_draw *draws, int64_t n, bool random, nb_error *err) {
+    const kcall c = call_of(e, KOP_DRAW, min_i64(gpu_draws_at_once(gpu_vocab(e)), n), random);
+    const krow *row = kreg_find(e->device->registry, &c);
+    size_t bytes = samplers_at(n);
+    for (int64_t i = 0; i < n; i++) bytes += ksampler_bytes(&draws[i].sampling, draws[i].n_history);
+    nb_status status = make_scratch(e, row && row->scratch ? row->scratch(row, &c) : 0, err);
+    return status ? status : make_room(e, bytes, err);
 }
 
 nb_status gpu_draw_tokens(executor *base, executor_draw *draws, int64_t n, nb_error *err) {
@@ -123,28 +169,20 @@ nb_status gpu_draw_tokens(executor *base, executor_draw *draws, int64_t n, nb_er
     gpu_drawing *d = &e->drawing;
     if (!e->last || e->last->p->n_outputs != n)
         return err_set(err, NB_ERR_INTERNAL, "%lld draws from a run that has not as many outputs", (long long)n);
-    const int64_t vocab = gpu_vocab(e);
-    gpu_draw all = {.rows = n, .vocab = vocab, .stride = vocab};
+    bool random = false, penalties = false;
     for (int64_t i = 0; i < n; i++) {
-        all.random |= draws[i].sampling.temperature > 0;
-        all.penalties |= gpu_has_penalties(&draws[i].sampling);
+        random |= draws[i].sampling.temperature > 0;
+        penalties |= ksampler_penalizes(&draws[i].sampling);
     }
-    const int64_t fit = SCRATCH_AIM / (int64_t)gpu_draw_scratch(1, vocab, all.random);
-    const int64_t at_once = max_i64(min_i64(min_i64(fit, n), MAX_GRID), 1);
-    nb_status status = make_scratch(e, gpu_draw_scratch(at_once, vocab, all.random), err);
-    if (!status) status = put_samplers(e, draws, n, !all.random && !all.penalties, err);
-    if (status) return status;
-    all.logits = (float *)(void *)(e->work + e->last->p->logits_offset);
-    all.samplers = (const uint64_t *)(const void *)(d->block + addresses_at(n));
-    all.tokens = (int32_t *)(void *)d->block;
-    all.scratch = d->scratch;
-    status = launch(e, all, at_once, err);
-    const size_t bytes = (size_t)n * sizeof(int32_t);
+    nb_status status = make_all_room(e, draws, n, random, err);
+    if (!status && (random || penalties)) status = put_samplers(e, draws, n, err);
+    if (!status) status = launch_all(e, n, penalties, random, err);
+    const size_t bytes = (size_t)n * sizeof(float);
     if (!status) status = e->driver->read_async(e->context, d->staging, d->block, bytes, err);
     if (!status) status = e->driver->sync(e->context, err);
     if (status) return status;
     e->in_flight = false;
-    const int32_t *tokens = (const int32_t *)(const void *)d->staging;
-    for (int64_t i = 0; i < n; i++) draws[i].token = tokens[i];
+    const float *tokens = (const float *)(const void *)d->staging;
+    for (int64_t i = 0; i < n; i++) draws[i].token = (int32_t)tokens[i];
     return NB_OK;
 }

@@ -186,6 +186,7 @@ nb_status gpu_executor_new(device *d, const plan *p, const weights *files, const
     e->base = (executor){.run = run,
                          .can_draw = gpu_can_draw,
                          .draw = gpu_draw_tokens,
+                         .draws = gpu_visit_draws,
                          .fetch = fetch,
                          .copy_page = copy_page,
                          .copy_state = copy_state,

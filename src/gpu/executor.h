@@ -33,13 +33,11 @@ typedef struct gpu_program {
 
 enum { GPU_MAX_PROGRAMS = 64 };
 
-/* Drawing from the last run's logits (draw.c). The block holds the drawn tokens, the samplers' addresses, the samplers;
+/* Drawing from the last run's logits (draw.c). The block holds the drawn tokens, which sampler is whose, the samplers;
  * `staging` is the same on the host's side. */
 typedef struct gpu_drawing {
     uint8_t *block, *staging, *scratch;
     size_t size, scratch_size;
-    int64_t n_rows;  /* whose samplers lie there; */
-    bool plain;      /* all of them take the most likely token and nothing else: they serve for any such draws */
     gpu_launches to; /* aside, since it is large */
 } gpu_drawing;
 
@@ -104,6 +102,7 @@ void gpu_free_programs(gpu_executor *e);
 int64_t gpu_vocab(const gpu_executor *e); /* 0: this part of a model has no logits */
 bool gpu_can_draw(const executor *e, const nb_sampling *s);
 nb_status gpu_draw_tokens(executor *e, executor_draw *draws, int64_t n, nb_error *err);
+void gpu_visit_draws(const executor *e, int64_t n, executor_call_fn visit, void *user);
 void gpu_free_drawing(gpu_executor *e);
 
 /* memory.c: NB_ERR_NO_MEMORY with what is needed, what is free and how many layers would fit. The first before anything

@@ -13,6 +13,9 @@ typedef struct gpu_row_list {
 } gpu_row_list;
 
 extern const gpu_row_list gpu_rows_qmv, gpu_rows_qmm, gpu_rows_few, gpu_rows_form, gpu_rows_gemm, gpu_rows_experts,
-    gpu_rows_experts_many, gpu_rows_attention, gpu_rows_rope, gpu_rows_ops, gpu_rows_moe, gpu_rows_delta;
+    gpu_rows_experts_many, gpu_rows_attention, gpu_rows_rope, gpu_rows_ops, gpu_rows_moe, gpu_rows_delta, gpu_rows_draw;
+
+/* Rows that a single call of PENALIZE or DRAW may have. */
+int64_t gpu_draws_at_once(int64_t vocab);
 
 #endif

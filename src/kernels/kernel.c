@@ -25,6 +25,8 @@ const char *kop_name(kop op) {
         [KOP_CONV1D] = "conv1d",
         [KOP_DELTA_GATES] = "delta_gates",
         [KOP_DELTA] = "delta",
+        [KOP_PENALIZE] = "penalize",
+        [KOP_DRAW] = "draw",
     };
     return op >= 0 && op < KOP_COUNT ? names[op] : "?";
 }
@@ -204,6 +206,10 @@ bool kcall_ok(const kcall *c) {
                y->cols == 2 * x->cols && c->weight.data && c->weight2.data && vec_ok(&c->weight) && vec_ok(&c->weight2);
     case KOP_DELTA:
         return delta_ok(c);
+    case KOP_PENALIZE:
+        return mat_ok(x) && mat_ok(y) && same_shape(x, y) && c->samplers && c->slots;
+    case KOP_DRAW:
+        return mat_ok(x) && mat_ok(y) && x->rows == y->rows && y->cols == 1 && (!c->samplers || c->slots);
     case KOP_COUNT:
         break;
     }

@@ -134,11 +134,19 @@ typedef enum kop {
      * head h goes with key head h / (n_parts / n_keys). The state is S [n_parts, value_dim, key_dim], value_dim =
      * y.cols / n_parts; for each token in order S = decay S; S += beta (v - S k) k^T; y = S q. Leaves the new state. */
     KOP_DELTA,
+    /* Tokens from logits x [rows, vocabulary], each row with its sampler (kernels/sampler.h), as nb_sampler_draw draws
+     * them. PENALIZE: y is x, changed in place by the sampler's biases and penalties, in fp32 and in this order, with
+     * one right result. DRAW: y [rows, 1] is the token's number as a float: drawn from what the filters leave, or
+     * without samplers the most likely one; of equal ones the first. -1: a logit is NaN or +infinity, or all are
+     * -infinity. */
+    KOP_PENALIZE,
+    KOP_DRAW,
     KOP_COUNT
 } kop;
 
 /* One call. Fields that an operation does not name are zero. Rows are tokens. y never overlaps another operand, except
- * that ROPE, ADD, ACT_MUL, SCALE, SOFTCAP and RMSNORM may work in place (y.data == x.data with equal strides). */
+ * that ROPE, ADD, ACT_MUL, SCALE, SOFTCAP and RMSNORM may work in place (y.data == x.data with equal strides), and that
+ * PENALIZE does. */
 typedef struct kcall {
     kop op;
     kmat x, z, y;     /* y is the output of every operation but KV_STORE */
@@ -175,6 +183,10 @@ typedef struct kcall {
      * stand together, in order. */
     kstates states;
     const int32_t *slots;
+    /* PENALIZE, DRAW: the sampler of row t begins slots[t] * KSAMPLER_UNIT bytes from `samplers` on. NULL: there are
+     * none. */
+    const void *samplers;
+    size_t samplers_bytes;
 } kcall;
 
 /* ---- Rows ---------------------------------------------------------------------------------------------------- */

@@ -40,11 +40,14 @@ struct executor {
     /* Runs the plan. *logits points at [n_outputs, vocab_size] floats in the executor's memory, until the next run; so
      * do `results`. Where there is `draw`, logits may be NULL: then they stay on the device. */
     nb_status (*run)(executor *e, const batch *b, const float **logits, nb_error *err);
-    /* Whether tokens can be drawn so where the logits are. NULL, as the next two: logits are the host's anyway. */
+    /* Whether tokens can be drawn so where the logits are. NULL, as the next three: logits are the host's anyway. */
     bool (*can_draw)(const executor *e, const nb_sampling *s);
     /* After a run: a token from each of its n outputs, as nb_sampler_draw draws. Penalties stay on the logits. Where
      * memory is short nothing was touched. */
     nb_status (*draw)(executor *e, executor_draw *draws, int64_t n, nb_error *err);
+    /* Visits the calls that n such draws may fall into; they belong to no step (PLAN_NONE). What no row takes is left
+     * out: the host draws. NULL where there is no `draw`. */
+    void (*draws)(const executor *e, int64_t n, executor_call_fn visit, void *user);
     /* The logits of the last run, as `run` gives them. */
     nb_status (*fetch)(executor *e, const float **logits, nb_error *err);
     /* Copies the first n_slots slots of a page in every cache. */

@@ -40,6 +40,8 @@ void ref_run(const kcall *c, double *y, double *magnitude) {
         [KOP_CONV1D] = ref_conv1d,
         [KOP_DELTA_GATES] = ref_delta_gates,
         [KOP_DELTA] = ref_delta,
+        [KOP_PENALIZE] = ref_penalize,
+        [KOP_DRAW] = ref_draw,
     };
     ops[c->op](c, y, magnitude);
 }

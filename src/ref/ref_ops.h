@@ -27,6 +27,8 @@ void ref_sum_experts(const kcall *c, double *y, double *mag);
 void ref_conv1d(const kcall *c, double *y, double *mag);
 void ref_delta_gates(const kcall *c, double *y, double *mag);
 void ref_delta(const kcall *c, double *y, double *mag);
+void ref_penalize(const kcall *c, double *y, double *mag);
+void ref_draw(const kcall *c, double *y, double *mag);
 
 double ref_sigmoid(double x);
 /* RMSNORM of n numbers, in place: with the call's eps and offset, weight absent = ones. */

@@ -33,12 +33,12 @@ typedef struct check_spec {
     check_pattern pattern;
     uint64_t seed;
     int64_t rows, cols; /* of y; KV_STORE: of x */
-    int64_t k;          /* MATMUL, MATMUL_EXPERTS: inputs; CONV1D: kernel */
+    int64_t k;          /* MATMUL, MATMUL_EXPERTS: inputs; CONV1D: kernel; DRAW: logits of a row */
     int64_t parts;      /* RMSNORM, ROPE: heads; ATTENTION: query heads; DELTA: value heads */
     int64_t rotated;    /* ROPE; KV_STORE: 0 without a table */
     bool interleaved;   /* ROPE, KV_STORE */
     bool normed;        /* MATMUL, ROPE, KV_STORE */
-    bool in_place;      /* y is x; MATMUL, and every other RMSNORM: the residual */
+    bool in_place;      /* y is x (of PENALIZE always); MATMUL, and every other RMSNORM: the residual */
     bool strided;       /* rows stand apart */
     bool misaligned;    /* what a file stores lies at an odd address */
     bool bias;          /* MATMUL, MATMUL_EXPERTS; also ATTENTION's sinks and ROUTE's weights */
@@ -51,6 +51,7 @@ typedef struct check_spec {
     bool own_x;              /* MATMUL_EXPERTS: x has a part for each chosen expert */
     bool same_experts;       /* all tokens have chosen the same ones */
     int64_t n_keys, key_dim; /* DELTA */
+    bool samplers;           /* PENALIZE, DRAW: each row has one of its own */
     dtype x_type, y_type;
     int64_t group; /* of the form of x or y */
     wmode mode;

@@ -19,6 +19,7 @@ enum check_slot {
     SLOT_WEIGHT2,
     SLOT_INTS, /* tokens, positions, rows, columns or slots */
     SLOT_FREQS,
+    SLOT_SAMPLERS,
     SLOT_TABLES,
     SLOT_TABLE_STARTS,
     SLOT_KEYS,

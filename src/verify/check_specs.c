@@ -15,7 +15,8 @@ static int64_t cost_of(const check_spec *s) {
 }
 
 static bool has_float_output(const check_spec *s) {
-    return s->op != KOP_KV_STORE && s->op != KOP_QUANTIZE && (s->y_type == DT_F32 || s->y_type == DT_NONE);
+    const bool other = s->op == KOP_KV_STORE || s->op == KOP_QUANTIZE || s->op == KOP_PENALIZE || s->op == KOP_DRAW;
+    return !other && (s->y_type == DT_F32 || s->y_type == DT_NONE);
 }
 
 static void visit_case(visitor *v, check_spec s) {
@@ -391,6 +392,9 @@ static uint64_t lean_stride(kop op) {
     case KOP_ROPE_TABLE:
     case KOP_DELTA:
         return 1;
+    case KOP_PENALIZE:
+    case KOP_DRAW:
+        return 3;
     default:
         return 7;
     }
@@ -452,6 +456,10 @@ bool check_specs(kop op, check_level level, uint64_t seed, check_visit *visit, v
         break;
     case KOP_DELTA:
         delta_specs(v);
+        break;
+    case KOP_PENALIZE:
+    case KOP_DRAW:
+        sampling_specs(v, op);
         break;
     case KOP_COUNT:
         break;

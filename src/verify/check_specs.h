@@ -68,12 +68,13 @@ check_spec float_mode_spec(kop op, int64_t rows, size_t i);
 /* Cases of MATMUL and MATMUL_EXPERTS that every kind of weight has. */
 void product_specs(visitor *v, kop op);
 
-/* check_specs_mixed.c: mixtures of experts and delta nets. */
+/* check_specs_mixed.c: mixtures of experts, delta nets, drawing tokens. */
 void route_specs(visitor *v);
 void matmul_experts_specs(visitor *v);
 void sum_experts_specs(visitor *v);
 void conv1d_specs(visitor *v);
 void delta_gates_specs(visitor *v);
 void delta_specs(visitor *v);
+void sampling_specs(visitor *v, kop op);
 
 #endif

@@ -207,6 +207,8 @@ static bool make_form(chooser *c, check_level level, check_spec *s) {
         s->y_type = some_16_bits(c);
         return true;
     case KOP_ROPE_TABLE:
+    case KOP_PENALIZE:
+    case KOP_DRAW:
         return false;
     default:
         return other_form(c, s);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Cases of mixtures of experts and of delta nets. */
+ * Cases of mixtures of experts, of delta nets, and of drawing tokens. */
 #include "verify/check_specs.h"
 
 /* ---- Experts ------------------------------------------------------------------------------------------------- */
@@ -169,4 +169,31 @@ void delta_specs(visitor *v) {
         s.n_seqs = some_sequences(v, s.rows);
         emit(v, s);
     }
+}
+
+/* ---- Drawing tokens ------------------------------------------------------------------------------------------ */
+
+/* Every second case has logits as a model's (load_logits in check_case.c). */
+static void sampling_case(visitor *v, kop op, int64_t rows, int64_t vocab, size_t i, bool samplers) {
+    check_spec s = {.op = op, .rows = rows, .x_type = DT_F32, .y_type = DT_F32};
+    s.in_place = op == KOP_PENALIZE;
+    s.cols = op == KOP_PENALIZE ? vocab : 1;
+    s.k = op == KOP_DRAW ? vocab : 0;
+    s.samplers = op == KOP_PENALIZE || samplers;
+    s.strided = coin(v);
+    if (i % 2)
+        emit_random(v, s);
+    else
+        emit(v, s);
+}
+
+/* Smaller than a kernel's slices are many, and larger. All vocabularies for so many tokens at once, and so on. */
+void sampling_specs(visitor *v, kop op) {
+    static const int64_t vocabularies[] = {1, 127, 11, 1009, 128, 3001, 2, 500, 129}, real[] = {49152, 151936, 248320};
+    static const int64_t rows[] = {3, 8, 1, 33};
+    const size_t each = COUNT(vocabularies), n = v->level == CHECK_FULL ? 4 : v->level == CHECK_QUICK ? 2 : 1;
+    for (size_t i = 0; i < n * each; i++)
+        sampling_case(v, op, rows[i / each], vocabularies[i % each], i, (i + i / each) % 3 != 1);
+    for (size_t i = 0; v->level == CHECK_FULL && i < COUNT(real) * 4; i++)
+        sampling_case(v, op, (int64_t)(1 + turn(v, 3)), real[i / 4], i, i % 4 > 0);
 }

@@ -71,6 +71,7 @@ void check_spec_text(const check_spec *s, char *text, size_t size) {
     put_number(text, size, &at, "same_experts", s->same_experts);
     put_number(text, size, &at, "keys", s->n_keys);
     put_number(text, size, &at, "key_dim", s->key_dim);
+    put_number(text, size, &at, "samplers", s->samplers);
     put_number(text, size, &at, "seed", (int64_t)s->seed);
     if (at < size) snprintf(text + at, size - at, " numbers=%s", pattern_names[s->pattern]);
 }
@@ -88,6 +89,7 @@ static const char *const slot_names[SLOT_COUNT] = {
     [SLOT_WEIGHT2] = "weight2",
     [SLOT_INTS] = "tokens, positions, rows, columns or slots",
     [SLOT_FREQS] = "freqs",
+    [SLOT_SAMPLERS] = "the samplers",
     [SLOT_TABLES] = "the page tables",
     [SLOT_TABLE_STARTS] = "the list of page tables",
     [SLOT_KEYS] = "keys",

@@ -119,7 +119,9 @@ typedef struct seen {
 } seen;
 
 static void see(comparison *cmp, const seen *e) {
-    double off = fabs(e->got - e->ref), share = off == 0 ? 0 : e->bound > 0 ? off / e->bound : INFINITY;
+    double off = e->got == e->ref ? 0 : fabs(e->got - e->ref), share = off == 0       ? 0
+                                                                       : e->bound > 0 ? off / e->bound
+                                                                                      : INFINITY;
     if (e->right && !(share <= 1)) share = 1; /* an infinity where there may be one */
     if (isnan(share) || e->unwritten) share = INFINITY;
     cmp->n_checked++;
@@ -160,14 +162,14 @@ static bool is_unwritten(const kmat *y, int64_t i, int64_t j, uint8_t poison) {
     return is_poison((const uint8_t *)y->data + (size_t)(i * y->stride + j) * size, size, poison);
 }
 
-/* The numbers of experts have one right value. */
+/* The numbers of experts and of tokens have one right value, and so has a logit with its penalties. */
 static bool is_exact(const kcall *c, int64_t j) {
-    return c->op == KOP_ROUTE && j < c->n_chosen;
+    return c->op == KOP_DRAW || c->op == KOP_PENALIZE || (c->op == KOP_ROUTE && j < c->n_chosen);
 }
 
-/* What x is when it is rounded to 16 bits has one right value too, which may be infinite. */
+/* What x is when it is rounded to 16 bits has one right value too; this and a logit may be infinite. */
 static bool is_rounding(const kcall *c) {
-    return c->op == KOP_QUANTIZE && !is_form(&c->y);
+    return c->op == KOP_PENALIZE || (c->op == KOP_QUANTIZE && !is_form(&c->y));
 }
 
 /* NaN, if one of them is. */

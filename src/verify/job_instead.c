@@ -7,9 +7,12 @@
 
 static const double MIN_SECONDS = 0.01; /* that a row is timed for */
 
-static const used_call *row_of(const used_calls *r, int step, kop op) {
-    for (size_t i = 0; i < r->n; i++)
-        if (r->items[i].step == step && r->items[i].row->op == op) return &r->items[i];
+/* What takes the place of a call. */
+static const used_call *place_of(const used_call *was, const used_calls *r) {
+    for (size_t i = 0; i < r->n; i++) {
+        const used_call *is = &r->items[i];
+        if (is->step == was->step && is->row->op == was->row->op && is->spec.samplers == was->spec.samplers) return is;
+    }
     return NULL;
 }
 
@@ -24,20 +27,21 @@ static double time_row(session *s, const krow *row, const check_spec *shape) {
     return check_time(s->check, s->device, row, MIN_SECONDS, &seconds, &err) ? 0 : seconds;
 }
 
+/* Tokens that the device cannot draw are drawn by the host. */
 static void copy_name(char to[96], const krow *row) {
-    snprintf(to, 96, "%s", row->name);
+    snprintf(to, 96, "%s", row ? row->name : "the host's sampler");
 }
 
 /* The first step that `row` would compute, and what computes it in its place. */
 static bool tell(session *s, const krow *row, const used_calls *with, const used_calls *without) {
     for (size_t i = 0; i < with->n; i++) {
         if (with->items[i].row != row) continue;
-        const used_call *was = &with->items[i], *is = row_of(without, was->step, row->op);
+        const used_call *was = &with->items[i], *is = place_of(was, without);
         rec_instead r = {.slowdown = 0};
-        if (!is) return false;
+        if (!is && was->step != PLAN_NONE) return false;
         copy_name(r.kernel, row);
-        copy_name(r.instead, is->row);
-        const double before = time_row(s, row, &was->spec), after = time_row(s, is->row, &is->spec);
+        copy_name(r.instead, is ? is->row : NULL);
+        const double before = is ? time_row(s, row, &was->spec) : 0, after = is ? time_row(s, is->row, &is->spec) : 0;
         if (before > 0 && after > 0) r.slowdown = after / before;
         worker_send(s->worker, REC_INSTEAD, &r, sizeof r);
         return true;

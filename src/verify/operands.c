@@ -99,6 +99,7 @@ static void move_integers(mover *m, const kcall *c, kcall *to) {
     to->rows = moved(m, "rows", c->rows, y_rows, false);
     to->columns = moved(m, "columns", c->columns, (size_t)c->y.cols * sizeof(int32_t), false);
     to->slots = moved(m, "slots", c->slots, x_rows, false);
+    to->samplers = moved(m, "samplers", c->samplers, c->samplers_bytes, false);
     to->freqs = moved(m, "freqs", c->freqs, (size_t)(c->y.cols / 2) * sizeof(double), false);
 }
 

@@ -21,6 +21,7 @@ enum {
     MAX_ROWS = 33,      /* ...more */
     MAX_HEADS = 2,      /* KV heads, key heads */
     MAX_PARTS = 5,      /* heads that are normed or rotated */
+    MAX_DRAWS = 3,      /* from logits as many as the model's */
     START = 70          /* position of the first token: more than one page */
 };
 
@@ -159,6 +160,14 @@ check_spec used_spec(const kcall *c) {
     case KOP_DELTA:
         set_delta(&s, c);
         break;
+    case KOP_PENALIZE:
+    case KOP_DRAW:
+        s.rows = MAX_DRAWS; /* and of one token alone */
+        s.cols = c->y.cols;
+        s.k = c->op == KOP_DRAW ? c->x.cols : 0;
+        s.in_place = c->op == KOP_PENALIZE;
+        s.samplers = c->samplers != NULL;
+        break;
     default:
         break;
     }
@@ -209,6 +218,7 @@ nb_status used_collect(const plan_on_device *p, int64_t n_tokens, bool once, use
     if (status) return status;
     collector c = {.out = out, .n_tokens = min_i64(n_tokens, options.n_batch), .once = once};
     status = e->calls(e, c.n_tokens, c.n_tokens, collect, &c, err);
+    if (!status && e->draws) e->draws(e, c.n_tokens, collect, &c);
     e->free(e);
     return !status && c.no_memory ? err_no_memory(err, "the calls of a plan", 0) : status;
 }

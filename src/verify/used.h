@@ -11,7 +11,7 @@
 typedef struct used_call {
     const krow *row;
     check_spec spec; /* of this shape, made smaller where that changes nothing for the row */
-    int step;        /* of the plan: the first with it */
+    int step;        /* of the plan: the first with it; PLAN_NONE: of drawing tokens */
     int64_t n_tokens;
 } used_call;
 
@@ -30,6 +30,7 @@ typedef struct plan_on_device {
 } plan_on_device;
 
 /* Adds the calls that a batch of n_tokens falls into, with what is now set aside left out: of all steps, or each once.
+ * Where the device draws tokens, those too.
  * NB_ERR_UNSUPPORTED names a step that no row takes. */
 nb_status used_collect(const plan_on_device *p, int64_t n_tokens, bool once, used_calls *out, nb_error *err);
 /* Each once, of batches of 1, 2, 8 and n_batch tokens. */

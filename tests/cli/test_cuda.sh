@@ -53,6 +53,28 @@ nibble verify "$tiny" --at-load --quick >"$work/out" || complain "--at-load: $(c
 checks --device cuda:0 && complain "verify --at-load does not stand for the check at load"
 checks --device cuda:0 --kv-type f32 || complain "another type of the cache is not checked"
 
+# ---- Kernels that draw tokens ------------------------------------------------------------------------------------
+# One that is wrong is found at load, by name; the host's sampler draws the same tokens. They are what the device itself
+# draws where its kernels are right. Unchecked, the same fault makes another answer.
+draw() {
+    nibble run "$NB_SOURCE_DIR/models/tiny/qwen3_moe" "What is 2+2? Reply with just the number." --device cuda:0 \
+        --temp 0.9 --seed 3 --repetition-penalty 1.1 --max-tokens 8 "$@" 2>"$work/err"
+}
+nibble verify --forget >"$work/out"
+right=$(draw)
+[ "$right" = 4 ] || complain "drawn on the device: \"$right\": $(cat "$work/err")"
+for fault in sample_penalties:penalize.gpu sample_largest:draw.greedy.gpu sample_windows:draw.random.gpu; do
+    nibble verify --forget >"$work/out"
+    export NB_SIM_FAULT=${fault%:*}
+    [ "$(draw)" = "$right" ] || complain "$fault: drawn by the host: $(cat "$work/err")"
+    grep -q "kernel ${fault#*:} is set aside on cuda:0 .*nibble uses the host's sampler instead" "$work/err" ||
+        complain "$fault is not found: $(cat "$work/err")"
+done
+[ "$(draw --verify off)" != "$right" ] || complain "the fault does no harm"
+[ "$(NIBBLE_KERNELS='-draw.*' draw --verify off)" = "$right" ] || complain "without -draw.*: $(cat "$work/err")"
+unset NB_SIM_FAULT
+nibble verify --forget >"$work/out"
+
 # ---- No memory, a device that breaks -----------------------------------------------------------------------------
 # What is needed and what there is, and how many layers fit: with so many the model answers as on the CPU. Where there is not
 # even the memory to check kernels in, the same is said.

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "support/host_gpu.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +10,7 @@
 #include "cpu/cpu_rows.h"
 #include "engine/engine.h"
 #include "gpu/device.h"
-#include "gpu/kernels/sample_params.h"
+#include "ref/ref.h"
 #include "support/planted.h"
 
 /* Stands in front of each block, in its first bytes. */
@@ -153,53 +152,7 @@ static nb_status clear(gpu_context *c, void *to, size_t bytes, nb_error *err) {
 /* ---- The queue, which is always empty -----------------------------------------------------------------------------
  */
 
-/* What a sampler in the device's memory draws from a row, by the host's. */
-static int32_t draw_one(struct sample_state *s, float *logits, uint32_t vocab) {
-    const int32_t *history = (const int32_t *)(s + 1), *ids = history + s->keep;
-    nb_sampling how = {.temperature = (float)s->temperature,
-                       .top_p = (float)s->top_p,
-                       .min_p = s->use_min_p ? (float)exp(s->log_min_p) : 0,
-                       .min_tokens_to_keep = s->min_keep,
-                       .top_k = s->top_k,
-                       .repetition_penalty = s->repetition,
-                       .repetition_context_size = s->n_repetition,
-                       .presence_penalty = s->presence,
-                       .presence_context_size = s->n_presence,
-                       .frequency_penalty = s->frequency,
-                       .frequency_context_size = s->n_frequency,
-                       .logit_bias_ids = ids,
-                       .logit_bias_values = (const float *)(ids + s->n_bias),
-                       .n_logit_bias = s->n_bias,
-                       .seed = s->random};
-    const nb_model model = {.dims = {.vocab_size = vocab}};
-    const uint64_t n = s->n_seen, keep = (uint64_t)s->keep;
-    nb_sampler *sampler;
-    nb_error err;
-    int32_t token = -1;
-    if (nb_sampler_new(&model, &how, &sampler, &err)) return -1;
-    for (uint64_t i = n > keep ? n - keep : 0; keep > 0 && i < n; i++)
-        nb_sampler_accept(sampler, &history[i % keep], 1, &err);
-    if (nb_sampler_draw(sampler, logits, &token, &err)) token = -1;
-    nb_sampler_free(sampler);
-    return token;
-}
-
-/* The last launch of a draw does it all. */
-static void run_draw(const gpu_launch *l) {
-    struct sample_params p;
-    memcpy(&p, l->params, sizeof p);
-    if (strcmp(l->kernel->name, "sample_pick") != 0) return;
-    for (uint32_t row = 0; row < l->grid[1]; row++) {
-        struct sample_state *s = (struct sample_state *)(uintptr_t)p.states[row];
-        p.tokens[row] = draw_one(s, p.logits + (int64_t)row * p.stride, p.vocab);
-    }
-}
-
 static nb_status run_launch(const gpu_launch *l, nb_error *err) {
-    if (strcmp(l->kernel->module, "sample") == 0) {
-        run_draw(l);
-        return NB_OK;
-    }
     const host_call *call;
     memcpy(&call, l->params, sizeof call);
     const int64_t n = call->row->tasks(call->row, &call->call);
@@ -315,8 +268,37 @@ static const gpu_driver driver = {.name = "host",
 /* ---- Rows and the backend -----------------------------------------------------------------------------------------
  */
 
-static const krow_table *const tables[] = {&scalar_ops_rows, &scalar_attention_rows, &scalar_matmul_rows,
-                                           &scalar_experts_rows, &scalar_delta_rows};
+/* The CPU's plain rows, and for what the CPU has none the reference. */
+static bool takes_any(const krow *row, const kcall *c) {
+    (void)row, (void)c;
+    return true;
+}
+static void run_reference(const krow *row, const kcall *c, int64_t begin, int64_t end, void *scratch) {
+    (void)row, (void)begin, (void)end, (void)scratch;
+    double *y = malloc((size_t)ref_count(c) * sizeof *y);
+    if (!y) abort();
+    ref_run(c, y, NULL);
+    for (int64_t i = 0; i < ref_count(c); i++)
+        ((float *)c->y.data)[i / c->y.cols * c->y.stride + i % c->y.cols] = (float)y[i];
+    free(y);
+}
+static const krow draw_rows[] = {
+    {.name = "penalize.host",
+     .backend = "host",
+     .op = KOP_PENALIZE,
+     .takes = takes_any,
+     .tasks = gpu_one_task,
+     .run = run_reference},
+    {.name = "draw.host",
+     .backend = "host",
+     .op = KOP_DRAW,
+     .takes = takes_any,
+     .tasks = gpu_one_task,
+     .run = run_reference},
+};
+static const krow_table of_draws = {draw_rows, sizeof draw_rows / sizeof *draw_rows};
+static const krow_table *const tables[] = {&scalar_ops_rows,     &scalar_attention_rows, &scalar_matmul_rows,
+                                           &scalar_experts_rows, &scalar_delta_rows,     &of_draws};
 
 /* The row of the CPU that a row of ours is, with its tasks. */
 static const krow *own_row(const krow *row) {

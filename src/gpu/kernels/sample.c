@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Draws tokens as engine/sampler.c does: penalties, the filters top_p, min_p and top_k over probabilities at
- * temperature 1, one draw. Slices of the vocabulary find the largest logit, then how many tokens and how much
- * probability lie within some distances of it, then write down the candidates within the shortest distance that the
- * filters need; a single block finds the filters' thresholds by halving the range of logits, and draws. */
+ * PENALIZE and DRAW. Slices of the vocabulary find the largest logit, then how many tokens and how much probability lie
+ * within some distances of it, then write down the candidates within the shortest distance that the filters need; a
+ * single block finds the filters' thresholds by halving the range of logits, and draws. */
 #define NB_GPU_DEVICE_CODE
 #include "sample_params.h"
 
@@ -11,8 +10,9 @@
 #include "reduce.h"
 
 /* Operands of a row: grid y. */
-INLINE GLOBAL struct sample_state *state_of(const struct sample_params *p) {
-    return (GLOBAL struct sample_state *)p->states[bid_y()];
+typedef const GLOBAL ksampler *sampler_at;
+INLINE sampler_at sampler_of(const struct sample_params *p) {
+    return (sampler_at)(p->samplers + (i64)p->slots[bid_y()] * KSAMPLER_UNIT);
 }
 INLINE GLOBAL float *logits_of(const struct sample_params *p) {
     return p->logits + bid_y() * p->stride;
@@ -38,30 +38,26 @@ INLINE void add_biases(const GLOBAL i32 *ids, const GLOBAL float *values, u32 n,
     }
 }
 
-/* Penalties of the token that was seen `age` tokens before the last one, if it was not seen since. */
-INLINE void penalize(const GLOBAL struct sample_state *s, const GLOBAL i32 *history, i32 age, i32 n,
-                     GLOBAL float *logits) {
-    const u64 last = s->n_seen - 1;
-    const u32 keep = (u32)s->keep;
-    const i32 token = history[(last - (u64)age) % keep];
-    for (i32 a = 0; a < age; a++)
-        if (history[(last - (u64)a) % keep] == token) return;
+/* Penalties of the token at history[at], if it was not seen since. */
+INLINE void penalize(sampler_at s, const GLOBAL i32 *history, i32 at, GLOBAL float *logits) {
+    const i32 token = history[at], age = s->n_history - 1 - at;
+    for (i32 i = at + 1; i < s->n_history; i++)
+        if (history[i] == token) return;
     float v = logits[token];
-    if (s->repetition != 0 && age < s->n_repetition) v = v < 0 ? v * s->repetition : v / s->repetition;
+    if (age < s->n_repetition) v = v < 0 ? v * s->repetition : v / s->repetition;
     if (age < s->n_presence) v -= s->presence;
-    for (i32 a = age; a < n && a < s->n_frequency; a++)
-        if (history[(last - (u64)a) % keep] == token) v -= s->frequency;
+    for (i32 i = at; i >= 0 && s->n_history - 1 - i < s->n_frequency; i--)
+        if (history[i] == token) v -= s->frequency;
     logits[token] = v;
 }
 
 /* Grid (1, rows). */
 KERNEL void sample_penalties(struct sample_params p) {
-    const GLOBAL struct sample_state *s = state_of(&p);
-    const GLOBAL i32 *history = (const GLOBAL i32 *)(s + 1), *ids = history + s->keep;
-    add_biases(ids, (const GLOBAL float *)(ids + s->n_bias), s->n_bias, logits_of(&p));
+    const sampler_at s = sampler_of(&p);
+    const GLOBAL i32 *history = (const GLOBAL i32 *)(s + 1), *ids = history + s->n_history;
+    add_biases(ids, (const GLOBAL float *)(ids + s->n_bias), (u32)s->n_bias, logits_of(&p));
     barrier();
-    const i32 n = s->n_seen < (u64)s->keep ? (i32)s->n_seen : s->keep;
-    for (i32 age = (i32)tid(); age < n; age += (i32)bdim()) penalize(s, history, age, n, logits_of(&p));
+    for (i32 i = (i32)tid(); i < s->n_history; i += (i32)bdim()) penalize(s, history, i, logits_of(&p));
 }
 
 /* ---- The largest logit ------------------------------------------------------------------------------------------- */
@@ -74,7 +70,7 @@ typedef struct best {
 
 INLINE best better_of(best a, best b) {
     const int other = b.largest > a.largest || (b.largest == a.largest && b.at < a.at);
-    return (best){other ? b.largest : a.largest, other ? b.at : a.at, a.bad < b.bad ? a.bad : b.bad};
+    return (best){other ? b.largest : a.largest, other ? b.at : a.at, a.bad | b.bad};
 }
 INLINE best warp_best(best v) {
     UNROLL for (u32 m = WARP / 2; m > 0; m /= 2) {
@@ -84,7 +80,7 @@ INLINE best warp_best(best v) {
     return v;
 }
 INLINE best no_best(u32 vocab) {
-    return (best){-__builtin_inff(), vocab, vocab};
+    return (best){-__builtin_inff(), vocab, 0};
 }
 /* In every thread; the shared memory is the caller's again after the next barrier. */
 INLINE best block_best(best v, u32 vocab) {
@@ -111,7 +107,7 @@ KERNEL void sample_largest(struct sample_params p) {
     for (u32 i = bid_x() * slice_size(&p) + tid(); i < end; i += bdim()) {
         const float v = logits[i];
         if (v > own.largest || (v == own.largest && own.at == p.vocab)) own.largest = v, own.at = i;
-        if (!(v < __builtin_inff()) && own.bad == p.vocab) own.bad = i;
+        own.bad |= !(v < __builtin_inff());
     }
     own = block_best(own, p.vocab);
     if (tid() == 0) {
@@ -133,8 +129,8 @@ INLINE best row_best(const struct sample_params *p) {
     return own;
 }
 /* -infinity forbids a token; that there is no other, a NaN or an infinite logit are errors. */
-INLINE int is_broken(const struct sample_params *p, best b) {
-    return b.bad < p->vocab || b.largest == -__builtin_inff();
+INLINE int is_broken(best b) {
+    return b.bad || b.largest == -__builtin_inff();
 }
 
 /* ---- Candidates -------------------------------------------------------------------------------------------------- */
@@ -179,7 +175,7 @@ INLINE u32 block_count(u32 v, SHARED double *sums) {
 KERNEL void sample_windows(struct sample_params p) {
     const GLOBAL float *logits = logits_of(&p);
     const best row = row_best(&p);
-    if (state_of(&p)->temperature == 0) return;
+    if (sampler_of(&p)->temperature == 0) return;
     double mass[SAMPLE_WINDOWS] = {0}, sum = 0;
     u32 count[SAMPLE_WINDOWS] = {0};
     const u32 end = slice_end(&p);
@@ -213,7 +209,7 @@ typedef struct summary {
     u32 window, n, before;
 } summary;
 
-INLINE int is_enough(const GLOBAL struct sample_state *s, double probability, u32 n, u32 window) {
+INLINE int is_enough(sampler_at s, double probability, u32 n, u32 window) {
     if (s->top_p > 0 && probability > s->top_p * (1 + 1e-12)) return 1;
     if (s->top_k > 0 && n >= (u32)s->top_k) return 1;
     return s->use_min_p && -s->log_min_p < (double)window_width(window) * 0.999 && n >= (u32)s->min_keep;
@@ -227,7 +223,7 @@ INLINE summary summarize(const struct sample_params *p) {
     for (u32 w = SAMPLE_WINDOWS - 1; w + 1 > 0; w--) {
         const double mass = block_sum_f64(has ? own->mass[w] : 0, sums);
         const u32 n = block_count(has ? own->count[w] : 0, sums);
-        if (w < SAMPLE_WINDOWS - 1 && !is_enough(state_of(p), mass / all.sum, n, w)) break;
+        if (w < SAMPLE_WINDOWS - 1 && !is_enough(sampler_of(p), mass / all.sum, n, w)) break;
         all.window = w;
         all.n = n;
     }
@@ -244,7 +240,7 @@ INLINE double norm_of(float largest, double sum) {
 /* Grid (slices, rows): candidates in order of ids. Threads take neighbouring tokens, so each has to know how many are
  * those of the threads before it. */
 KERNEL void sample_candidates(struct sample_params p) {
-    const GLOBAL struct sample_state *s = state_of(&p);
+    const sampler_at s = sampler_of(&p);
     const GLOBAL float *logits = logits_of(&p);
     const float largest = row_best(&p).largest;
     if (s->temperature == 0) return;
@@ -341,7 +337,7 @@ INLINE u32 key_from(double least, double norm, u32 largest_key) {
     return low;
 }
 
-INLINE kept filter(const GLOBAL struct sample_state *s, const field *f, float largest, double norm) {
+INLINE kept filter(sampler_at s, const field *f, float largest, double norm) {
     const u32 top = key_of(largest);
     kept k = {0, ALL_IDS};
     if (s->top_p > 0) k.key = key_with(f, PROBABILITY, k, s->top_p, top);
@@ -358,8 +354,8 @@ INLINE kept filter(const GLOBAL struct sample_state *s, const field *f, float la
 /* ---- The draw ---------------------------------------------------------------------------------------------------- */
 
 /* splitmix64 (Steele, Lea, Flood 2014): uniform in [0, 1) from the upper 53 bits. */
-INLINE double next_random(GLOBAL struct sample_state *s) {
-    u64 z = s->random += 0x9e3779b97f4a7c15u;
+INLINE double random_number(u64 state) {
+    u64 z = state + 0x9e3779b97f4a7c15u;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
@@ -384,7 +380,7 @@ INLINE u32 walk(const field *f, kept k, u32 each, double left) {
 }
 
 INLINE u32 draw(const struct sample_params *p, float largest) {
-    GLOBAL struct sample_state *s = state_of(p);
+    const sampler_at s = sampler_of(p);
     const summary all = summarize(p);
     const field f = {candidates_of(p), all.n, (SHARED double *)shared_memory()};
     const kept k = filter(s, &f, largest, norm_of(largest, all.sum));
@@ -396,21 +392,14 @@ INLINE u32 draw(const struct sample_params *p, float largest) {
     barrier();
     f.sums[tid()] = own;
     barrier();
-    return tid() == 0 ? walk(&f, k, each, next_random(s) * sum) : 0;
+    return tid() == 0 ? walk(&f, k, each, random_number(s->random) * sum) : 0;
 }
 
 /* Grid (1, rows). */
 KERNEL void sample_pick(struct sample_params p) {
-    GLOBAL struct sample_state *s = state_of(&p);
     const best row = row_best(&p);
-    const int broken = is_broken(&p, row);
-    u32 token = broken ? 0 : row.at;
-    if (!broken && s->temperature > 0) token = draw(&p, row.largest);
-    if (tid() != 0) return;
-    s->token = (i32)token;
-    s->bad = !broken ? 0 : row.bad < p.vocab ? (i32)row.bad + 1 : 1;
-    p.tokens[bid_y()] = broken ? -1 : (i32)token;
-    GLOBAL i32 *history = (GLOBAL i32 *)(s + 1);
-    if (s->keep > 0) history[s->n_seen % (u64)s->keep] = (i32)token;
-    s->n_seen++;
+    const int broken = is_broken(row);
+    u32 token = row.at;
+    if (!broken && p.samplers && sampler_of(&p)->temperature > 0) token = draw(&p, row.largest);
+    if (tid() == 0) p.tokens[bid_y() * p.tokens_stride] = broken ? -1.0f : (float)token;
 }

@@ -181,9 +181,14 @@ bool device_allows_shared(const void *kernel, uint32_t bytes) {
     return bytes <= SIM_SHARED_PLAIN || bytes <= ((const function *)kernel)->shared_max;
 }
 
+/* A miscompiled kernel: of the one that $NB_SIM_FAULT names the last blocks in grid x never run. */
 bool device_run(const sim_item *item, char error[SIM_ERROR_TEXT]) {
     const function *f = item->kernel;
-    return sim_run(f->kernel, item->grid, item->block, item->shared, item->params, item->params_size, error);
+    const char *fault = getenv("NB_SIM_FAULT");
+    uint32_t grid[3] = {item->grid[0], item->grid[1], item->grid[2]};
+    if (fault && strcmp(fault, f->kernel->name) == 0) grid[0]--;
+    if (grid[0] == 0) return true;
+    return sim_run(f->kernel, grid, item->block, item->shared, item->params, item->params_size, error);
 }
 
 /* All of the simulated memory is open to kernels. */

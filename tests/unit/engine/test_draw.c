@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Tokens drawn by the executor's device, here one that has the CPU's rows and sampler: the same as those that the host
- * draws from the same logits, also where the two take turns, several sequences draw at once, or one cannot. */
+ * Tokens drawn by the executor's device, here one that has the CPU's rows and draws by the reference: the same as those
+ * that the host draws from the same logits, also where the two take turns, several sequences draw at once, or one
+ * cannot. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include "engine/engine.h"
 #include "gpu/executor.h"
 #include "support/host_gpu.h"
+#include "verify/used.h"
 
 enum { N_BATCH = 8, N_SEQUENCES = 3, STEPS = 12, PROMPT = 19 };
 
@@ -163,16 +165,54 @@ static nb_status step(const bench *b, float *logits, int32_t *next, nb_error *er
     return nb_forward(b->context, &item, 1, err);
 }
 
-/* A greedy token is the model's graph and two launches. */
-static void test_launches(void **state) {
-    (void)state;
-    bench b = bench_new(0);
+/* Launches of a step once the graph is there. */
+static int launches_of_step(const bench *b) {
     int32_t next;
     nb_error err;
-    for (int i = 0; i < 3; i++) check_ok(step(&b, NULL, &next, &err), &err, "a step");
+    for (int i = 0; i < 3; i++) check_ok(step(b, NULL, &next, &err), &err, "a step");
     const int before = host_gpu_launches();
-    check_ok(step(&b, NULL, &next, &err), &err, "a step");
-    assert_int_equal(host_gpu_launches() - before, 3);
+    check_ok(step(b, NULL, &next, &err), &err, "a step");
+    return host_gpu_launches() - before;
+}
+
+/* A greedy token is the model's graph and one call. What is set aside is not used: the host draws. Penalties are an
+ * operation of their own. */
+static void test_set_aside(void **state) {
+    (void)state;
+    bench b = bench_new(0);
+    kregistry *r = b.context->device->registry;
+    const executor *e = b.context->executor;
+    nb_sampling plain = sampling(0, 1), penalized = plain;
+    penalized.presence_penalty = 1;
+    assert_true(e->can_draw(e, &plain) && e->can_draw(e, &penalized));
+    assert_int_equal(launches_of_step(&b), 2);
+    kreg_set_aside(r, kreg_named(r, "penalize.host"), true);
+    assert_true(e->can_draw(e, &plain) && !e->can_draw(e, &penalized));
+    assert_int_equal(launches_of_step(&b), 2);
+    kreg_set_aside(r, kreg_named(r, "draw.host"), true);
+    assert_false(e->can_draw(e, &plain));
+    assert_int_equal(launches_of_step(&b), 1);
+    bench_free(&b);
+}
+
+/* The check at load is told of these calls, with all the logits that the model has. */
+static void test_used(void **state) {
+    (void)state;
+    bench b = bench_new(0);
+    const executor_options o = {.n_threads = 1, .n_batch = N_BATCH, .kv_type = DT_F32};
+    const plan_on_device p = {&host_gpu_backend, b.context->device, b.model->plan, b.model->files, o};
+    used_calls calls = {0};
+    nb_error err;
+    int greedy = 0, random = 0, penalties = 0;
+    check_ok(used_find(&p, &calls, &err), &err, "the calls of a plan");
+    for (size_t i = 0; i < calls.n; i++) {
+        const check_spec *s = &calls.items[i].spec;
+        greedy += s->op == KOP_DRAW && !s->samplers && s->k == b.model->dims.vocab_size;
+        random += s->op == KOP_DRAW && s->samplers && s->k == b.model->dims.vocab_size;
+        penalties += s->op == KOP_PENALIZE && s->cols == b.model->dims.vocab_size;
+    }
+    assert_true(greedy == 1 && random == 1 && penalties == 1);
+    used_free(&calls);
     bench_free(&b);
 }
 
@@ -247,8 +287,8 @@ static void test_broken_logits(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_tokens), cmocka_unit_test(test_launches),
-                                       cmocka_unit_test(test_logits_too), cmocka_unit_test(test_no_memory),
-                                       cmocka_unit_test(test_broken_logits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_tokens), cmocka_unit_test(test_set_aside),
+                                       cmocka_unit_test(test_used),        cmocka_unit_test(test_logits_too),
+                                       cmocka_unit_test(test_no_memory),   cmocka_unit_test(test_broken_logits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The sampler against the distributions that mlx-lm's filters and penalties make (tools/make_sampling_goldens.py): many
- * draws must have the expected frequencies, and never a token that is filtered out. And its promises about seeds and
- * broken logits. */
+ * draws must have the expected frequencies, and never a token that is filtered out. Against the definitions of PENALIZE
+ * and DRAW, which devices' kernels are held against: each token is the same. And its promises about seeds and broken
+ * logits. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,8 @@
 
 #include "base/json.h"
 #include "engine/engine.h"
+#include "kernels/sampler.h"
+#include "ref/ref.h"
 
 enum { MAX_VOCAB = 64, DRAWS = 20000 };
 
@@ -146,6 +149,97 @@ static void test_seeds(void **state) {
     assert_memory_equal(a, b, sizeof a);
 }
 
+/* ---- The definitions -------------------------------------------------------------------------------------------- */
+
+static uint64_t noise_state = 1;
+static double noise(void) {
+    noise_state = noise_state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(noise_state >> 11) * 0x1p-53;
+}
+static int below(int n) {
+    return (int)(noise() * n);
+}
+
+enum { HISTORY = 30, BIASES = 5 };
+
+static nb_sampling some_sampling(int32_t ids[BIASES], float values[BIASES], int vocab) {
+    nb_sampling s;
+    nb_sampling_defaults(&s);
+    s.temperature = below(5) ? (float)(noise() * 3) : 0;
+    if (below(3) == 0) s.top_p = (float)noise();
+    if (below(3) == 0) s.min_p = (float)(noise() * noise() * noise());
+    if (below(2) == 0) s.min_tokens_to_keep = 1 + below(vocab);
+    if (below(3) == 0) s.top_k = 1 + below(vocab);
+    if (below(2) == 0) s.repetition_penalty = (float)(0.5 + noise());
+    if (below(2) == 0) s.presence_penalty = (float)(2 * noise() - 1);
+    if (below(2) == 0) s.frequency_penalty = (float)(2 * noise() - 1);
+    s.repetition_context_size = below(HISTORY + 2);
+    s.presence_context_size = below(HISTORY + 2);
+    s.frequency_context_size = below(HISTORY + 2);
+    s.n_logit_bias = (size_t)below(BIASES + 1);
+    for (size_t i = 0; i < s.n_logit_bias; i++) {
+        ids[i] = below(vocab);
+        values[i] = (float)(4 * noise() - 2);
+    }
+    s.logit_bias_ids = ids;
+    s.logit_bias_values = values;
+    s.seed = noise_state;
+    return s;
+}
+
+/* What the definitions make of the logits, which get the penalties; NaN: the token hangs on roundings. */
+static double defined_token(const nb_sampling *s, const int32_t *history, float *logits, int vocab) {
+    const size_t bytes = ksampler_bytes(s, HISTORY);
+    void *sampler = malloc(bytes);
+    double y[MAX_VOCAB];
+    const int32_t slot = 0;
+    assert_non_null(sampler);
+    ksampler_fill(s, history, HISTORY, sampler);
+    kcall c = {.op = KOP_PENALIZE, .slots = &slot, .samplers = sampler, .samplers_bytes = bytes};
+    c.x = c.y = (kmat){logits, DT_F32, 1, vocab, vocab, 0};
+    ref_run(&c, y, NULL);
+    for (int i = 0; i < vocab; i++) logits[i] = (float)y[i];
+    c.op = KOP_DRAW;
+    c.y.cols = 1;
+    if (s->temperature == 0 && below(2)) c.samplers = NULL;
+    ref_run(&c, y, NULL);
+    free(sampler);
+    return y[0];
+}
+
+/* Logits of all widths, equal ones among them, some forbidden. */
+static void test_definitions(void **state) {
+    (void)state;
+    int doubtful = 0;
+    for (int i = 0; i < DRAWS; i++) {
+        const int vocab = 1 + below(MAX_VOCAB);
+        const double width = 8 * noise();
+        const bool whole = below(4) == 0;
+        float host[MAX_VOCAB], here[MAX_VOCAB];
+        int32_t history[HISTORY], ids[BIASES], token;
+        float values[BIASES];
+        nb_model m = bare_model(vocab);
+        nb_sampler *sampler;
+        nb_error err;
+        for (int j = 0; j < vocab; j++) {
+            host[j] = j && below(20) == 0 ? -INFINITY : (float)(width * (noise() + noise() - 1));
+            if (whole) host[j] = roundf(host[j]);
+        }
+        memcpy(here, host, (size_t)vocab * sizeof *host);
+        for (int j = 0; j < HISTORY; j++) history[j] = below(vocab);
+        const nb_sampling s = some_sampling(ids, values, vocab);
+        assert_int_equal(nb_sampler_new(&m, &s, &sampler, &err), NB_OK);
+        assert_int_equal(nb_sampler_accept(sampler, history, HISTORY, &err), NB_OK);
+        assert_int_equal(nb_sampler_draw(sampler, host, &token, &err), NB_OK);
+        nb_sampler_free(sampler);
+        const double want = defined_token(&s, history, here, vocab);
+        assert_memory_equal(here, host, (size_t)vocab * sizeof *host);
+        if (!isnan(want) && want != token) fail_msg("draw %d: the sampler draws %d, defined is %g", i, token, want);
+        doubtful += isnan(want);
+    }
+    assert_true(doubtful < DRAWS / 1000);
+}
+
 static nb_status draw_from(float *logits, int n, float temperature, int32_t *token, nb_error *err) {
     nb_model m = bare_model(n);
     nb_sampling s;
@@ -206,10 +300,8 @@ static void test_bad_parameters(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goldens),
-        cmocka_unit_test(test_seeds),
-        cmocka_unit_test(test_broken_logits),
-        cmocka_unit_test(test_bad_parameters),
+        cmocka_unit_test(test_goldens),       cmocka_unit_test(test_seeds),          cmocka_unit_test(test_definitions),
+        cmocka_unit_test(test_broken_logits), cmocka_unit_test(test_bad_parameters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
