@@ -96,15 +96,18 @@ INLINE i64 m16_page(const attention_call *c, const GLOBAL i32 *pages, u32 dim, u
 }
 
 /* Scores of head g with positions 2 t, 2 t + 1, and 8 further on. */
-INLINE void m16_scores(float scores[4], const m16_state *s, u32 dim, const m16_keys *k, u32 at, sight seen) {
+INLINE void m16_scores(float scores[4], const attention_call *c, const m16_state *s, u32 dim, const m16_keys *k, u32 at,
+                       sight seen) {
     UNROLL for (u32 half = 0; half < 2; half++) {
         float d[4] = {0, 0, 0, 0};
         UNROLL for (u32 i = 0; i < dim / 32; i++) UNROLL for (u32 j = 0; j < 2; j++)
             mma_16x8(d, s->query[2 * i + j], k->of[half][i][2 * j], k->of[half][i][2 * j + 1], false);
         UNROLL for (u32 e = 0; e < 2; e++) {
             const u32 position = at + 8 * half + lane_id() % 4 * 2 + e;
-            scores[2 * half + e] =
-                position >= seen.first && position <= seen.last ? (d[e] + d[2 + e]) * s->per_query : LOWEST;
+            const float score = (d[e] + d[2 + e]) * s->per_query;
+            scores[2 * half + e] = position < seen.first || position > seen.last ? LOWEST
+                                   : c->softcap > 0                              ? capped(c, score)
+                                                                                 : score;
         }
     }
 }
@@ -184,7 +187,7 @@ INLINE void decode_m16(const struct attention_split_params *p, u32 dim) {
         page = at <= seen.last ? m16_page(c, pages, dim, kv_head, at) : 0;
         float scores[4];
         u32 a[4];
-        m16_scores(scores, &s, dim, &keys, now, seen);
+        m16_scores(scores, c, &s, dim, &keys, now, seen);
         if (dim > 64) m16_load_values(&second, c, dim, page_now, now, seen, 1);
         m16_weights(a, &s, dim, scores);
         m16_add_values(&s, a, &first, 0);
