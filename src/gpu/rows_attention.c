@@ -71,9 +71,11 @@ static const gpu_kernel k_decode_bf16[3][4] = {DECODE_KERNELS("bf16", "1"), DECO
                                                DECODE_KERNELS("bf16", "8")};
 static const gpu_kernel k_decode_join = {.module = "attention", .name = "decode_join"};
 
-/* By head_dim, 64 or 128. */
-static const gpu_kernel k_decode_mma16[2] = {{.module = "attention_mma16", .name = "decode_mma16_64"},
-                                             {.module = "attention_mma16", .name = "decode_mma16_128"}};
+/* By head_dim, 64 or 128; with a softcap. */
+static const gpu_kernel k_decode_mma16[2][2] = {{{.module = "attention_mma16", .name = "decode_mma16_64"},
+                                                 {.module = "attention_mma16", .name = "decode_mma16_64_capped"}},
+                                                {{.module = "attention_mma16", .name = "decode_mma16_128"},
+                                                 {.module = "attention_mma16", .name = "decode_mma16_128_capped"}}};
 enum { MMA16_HEADS = 8, MMA16_POSITIONS = 16 };
 
 /* Rows' params: for many rows, of which fewer splits keep a device busy; on matrix units (kernels/attention_mma16.h).
@@ -99,7 +101,7 @@ static decode_plan decode_plan_of(const krow *row, const kcall *c) {
                      .heads = heads == 0 ? 1 : 4 * heads};
     if (c->keys.type == DT_F32) p.kernel = &k_decode_f32[size];
     if (row->param[DECODE_MMA16]) {
-        p.kernel = &k_decode_mma16[c->keys.head_dim == 128];
+        p.kernel = &k_decode_mma16[c->keys.head_dim == 128][c->softcap > 0];
         p.heads = MMA16_HEADS;
     }
     p.n_groups = (int)div_up(ratio, p.heads);

@@ -95,9 +95,9 @@ INLINE i64 m16_page(const attention_call *c, const GLOBAL i32 *pages, u32 dim, u
     return (((i64)pages[at >> c->page_shift] * c->n_kv_heads + kv_head) << c->page_shift) * dim;
 }
 
-/* Scores of head g with positions 2 t, 2 t + 1, and 8 further on. */
-INLINE void m16_scores(float scores[4], const attention_call *c, const m16_state *s, u32 dim, const m16_keys *k, u32 at,
-                       sight seen) {
+/* capping: null, or whose softcap they get. Scores of head g with positions 2 t, 2 t + 1, and 8 further on. */
+INLINE void m16_scores(float scores[4], const attention_call *capping, const m16_state *s, u32 dim, const m16_keys *k,
+                       u32 at, sight seen) {
     UNROLL for (u32 half = 0; half < 2; half++) {
         float d[4] = {0, 0, 0, 0};
         UNROLL for (u32 i = 0; i < dim / 32; i++) UNROLL for (u32 j = 0; j < 2; j++)
@@ -106,7 +106,7 @@ INLINE void m16_scores(float scores[4], const attention_call *c, const m16_state
             const u32 position = at + 8 * half + lane_id() % 4 * 2 + e;
             const float score = (d[e] + d[2 + e]) * s->per_query;
             scores[2 * half + e] = position < seen.first || position > seen.last ? LOWEST
-                                   : c->softcap > 0                              ? capped(c, score)
+                                   : capping                                     ? capped(capping, score)
                                                                                  : score;
         }
     }
@@ -156,8 +156,8 @@ INLINE void m16_end(const struct attention_split_params *p, m16_state *s, u32 di
     decode_leave(p, stats, sums, M16_HEADS, row, head, n, split);
 }
 
-/* For heads of dim columns, 64 or 128. Grid (KV heads * groups of query heads, rows, splits). */
-INLINE void decode_m16(const struct attention_split_params *p, u32 dim) {
+/* For heads of dim columns, 64 or 128; caps: with a softcap. Grid (KV heads * groups of query heads, rows, splits). */
+INLINE void decode_m16(const struct attention_split_params *p, u32 dim, bool caps) {
     const attention_call *c = &p->c;
     const u32 row = bid_y(), split = bid_z(), kv_head = bid_x() / p->n_groups;
     const u32 ratio = c->n_heads / c->n_kv_heads, before = bid_x() % p->n_groups * M16_HEADS;
@@ -187,7 +187,7 @@ INLINE void decode_m16(const struct attention_split_params *p, u32 dim) {
         page = at <= seen.last ? m16_page(c, pages, dim, kv_head, at) : 0;
         float scores[4];
         u32 a[4];
-        m16_scores(scores, c, &s, dim, &keys, now, seen);
+        m16_scores(scores, caps ? c : (const attention_call *)0, &s, dim, &keys, now, seen);
         if (dim > 64) m16_load_values(&second, c, dim, page_now, now, seen, 1);
         m16_weights(a, &s, dim, scores);
         m16_add_values(&s, a, &first, 0);
@@ -199,7 +199,10 @@ INLINE void decode_m16(const struct attention_split_params *p, u32 dim) {
 
 #    define DECODE_M16(name, dim)                                                                                      \
         KERNEL void name(struct attention_split_params p) {                                                            \
-            decode_m16(&p, dim);                                                                                       \
+            decode_m16(&p, dim, false);                                                                                \
+        }                                                                                                              \
+        KERNEL void name##_capped(struct attention_split_params p) {                                                   \
+            decode_m16(&p, dim, true);                                                                                 \
         }
 #else
 #    define DECODE_M16(name, dim)
