@@ -142,10 +142,10 @@ INLINE void decode_join_lanes(const decode_shape *k, decode_state *s) {
     }
 }
 
-/* Adds up the warps, from shared memory, and leaves what is the split's, or the result where there is one split: stats
+/* Adds up the warps, from shared memory, and leaves what is the split's, or the result where it is `alone`: stats
  * [warp][head][largest, weights], sums [warp][head][column], for n of `heads` heads. */
 INLINE void decode_leave(const struct attention_split_params *p, const SHARED float *stats, const SHARED float *sums,
-                         u32 heads, u32 row, u32 head, u32 n, u32 split) {
+                         u32 heads, u32 row, u32 head, u32 n, u32 split, bool alone) {
     const u32 n_warps = ATTEND_BLOCK / WARP, dim = p->c.head_dim;
     for (u32 i = tid(); i < n * dim; i += ATTEND_BLOCK) {
         const u32 h = i / dim, column = i % dim;
@@ -157,7 +157,7 @@ INLINE void decode_leave(const struct attention_split_params *p, const SHARED fl
             weights += stats[2 * at + 1] * rescale;
             sum += sums[at * dim + column] * rescale;
         }
-        if (p->n_splits == 1) { /* nothing is to be put together */
+        if (alone) {
             const attention_call *c = &p->c;
             const float sink = c->sinks.data ? sink_of(c, head + h) : LOWEST, most = larger(top, sink);
             weights = weights * exp2_fast(top - most) + (c->sinks.data ? exp2_fast(sink - most) : 0);
@@ -193,7 +193,7 @@ INLINE void decode_join_warps(const struct attention_split_params *p, const deco
         }
     }
     barrier();
-    decode_leave(p, stats, sums, k->heads, row, head, n, split);
+    decode_leave(p, stats, sums, k->heads, row, head, n, split, false);
 }
 
 /* Grid (KV heads * groups of query heads, rows, splits). */

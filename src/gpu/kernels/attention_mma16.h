@@ -153,7 +153,7 @@ INLINE void m16_end(const struct attention_split_params *p, m16_state *s, u32 di
         sums[own * dim + column] = s->sums[i][e] + s->sums[i][2 + e];
     }
     barrier();
-    decode_leave(p, stats, sums, M16_HEADS, row, head, n, split);
+    decode_leave(p, stats, sums, M16_HEADS, row, head, n, split, p->n_splits == 1);
 }
 
 /* For heads of dim columns, 64 or 128; caps: with a softcap. Grid (KV heads * groups of query heads, rows, splits). */
