@@ -192,7 +192,7 @@ static void fill_experts(bench_call *b, const krow *row, int64_t n) {
 
 /* Whether the row would take this weight: asked with a small one before memory is filled. */
 static bool wants_weight(const krow *row, const kweight *w, int64_t n_tokens) {
-    static const uint64_t somewhere[8];
+    static const _Alignas(64) uint64_t somewhere[8];
     void *data = (void *)(uintptr_t)somewhere;
     kweight small = *w;
     small.n = 64;

@@ -67,9 +67,9 @@ nb_status check_pack(check *c, const krow *row, finding *found, nb_error *err) {
     return status;
 }
 
-/* Only whether there are data is looked at here, not what they are. */
+/* Only whether there are data, and how they are aligned, is looked at here, not what they are. */
 bool check_takes(check *c, const krow *row) {
-    static uint8_t somewhere[64];
+    static _Alignas(64) uint8_t somewhere[64]; /* as guard_output has them */
     if (row->op != c->spec.op || (row->flushes && c->spec.pattern == CHECK_SUBNORMAL)) return false;
     int64_t n;
     kweight *matrices = check_matrices(c, &n);
