@@ -78,8 +78,8 @@ static const gpu_kernel k_decode_mma16[2][2] = {{{.module = "attention_mma16", .
                                                  {.module = "attention_mma16", .name = "decode_mma16_128_capped"}}};
 enum { MMA16_HEADS = 8, MMA16_POSITIONS = 16 };
 
-/* Rows' params: for many rows, of which fewer splits keep a device busy; on matrix units (kernels/attention_mma16.h).
- */
+/* Rows' params: how many rows at least, of which more need fewer splits to keep a device busy; whether on matrix units
+ * (kernels/attention_mma16.h). */
 enum { DECODE_MANY, DECODE_MMA16 };
 enum { MANY_ROWS = 4, MOST_ROWS = 16 };
 
@@ -231,6 +231,30 @@ static void tiles_enqueue(const krow *row, const kcall *c, void *scratch, gpu_la
             plan.shared, &p, sizeof p);
 }
 
+#define DECODE_ROW(name_, rank_, needs_, rows_, mma16)                                                                 \
+    {.name = "attention.decode" name_ ".gpu",                                                                          \
+     .backend = "gpu",                                                                                                 \
+     .op = KOP_ATTENTION,                                                                                              \
+     .rank = (rank_),                                                                                                  \
+     .needs = (needs_),                                                                                                \
+     .param = {[DECODE_MANY] = (rows_), [DECODE_MMA16] = (mma16)},                                                     \
+     .takes = decode_takes,                                                                                            \
+     .tasks = gpu_one_task,                                                                                            \
+     .scratch = decode_scratch,                                                                                        \
+     .enqueue = decode_enqueue},
+#define TILES_ROW(type_name, type)                                                                                     \
+    {.name = "attention." type_name ".tiles.gpu",                                                                      \
+     .backend = "gpu",                                                                                                 \
+     .op = KOP_ATTENTION,                                                                                              \
+     .rank = 10,                                                                                                       \
+     .needs = GPU_MATRIX,                                                                                              \
+     .rounds_to = (type),                                                                                              \
+     .takes = tiles_takes,                                                                                             \
+     .tasks = gpu_one_task,                                                                                            \
+     .scratch = tiles_scratch,                                                                                         \
+     .enqueue = tiles_enqueue},
+
+/* clang-format off */
 static const krow rows[] = {
     {.name = "attention.plain.gpu",
      .backend = "gpu",
@@ -238,63 +262,13 @@ static const krow rows[] = {
      .takes = plain_takes,
      .tasks = gpu_one_task,
      .enqueue = plain_enqueue},
-    {.name = "attention.decode.gpu",
-     .backend = "gpu",
-     .op = KOP_ATTENTION,
-     .rank = 20,
-     .takes = decode_takes,
-     .tasks = gpu_one_task,
-     .scratch = decode_scratch,
-     .enqueue = decode_enqueue},
-    {.name = "attention.decode.many.gpu",
-     .backend = "gpu",
-     .op = KOP_ATTENTION,
-     .rank = 21,
-     .param = {[DECODE_MANY] = MANY_ROWS},
-     .takes = decode_takes,
-     .tasks = gpu_one_task,
-     .scratch = decode_scratch,
-     .enqueue = decode_enqueue},
-    {.name = "attention.decode.mma16.gpu",
-     .backend = "gpu",
-     .op = KOP_ATTENTION,
-     .rank = 22,
-     .needs = GPU_NVIDIA,
-     .param = {[DECODE_MANY] = MANY_ROWS, [DECODE_MMA16] = 1},
-     .takes = decode_takes,
-     .tasks = gpu_one_task,
-     .scratch = decode_scratch,
-     .enqueue = decode_enqueue},
-    {.name = "attention.decode.mma16.many.gpu",
-     .backend = "gpu",
-     .op = KOP_ATTENTION,
-     .rank = 23,
-     .needs = GPU_NVIDIA,
-     .param = {[DECODE_MANY] = MOST_ROWS, [DECODE_MMA16] = 1},
-     .takes = decode_takes,
-     .tasks = gpu_one_task,
-     .scratch = decode_scratch,
-     .enqueue = decode_enqueue},
-    {.name = "attention.f16.tiles.gpu",
-     .backend = "gpu",
-     .op = KOP_ATTENTION,
-     .rank = 10,
-     .needs = GPU_MATRIX,
-     .rounds_to = DT_F16,
-     .takes = tiles_takes,
-     .tasks = gpu_one_task,
-     .scratch = tiles_scratch,
-     .enqueue = tiles_enqueue},
-    {.name = "attention.bf16.tiles.gpu",
-     .backend = "gpu",
-     .op = KOP_ATTENTION,
-     .rank = 10,
-     .needs = GPU_MATRIX,
-     .rounds_to = DT_BF16,
-     .takes = tiles_takes,
-     .tasks = gpu_one_task,
-     .scratch = tiles_scratch,
-     .enqueue = tiles_enqueue},
+    TILES_ROW("f16", DT_F16)
+    TILES_ROW("bf16", DT_BF16)
+    DECODE_ROW("", 20, 0, 0, false)
+    DECODE_ROW(".many", 21, 0, MANY_ROWS, false)
+    DECODE_ROW(".mma16", 22, GPU_NVIDIA, MANY_ROWS, true)
+    DECODE_ROW(".mma16.many", 23, GPU_NVIDIA, MOST_ROWS, true)
 };
+/* clang-format on */
 
 const gpu_row_list gpu_rows_attention = {rows, sizeof rows / sizeof *rows};
