@@ -18,7 +18,7 @@ static bool alike(const program_call *a, const program_call *b) {
     const kweight *v = a->call.w, *w = b->call.w;
     return a->row == b->row && same_matrix(&a->call.x, &b->call.x) && same_matrix(&a->call.y, &b->call.y) && !v == !w &&
            (!v || (v->n == w->n && v->k == w->k && v->bits == w->bits)) && a->call.window == b->call.window &&
-           !a->call.softcap == !b->call.softcap && a->call.normed == b->call.normed &&
+           (a->call.softcap > 0) == (b->call.softcap > 0) && a->call.normed == b->call.normed &&
            !a->call.z.data == !b->call.z.data;
 }
 
