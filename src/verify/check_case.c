@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "base/half.h"
 #include "base/num.h"
-#include "kernels/sampler.h"
 #include "quant/xform.h"
 #include "ref/ref.h"
 #include "verify/check_bound.h"
@@ -32,8 +31,7 @@ int64_t check_below(check *c, int64_t n) {
     return (int64_t)(check_random(c) % (uint64_t)n);
 }
 
-/* Near normal: the sum of four uniform numbers, variance 1. */
-static float normal(check *c) {
+float check_normal(check *c) {
     uint64_t r = check_random(c);
     int32_t sum = (int32_t)((r & 0xffff) + (r >> 16 & 0xffff) + (r >> 32 & 0xffff) + (r >> 48)) - 2 * 0xffff;
     return (float)sum * (1.7320508f / 65536.0f);
@@ -45,17 +43,17 @@ static float number(check *c, check_pattern pattern, int64_t i) {
     float sign = r & 1 ? -1.0f : 1.0f;
     switch (pattern) {
     case CHECK_SMALL:
-        return normal(c) * 1e-4f;
+        return check_normal(c) * 1e-4f;
     case CHECK_LARGE:
-        return normal(c) * 1e3f;
+        return check_normal(c) * 1e3f;
     case CHECK_WIDE:
         return sign * exp2f((float)(r >> 8 & 0xffff) * (33.0f / 65536.0f) - 20.0f);
     case CHECK_ZERO:
         return 0.0f;
     case CHECK_ONE_HOT:
-        return r >> 8 & 63 ? 0.0f : normal(c);
+        return r >> 8 & 63 ? 0.0f : check_normal(c);
     case CHECK_SIGNED_ZERO:
-        return r >> 8 & 15 ? 0.0f * sign : normal(c);
+        return r >> 8 & 15 ? 0.0f * sign : check_normal(c);
     case CHECK_EXTREME:
         return extremes[r & 7];
     case CHECK_SUBNORMAL:
@@ -63,7 +61,7 @@ static float number(check *c, check_pattern pattern, int64_t i) {
     case CHECK_ALTERNATE:
         return i & 1 ? -0.75f : 0.75f;
     default:
-        return normal(c);
+        return check_normal(c);
     }
 }
 
@@ -88,8 +86,7 @@ static void *numbers(check *c, int slot, dtype type, int64_t n, check_pattern pa
     return data;
 }
 
-/* An fp32 matrix whose last element is the last of readable memory; gaps between rows hold NaN. */
-static bool matrix(check *c, int slot, kmat *m, int64_t rows, int64_t cols, check_pattern pattern) {
+bool check_matrix(check *c, int slot, kmat *m, int64_t rows, int64_t cols, check_pattern pattern) {
     int64_t stride = cols + (c->spec.strided ? 5 : 0);
     size_t bytes = (size_t)((rows - 1) * stride + cols) * sizeof(float);
     *m = (kmat){
@@ -226,7 +223,7 @@ static bool weight(check *c, int64_t n, int64_t k) {
     return weight_data(c, &c->w, n);
 }
 
-static int32_t *integers(check *c, int64_t n, int64_t below) {
+int32_t *check_integers(check *c, int64_t n, int64_t below) {
     int32_t *data = guard_input(&c->slots[SLOT_INTS], (size_t)n * sizeof *data);
     for (int64_t i = 0; data && i < n; i++) data[i] = (int32_t)check_below(c, below);
     return data;
@@ -262,7 +259,7 @@ kweight *check_matrices(check *c, int64_t *n) {
 static bool routing(check *c) {
     const check_spec *s = &c->spec;
     bool numbers_only = s->op == KOP_MATMUL_EXPERTS;
-    if (!matrix(c, SLOT_Z, &c->call.z, s->rows, 2 * s->n_chosen, CHECK_NORMAL)) return false;
+    if (!check_matrix(c, SLOT_Z, &c->call.z, s->rows, 2 * s->n_chosen, CHECK_NORMAL)) return false;
     for (int64_t t = 0; t < s->rows; t++) {
         float *z = (float *)c->call.z.data + t * c->call.z.stride;
         int64_t first = s->same_experts ? (int64_t)(s->seed % (uint64_t)s->n_experts) : check_below(c, s->n_experts);
@@ -365,7 +362,7 @@ static bool fill_pages(check *c, int slot, kpages *p, check_pattern pattern) {
 /* A state for each sequence and two that are nobody's, in random order. */
 static bool states(check *c, int64_t size) {
     const check_spec *s = &c->spec;
-    int32_t *slots = integers(c, s->rows, 1), *order = shuffled(c, s->n_seqs + 2);
+    int32_t *slots = check_integers(c, s->rows, 1), *order = shuffled(c, s->n_seqs + 2);
     c->call.states = (kstates){.n_slots = s->n_seqs + 2, .size = size};
     c->call.states.data = numbers(c, SLOT_STATES, DT_F32, c->call.states.n_slots * size, s->pattern, 1.0f);
     c->call.slots = slots;
@@ -407,11 +404,11 @@ static bool load_matmul(check *c) {
     call->act = s->act;
     /* What is subnormal may be flushed, which a norm would make large. */
     const check_pattern pattern = s->normed && s->pattern == CHECK_SUBNORMAL ? CHECK_SMALL : s->pattern;
-    if (!matrix(c, SLOT_X, &call->x, s->rows, s->k, pattern) || !weight(c, n, s->k)) return false;
+    if (!check_matrix(c, SLOT_X, &call->x, s->rows, s->k, pattern) || !weight(c, n, s->k)) return false;
     if (s->x_type == DT_XI8X3 && !encode_x(c)) return false;
     if (s->bias && !vector(c, SLOT_WEIGHT, &call->weight, n)) return false;
     if (!load_norm(c, SLOT_WEIGHT2, &call->weight2, s->k)) return false;
-    return !s->residual || matrix(c, SLOT_RESIDUAL, &call->residual, s->rows, s->cols, CHECK_NORMAL);
+    return !s->residual || check_matrix(c, SLOT_RESIDUAL, &call->residual, s->rows, s->cols, CHECK_NORMAL);
 }
 
 static bool load_experts(check *c) {
@@ -419,7 +416,7 @@ static bool load_experts(check *c) {
     int64_t n = s->cols / s->n_chosen * (s->act == ACT_NONE ? 1 : 2);
     c->call.n_chosen = s->n_chosen;
     c->call.act = s->act;
-    return matrix(c, SLOT_X, &c->call.x, s->rows, s->own_x ? s->n_chosen * s->k : s->k, s->pattern) &&
+    return check_matrix(c, SLOT_X, &c->call.x, s->rows, s->own_x ? s->n_chosen * s->k : s->k, s->pattern) &&
            expert_weights(c, s->n_experts, n, s->k) && routing(c) && (s->x_type != DT_XI8X3 || encode_x(c)) &&
            (!s->bias || vector(c, SLOT_WEIGHT, &c->call.weight, s->n_experts * n));
 }
@@ -433,24 +430,25 @@ static bool load_rmsnorm(check *c) {
     call->weight.type = s->w_type;
     if (s->w_type != DT_NONE)
         call->weight.data = numbers(c, SLOT_WEIGHT, s->w_type, s->cols / s->parts, CHECK_NORMAL, 1.0f);
-    return matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern) && (s->w_type == DT_NONE || call->weight.data) &&
-           (!s->residual || matrix(c, SLOT_RESIDUAL, &call->residual, s->rows, s->cols, CHECK_NORMAL));
+    return check_matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern) &&
+           (s->w_type == DT_NONE || call->weight.data) &&
+           (!s->residual || check_matrix(c, SLOT_RESIDUAL, &call->residual, s->rows, s->cols, CHECK_NORMAL));
 }
 
 static bool load_rope(check *c) {
     const check_spec *s = &c->spec;
     c->call.n_parts = s->parts;
     c->call.interleaved = s->interleaved;
-    return matrix(c, SLOT_X, &c->call.x, s->rows, s->cols, s->pattern) &&
-           matrix(c, SLOT_Z, &c->call.z, s->rows, s->rotated, CHECK_NORMAL) &&
+    return check_matrix(c, SLOT_X, &c->call.x, s->rows, s->cols, s->pattern) &&
+           check_matrix(c, SLOT_Z, &c->call.z, s->rows, s->rotated, CHECK_NORMAL) &&
            load_norm(c, SLOT_WEIGHT, &c->call.weight, s->cols / s->parts);
 }
 
 static bool load_kv_store(check *c) {
     const check_spec *s = &c->spec;
     c->call.interleaved = s->interleaved;
-    return matrix(c, SLOT_X, &c->call.x, s->rows, s->cols, s->pattern) && sequences(c) &&
-           (!s->rotated || matrix(c, SLOT_Z, &c->call.z, s->rows, s->rotated, CHECK_NORMAL)) &&
+    return check_matrix(c, SLOT_X, &c->call.x, s->rows, s->cols, s->pattern) && sequences(c) &&
+           (!s->rotated || check_matrix(c, SLOT_Z, &c->call.z, s->rows, s->rotated, CHECK_NORMAL)) &&
            load_norm(c, SLOT_WEIGHT, &c->call.weight, s->head_dim);
 }
 
@@ -458,7 +456,7 @@ static bool load_route(check *c) {
     const check_spec *s = &c->spec;
     c->call.n_chosen = s->n_chosen;
     c->call.normalize = s->normalize;
-    if (!matrix(c, SLOT_X, &c->call.x, s->rows, s->n_experts, s->pattern)) return false;
+    if (!check_matrix(c, SLOT_X, &c->call.x, s->rows, s->n_experts, s->pattern)) return false;
     for (int64_t i = 0; has_ties(s) && !c->only_shape && i < s->rows * s->n_experts; i++) {
         float *x = (float *)c->call.x.data + i / s->n_experts * c->call.x.stride + i % s->n_experts;
         *x = rintf(*x);
@@ -469,15 +467,15 @@ static bool load_route(check *c) {
 static bool load_conv1d(check *c) {
     const check_spec *s = &c->spec;
     c->call.act = s->act;
-    return matrix(c, SLOT_X, &c->call.x, s->rows, s->cols, s->pattern) && weight(c, s->cols, s->k) &&
+    return check_matrix(c, SLOT_X, &c->call.x, s->rows, s->cols, s->pattern) && weight(c, s->cols, s->k) &&
            states(c, (s->k - 1) * s->cols);
 }
 
 static bool load_delta_gates(check *c) {
     const check_spec *s = &c->spec;
     int64_t heads = s->cols / 2;
-    return matrix(c, SLOT_X, &c->call.x, s->rows, heads, s->pattern) &&
-           matrix(c, SLOT_Z, &c->call.z, s->rows, heads, s->seed % 3 ? CHECK_NORMAL : s->pattern) &&
+    return check_matrix(c, SLOT_X, &c->call.x, s->rows, heads, s->pattern) &&
+           check_matrix(c, SLOT_Z, &c->call.z, s->rows, heads, s->seed % 3 ? CHECK_NORMAL : s->pattern) &&
            vector(c, SLOT_WEIGHT, &c->call.weight, heads) && vector(c, SLOT_WEIGHT2, &c->call.weight2, heads);
 }
 
@@ -490,8 +488,8 @@ static bool load_delta(check *c) {
     call->n_keys = s->n_keys;
     call->key_dim = s->key_dim;
     call->eps = 1e-6f;
-    if (!matrix(c, SLOT_X, &call->x, s->rows, 2 * s->n_keys * s->key_dim + s->cols, s->pattern) ||
-        !matrix(c, SLOT_Z, &call->z, s->rows, 2 * s->parts, CHECK_NORMAL) || !states(c, s->cols * s->key_dim))
+    if (!check_matrix(c, SLOT_X, &call->x, s->rows, 2 * s->n_keys * s->key_dim + s->cols, s->pattern) ||
+        !check_matrix(c, SLOT_Z, &call->z, s->rows, 2 * s->parts, CHECK_NORMAL) || !states(c, s->cols * s->key_dim))
         return false;
     for (int64_t i = 0; i < s->rows * s->parts; i++) {
         float *z = (float *)call->z.data + i / s->parts * call->z.stride + i % s->parts;
@@ -502,136 +500,12 @@ static bool load_delta(check *c) {
     return true;
 }
 
-/* ---- Logits and samplers -------------------------------------------------------------------------------------- */
-
-/* The first, the last, or any of n. */
-static int64_t place_of(check *c, int64_t n) {
-    const int64_t which = check_below(c, 3);
-    return which == 0 ? 0 : which == 1 ? n - 1 : check_below(c, n);
-}
-
-/* Rows of a case take turns: drawn without a filter, with one, with any sampler from logits that may be broken. */
-enum { DRAW_PLAIN, DRAW_FILTERED, DRAW_ANY, DRAW_KINDS };
-static int draw_kind(const check *c, int64_t t) {
-    return (int)((c->spec.seed + (uint64_t)t) % DRAW_KINDS);
-}
-
-/* Normal numbers become as a model's logits: a few likely tokens or many, equal ones among them, some forbidden; the
- * largest is at some edge, or there are many. */
-static void shape_logits(check *c, int64_t t, float *logits, int64_t n) {
-    static const float widths[] = {0.25f, 2, 6, 12};
-    const float width = widths[check_below(c, 4)];
-    const uint64_t top = (c->spec.seed / DRAW_KINDS + (uint64_t)t) % 3;
-    float largest = -INFINITY;
-    for (int64_t i = 0; i < n; i++) {
-        logits[i] *= width;
-        if (i % 7 == 3) logits[i] = rintf(logits[i]);
-        if (i % 97 == 96) logits[i] = -INFINITY;
-        if (top == 0) logits[i] = fminf(logits[i], width);
-        largest = fmaxf(largest, logits[i]);
-    }
-    if (top == 1) logits[place_of(c, n)] = largest + 0.5f;
-}
-
-/* Now and then a row has no token. */
-static void break_logits(check *c, float *logits, int64_t n) {
-    const int64_t how = check_below(c, 8);
-    if (how < 2) logits[place_of(c, n)] = how ? NAN : INFINITY;
-    for (int64_t i = 0; how == 2 && i < n; i++) logits[i] = -INFINITY;
-}
-
-static bool load_logits(check *c, int64_t n) {
-    if (!matrix(c, SLOT_X, &c->call.x, c->spec.rows, n, c->spec.pattern)) return false;
-    for (int64_t t = 0; t < c->spec.rows && !c->only_shape; t++) {
-        float *logits = (float *)c->call.x.data + t * c->call.x.stride;
-        if (c->spec.pattern == CHECK_NORMAL) shape_logits(c, t, logits, n);
-        if (draw_kind(c, t) == DRAW_ANY) break_logits(c, logits, n);
-    }
-    return true;
-}
-
-enum { SAMPLER_HISTORY = 300, SAMPLER_BIASES = 8 };
-typedef struct sampler_case {
-    nb_sampling s;
-    int64_t n_history;
-    int32_t history[SAMPLER_HISTORY], ids[SAMPLER_BIASES];
-    float values[SAMPLER_BIASES];
-} sampler_case;
-
-/* Hundredths of a whole, but none or all of them. */
-static float some_share(check *c) {
-    return (float)(1 + check_below(c, 99)) / 100.0f;
-}
-
-static void choose_filters(check *c, nb_sampling *s, int64_t vocab, int kind) {
-    static const float temperatures[] = {1, 0.7f, 1.5f, 4, 20, 0.2f, 0, 0};
-    const int64_t one = check_below(c, 3);
-    bool wanted[3];
-    for (int i = 0; i < 3; i++) wanted[i] = kind == DRAW_FILTERED ? i == one : kind == DRAW_ANY && check_below(c, 2);
-    s->temperature = temperatures[check_below(c, kind == DRAW_ANY ? 8 : 4)];
-    s->min_tokens_to_keep = check_below(c, 2) ? 1 : 1 + (int)check_below(c, min_i64(vocab, 20));
-    if (wanted[0]) s->top_p = some_share(c);
-    if (wanted[1]) s->min_p = some_share(c) * some_share(c) * some_share(c);
-    if (wanted[2]) s->top_k = 1 + (int)check_below(c, check_below(c, 2) ? vocab : min_i64(vocab, 60));
-}
-
-static void choose_penalties(check *c, sampler_case *to, int64_t vocab) {
-    static const int64_t lengths[] = {1, 8, 40, SAMPLER_HISTORY + 1};
-    nb_sampling *s = &to->s;
-    const int64_t tokens = check_below(c, 2) ? vocab : min_i64(vocab, 9); /* few: they come up again */
-    to->n_history = check_below(c, lengths[check_below(c, 4)]);
-    for (int64_t i = 0; i < to->n_history; i++) to->history[i] = (int32_t)(vocab - 1 - check_below(c, tokens));
-    const int64_t context = to->n_history + 2;
-    if (check_below(c, 2)) s->repetition_penalty = 0.5f + 1.5f * some_share(c);
-    if (check_below(c, 2)) s->presence_penalty = 2 * some_share(c) - 1;
-    if (check_below(c, 2)) s->frequency_penalty = 2 * some_share(c) - 1;
-    s->repetition_context_size = (int)check_below(c, context);
-    s->presence_context_size = (int)check_below(c, context);
-    s->frequency_context_size = (int)check_below(c, context);
-    s->n_logit_bias = (size_t)check_below(c, SAMPLER_BIASES + 1);
-    for (size_t i = 0; i < s->n_logit_bias; i++) {
-        to->ids[i] = (int32_t)check_below(c, tokens);
-        to->values[i] = check_below(c, 8) ? normal(c) : -INFINITY;
-    }
-    s->logit_bias_ids = to->ids;
-    s->logit_bias_values = to->values;
-}
-
-/* A sampler for each row. Made twice: to see how long they are, and to put them there. */
-static bool load_samplers(check *c) {
-    int32_t *slots = integers(c, c->spec.rows, 1);
-    const uint64_t start = c->random;
-    uint8_t *to = NULL;
-    if (!slots) return false;
-    for (int pass = 0; pass < 2; pass++) {
-        size_t at = 0;
-        c->random = start;
-        for (int64_t t = 0; t < c->spec.rows; t++) {
-            sampler_case one = {.s = {.seed = check_random(c)}};
-            choose_filters(c, &one.s, c->call.x.cols, draw_kind(c, t));
-            choose_penalties(c, &one, c->call.x.cols);
-            slots[t] = (int32_t)(at / KSAMPLER_UNIT);
-            if (to) ksampler_fill(&one.s, one.history, (size_t)one.n_history, to + at);
-            at += ksampler_bytes(&one.s, (size_t)one.n_history);
-        }
-        c->call.samplers_bytes = at;
-        if (!to && !(to = guard_input(&c->slots[SLOT_SAMPLERS], at))) return false;
-    }
-    c->call.samplers = to;
-    c->call.slots = slots;
-    return true;
-}
-
-static bool load_sampling(check *c) {
-    return load_logits(c, c->spec.op == KOP_DRAW ? c->spec.k : c->spec.cols) && (!c->spec.samplers || load_samplers(c));
-}
-
 static bool load_rope_table(check *c) {
     const check_spec *s = &c->spec;
     double *freqs = guard_input(&c->slots[SLOT_FREQS], (size_t)(s->cols / 2) * sizeof *freqs);
     for (int64_t i = 0; freqs && i < s->cols / 2; i++) freqs[i] = pow(1e4, -2.0 * (double)i / (double)s->cols);
     c->call.freqs = freqs;
-    c->call.positions = integers(c, s->rows, 131072);
+    c->call.positions = check_integers(c, s->rows, 131072);
     return c->call.freqs && c->call.positions;
 }
 
@@ -640,7 +514,7 @@ static bool load_rope_table(check *c) {
 static bool load_attention(check *c) {
     const check_spec *s = &c->spec;
     const check_pattern queries = s->softcap > 0 && s->pattern == CHECK_EXTREME ? CHECK_LARGE : s->pattern;
-    if (!matrix(c, SLOT_X, &c->call.x, s->rows, s->cols, queries) || !sequences(c)) return false;
+    if (!check_matrix(c, SLOT_X, &c->call.x, s->rows, s->cols, queries) || !sequences(c)) return false;
     c->call.values = c->call.keys;
     c->call.scale = 1.0f / sqrtf((float)s->head_dim);
     c->call.window = s->window;
@@ -656,7 +530,7 @@ static bool load_operands(check *c) {
     switch (s->op) {
     case KOP_EMBED:
         call->scale = s->seed % 2 ? 1.0f : 3.25f;
-        return (call->tokens = integers(c, s->rows, 37)) && weight(c, 37, s->cols);
+        return (call->tokens = check_integers(c, s->rows, 37)) && weight(c, 37, s->cols);
     case KOP_RMSNORM:
         return load_rmsnorm(c);
     case KOP_MATMUL:
@@ -674,25 +548,27 @@ static bool load_operands(check *c) {
         call->act = s->act;
         /* fall through */
     case KOP_ADD:
-        return matrix(c, SLOT_X, &call->x, s->rows, s->one_factor ? 1 : s->cols, s->pattern) &&
-               matrix(c, SLOT_Z, &call->z, s->rows, s->cols, s->seed % 3 ? CHECK_NORMAL : s->pattern);
+        return check_matrix(c, SLOT_X, &call->x, s->rows, s->one_factor ? 1 : s->cols, s->pattern) &&
+               check_matrix(c, SLOT_Z, &call->z, s->rows, s->cols, s->seed % 3 ? CHECK_NORMAL : s->pattern);
     case KOP_SELECT_ROWS:
-        return matrix(c, SLOT_X, &call->x, 7, s->cols, s->pattern) && (call->rows = integers(c, s->rows, 7));
+        return check_matrix(c, SLOT_X, &call->x, 7, s->cols, s->pattern) &&
+               (call->rows = check_integers(c, s->rows, 7));
     case KOP_SELECT_COLS:
-        return matrix(c, SLOT_X, &call->x, s->rows, 61, s->pattern) && (call->columns = integers(c, s->cols, 61));
+        return check_matrix(c, SLOT_X, &call->x, s->rows, 61, s->pattern) &&
+               (call->columns = check_integers(c, s->cols, 61));
     case KOP_SCALE:
     case KOP_SOFTCAP:
         call->scale = s->seed % 2 ? 30.0f : 0.7f;
         /* fall through */
     case KOP_QUANTIZE:
-        return matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern);
+        return check_matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern);
     case KOP_ROUTE:
         return load_route(c);
     case KOP_MATMUL_EXPERTS:
         return load_experts(c);
     case KOP_SUM_EXPERTS:
         call->n_chosen = s->n_chosen;
-        return matrix(c, SLOT_X, &call->x, s->rows, s->n_chosen * s->cols, s->pattern) && routing(c);
+        return check_matrix(c, SLOT_X, &call->x, s->rows, s->n_chosen * s->cols, s->pattern) && routing(c);
     case KOP_CONV1D:
         return load_conv1d(c);
     case KOP_DELTA_GATES:
@@ -701,7 +577,7 @@ static bool load_operands(check *c) {
         return load_delta(c);
     case KOP_PENALIZE:
     case KOP_DRAW:
-        return load_sampling(c);
+        return check_load_draws(c);
     case KOP_COUNT:
         break;
     }

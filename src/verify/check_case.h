@@ -66,6 +66,14 @@ kweight *check_matrices(check *c, int64_t *n);
 
 uint64_t check_random(check *c);          /* 64 random bits */
 int64_t check_below(check *c, int64_t n); /* 0 to n - 1 */
+float check_normal(check *c);             /* near normal: the sum of four uniform numbers, variance 1 */
+/* An fp32 matrix whose last element is the last of readable memory; gaps between rows hold NaN. False when out of
+ * memory. */
+bool check_matrix(check *c, int slot, kmat *m, int64_t rows, int64_t cols, check_pattern pattern);
+/* n integers below `below`; NULL when out of memory. */
+int32_t *check_integers(check *c, int64_t n, int64_t below);
+/* The operands of PENALIZE and DRAW (check_draws.c); false when out of memory. */
+bool check_load_draws(check *c);
 /* Works out the reference's results, unless that was done. */
 nb_status check_reference(check *c, nb_error *err);
 /* What rounding operands does for a row that does so, of the call's y; *rounding NULL for other rows. */
