@@ -433,15 +433,11 @@ static void init_sampling(bench_call *b, int variant, int64_t n_tokens) {
                            .min_tokens_to_keep = 1,
                            .repetition_penalty = 1.1f,
                            .repetition_context_size = HISTORY};
-    const size_t each = ksampler_bytes(&s, HISTORY);
     const int32_t *history = take_positions(b, HISTORY, 0);
-    uint8_t *samplers = take(b, (size_t)n_tokens * each);
+    uint8_t *samplers = take(b, (size_t)n_tokens * ksampler_bytes(&s, HISTORY));
     int32_t *slots = take(b, (size_t)n_tokens * sizeof *slots);
-    c->samplers_bytes = (size_t)n_tokens * each;
-    for (int64_t t = 0; t < n_tokens && !b->failed; t++) {
-        slots[t] = (int32_t)((size_t)t * each / KSAMPLER_UNIT);
-        ksampler_fill(&s, history, HISTORY, samplers + (size_t)t * each);
-    }
+    for (int64_t t = 0; t < n_tokens && !b->failed; t++)
+        slots[t] = ksampler_append(&s, history, HISTORY, samplers, &c->samplers_bytes);
     c->samplers = samplers;
     c->slots = slots;
     if (c->op == KOP_PENALIZE) b->bytes = 2.0 * sizeof(float) * HISTORY * (double)n_tokens;

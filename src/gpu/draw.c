@@ -110,15 +110,12 @@ static nb_status make_scratch(gpu_executor *e, size_t bytes, nb_error *err) {
 static nb_status put_samplers(gpu_executor *e, const executor_draw *draws, int64_t n, nb_error *err) {
     gpu_drawing *d = &e->drawing;
     int32_t *slots = (int32_t *)(void *)(d->staging + slots_at(n));
-    size_t at = samplers_at(n);
-    for (int64_t i = 0; i < n; i++) {
-        const executor_draw *draw = &draws[i];
-        slots[i] = (int32_t)((at - samplers_at(n)) / KSAMPLER_UNIT);
-        ksampler_fill(&draw->sampling, draw->history, draw->n_history, d->staging + at);
-        at += ksampler_bytes(&draw->sampling, draw->n_history);
-    }
-    const size_t begin = slots_at(n);
-    return e->driver->write_async(e->context, d->block + begin, d->staging + begin, at - begin, err);
+    size_t bytes = 0;
+    for (int64_t i = 0; i < n; i++)
+        slots[i] = ksampler_append(&draws[i].sampling, draws[i].history, draws[i].n_history,
+                                   d->staging + samplers_at(n), &bytes);
+    const size_t begin = slots_at(n), end = samplers_at(n) + bytes;
+    return e->driver->write_async(e->context, d->block + begin, d->staging + begin, end - begin, err);
 }
 
 static nb_status run_call(gpu_executor *e, const kcall *c, nb_error *err) {

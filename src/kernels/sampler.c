@@ -52,3 +52,10 @@ void ksampler_fill(const nb_sampling *s, const int32_t *history, size_t n, void 
     memcpy(tail, s->logit_bias_ids, n_bias * sizeof(int32_t));
     memcpy(tail + n_bias * sizeof(int32_t), s->logit_bias_values, n_bias * sizeof(float));
 }
+
+int32_t ksampler_append(const nb_sampling *s, const int32_t *history, size_t n, void *all, size_t *at) {
+    const int32_t slot = (int32_t)(*at / KSAMPLER_UNIT);
+    if (all) ksampler_fill(s, history, n, (uint8_t *)all + *at);
+    *at += ksampler_bytes(s, n);
+    return slot;
+}

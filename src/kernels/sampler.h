@@ -37,6 +37,9 @@ bool ksampler_penalizes(const nb_sampling *s);
  * keeps those that matter. */
 size_t ksampler_bytes(const nb_sampling *s, size_t n);
 void ksampler_fill(const nb_sampling *s, const int32_t *history, size_t n, void *to);
+/* Makes one `*at` bytes from `all` on, a multiple of KSAMPLER_UNIT, and moves *at behind it. Its slot (kcall.slots).
+ * all NULL: only counts. */
+int32_t ksampler_append(const nb_sampling *s, const int32_t *history, size_t n, void *all, size_t *at);
 
 /* Of a call in the host's memory: the sampler of row i, and what lies behind it. */
 static inline const ksampler *ksampler_of(const kcall *c, int64_t i) {
