@@ -14,7 +14,7 @@ MODULES := $(basename $(notdir $(wildcard $(KERNELS)/*.c)))
 AMD ?= gfx11-generic gfx12-generic gfx1151 gfx90a gfx942
 # Products whose tiles are made for NVIDIA's matrix units and copies, and the form of activations that they read.
 NVIDIA_ONLY := attention_mma16 few_% form qmv_mma_% qmv_one_%
-SM90A_ONLY := few_wg_affine4 few_wg_affine8
+SM90A_ONLY := few_wg_%
 CODE := $(MODULES:%=$(OUT)/%.ptx) $(foreach arch,$(AMD),$(patsubst %,$(OUT)/%.$(arch),$(filter-out $(NVIDIA_ONLY),$(MODULES))))
 
 COMMON := $(OPT) -ffreestanding -nogpulib -Wall -Wextra -Wno-unused-function -Werror -Wno-error=pass-failed

@@ -13,6 +13,10 @@ _Static_assert(sizeof(struct qmv_params) <= GPU_MAX_PARAMS && sizeof(struct qmv_
 _Static_assert(offsetof(struct qmv_params, part) == GPU_PARTS_AT, "parts begin where gpu_join puts them");
 _Static_assert(offsetof(struct qmv_any_params, part) == GPU_PARTS_AT, "parts begin where gpu_join puts them");
 
+int qmv_group_index(const kweight *w) {
+    return w->group_size == 32 ? 0 : w->group_size == 64 ? 1 : 2;
+}
+
 bool qmv_any_takes(const kcall *c) {
     return is_stored_float(c->x.type) && is_stored_float(c->y.type) && (!c->z.data || is_stored_float(c->z.type));
 }
@@ -94,8 +98,7 @@ typedef struct mma_kernels {
 static const mma_kernels k_mma[] = {QMV_MMA_WEIGHTS(KERNELS)};
 
 static const gpu_kernel *mma_kernel(const krow *row, const kcall *c, mma_use use) {
-    const int group = c->w->group_size, size = group == 32 ? 0 : group == 64 ? 1 : 2;
-    return &k_mma[row->param[QMV_PARAM_WHICH]].of[size][use];
+    return &k_mma[row->param[QMV_PARAM_WHICH]].of[qmv_group_index(c->w)][use];
 }
 
 bool qmv_mma_takes(const krow *row, const kcall *c) {
@@ -250,8 +253,7 @@ static int one_units(const kweight *w) {
 }
 
 static const one_kernels *one_of(const kweight *w) {
-    const int size = w->group_size == 32 ? 0 : w->group_size == 64 ? 1 : 2;
-    return &k_one[w->bits == 8][w->type == DT_BF16][size][one_units(w) == 2];
+    return &k_one[w->bits == 8][w->type == DT_BF16][qmv_group_index(w)][one_units(w) == 2];
 }
 
 bool qmv_one_takes(const krow *row, const kcall *c) {

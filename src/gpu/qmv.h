@@ -11,6 +11,8 @@
 enum { QMV_MOST = 16 };
 
 bool qmv_any_takes(const kcall *c);
+/* Where kernels for groups of 32, 64 and 128 stand in their tables. */
+int qmv_group_index(const kweight *w);
 /* What kernels of qmv_params.h get of a product; blocks and stride are the caller's. */
 qmv_part qmv_part_for(const kcall *c, const gpu_weight *w, const gpu_traits *traits);
 /* table: scratch for experts that are not evenly spaced. */

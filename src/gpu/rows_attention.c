@@ -76,7 +76,6 @@ static const gpu_kernel k_decode_mma16[2][2] = {{{.module = "attention_mma16", .
                                                  {.module = "attention_mma16", .name = "decode_mma16_64_capped"}},
                                                 {{.module = "attention_mma16", .name = "decode_mma16_128"},
                                                  {.module = "attention_mma16", .name = "decode_mma16_128_capped"}}};
-enum { MMA16_HEADS = 8, MMA16_POSITIONS = 16 };
 
 /* Rows' params: how many rows at least, of which more need fewer splits to keep a device busy; whether on matrix units
  * (kernels/attention_mma16.h). */
@@ -102,7 +101,7 @@ static decode_plan decode_plan_of(const krow *row, const kcall *c) {
     if (c->keys.type == DT_F32) p.kernel = &k_decode_f32[size];
     if (row->param[DECODE_MMA16]) {
         p.kernel = &k_decode_mma16[c->keys.head_dim == 128][c->softcap > 0];
-        p.heads = MMA16_HEADS;
+        p.heads = M16_HEADS;
     }
     p.n_groups = (int)div_up(ratio, p.heads);
     const int64_t blocks = c->keys.n_heads * p.n_groups;
@@ -119,7 +118,7 @@ static decode_plan decode_plan_of(const krow *row, const kcall *c) {
 static bool decode_takes(const krow *row, const kcall *c) {
     if (c->x.rows < row->param[DECODE_MANY]) return false;
     if (row->param[DECODE_MMA16] && (c->keys.type != DT_F16 || (c->keys.head_dim != 64 && c->keys.head_dim != 128) ||
-                                     c->keys.page_size % MMA16_POSITIONS != 0))
+                                     c->keys.page_size % M16_POSITIONS != 0))
         return false;
     return is_stored_float(c->x.type) && is_stored_float(c->y.type) && c->x.rows <= DECODE_ROWS &&
            c->keys.head_dim % 8 == 0 && c->keys.head_dim <= 512 && is_power_of_2(c->keys.page_size) &&

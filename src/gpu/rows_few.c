@@ -78,11 +78,6 @@ static bool fits(const kcall *c, i64 fewest, i64 most) {
            gpu_weight_aligned(c->w, 16, 16);
 }
 
-/* Of 32, 64, 128. */
-static int group_index(const kweight *w) {
-    return w->group_size == 32 ? 0 : w->group_size == 64 ? 1 : 2;
-}
-
 /* ---- In integers --------------------------------------------------------------------------------------------------
  */
 
@@ -110,7 +105,7 @@ static bool ints_takes(const krow *row, const kcall *c) {
 
 static void ints_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
     const kweight *w = c->w;
-    const int tokens = row->param[INTS_TOKENS], size = group_index(w);
+    const int tokens = row->param[INTS_TOKENS], size = qmv_group_index(w);
     const few_shape shape = few_ints_shape((u32)w->bits, (u32)w->group_size, (u32)tokens);
     few_part p = {.of.x = (const GLOBAL u8 *)xform_codes(&c->x, 0),
                   .x_scales = (const GLOBAL u8 *)xform_scales(&c->x),
@@ -162,7 +157,7 @@ static void wg_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launc
     const kweight *w = c->w;
     const few_shape shape = few_wg_shape((u32)w->bits, (u32)w->group_size);
     few_part p = {.of.x = c->x.data, .x_row = (u32)c->x.stride * 2};
-    add(c, &k_wg[w->bits == 8][group_index(w)][w->type == DT_BF16], &shape, &p, scratch, to);
+    add(c, &k_wg[w->bits == 8][qmv_group_index(w)][w->type == DT_BF16], &shape, &p, scratch, to);
 }
 
 /* ---- Rows -------------------------------------------------------------------------------------------------------- */

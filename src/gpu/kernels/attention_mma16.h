@@ -15,9 +15,7 @@
 #if MMA_16X8
 
 enum {
-    M16_HEADS = 8,
     M16_MOST = 128, /* columns of a head */
-    M16_POSITIONS = 16,
     M16_WARPS = ATTEND_BLOCK / WARP,
     M16_WEIGHT_BITS = 10 /* weights are 2^10 times as large, so that their second half is no subnormal number */
 };

@@ -37,6 +37,9 @@ struct attention_split_params {
     u32 stretch_shift, unused;
 };
 
+/* attention_mma16.h: query heads that a block takes at most, positions that a warp takes at a time, all on one page. */
+enum { M16_HEADS = 8, M16_POSITIONS = 16 };
+
 /* Many rows: tiles of consecutive rows of one sequence, at most 16 for each warp of a block. Tiles begin where a
  * sequence does and at rows that are multiples of their height. */
 enum { ATTEND_TILES_BLOCK = 256 };

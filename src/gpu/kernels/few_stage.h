@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Products of few tokens, as fast as memory gives the weight: what all of them have in common. A block computes
- * 128 outputs, two warps for each 32 of them, which share the terms; weights and x stream through shared memory in
- * steps of FEW_K terms, several steps ahead. Units of work are blocks of outputs for a tile of tokens, cut into splits
- * of the terms where outputs alone would leave processors idle; few_sum.c adds the splits up in order. */
+ * 128 outputs, two warps for each 32 of them, which share the terms (few_wg.h shares out differently); weights and x
+ * stream through shared memory in steps of FEW_K terms, several steps ahead. Units of work are blocks of outputs for a
+ * tile of tokens, cut into splits of the terms where outputs alone would leave processors idle; few_sum.c adds the
+ * splits up in order. */
 #ifndef NB_GPU_KERNELS_FEW_STAGE_H
 #define NB_GPU_KERNELS_FEW_STAGE_H
 

@@ -8,12 +8,8 @@
 #if !defined(__AMDGCN__)
 /* A thread an element of y. Grid: (the parts' columns / block, tokens). */
 KERNEL void few_sum(struct few_params p) {
-    u32 part = 0, block = bid_x();
-    UNROLL for (u32 i = 1; i < GPU_KERNEL_PARTS; i++) if (i < p.parts.n && bid_x() >= p.parts.first[i]) {
-        part = i;
-        block = bid_x() - p.parts.first[i];
-    }
-    const few_part *of = &p.part[part];
+    u32 block;
+    const few_part *of = &p.part[gpu_part_of(&p.parts, &block)];
     const u32 n = of->of.act ? of->of.n / 2 : of->of.n, column = block * bdim() + tid(), token = bid_y();
     if (column >= n) return;
     float v = 0, second = 0;

@@ -2,7 +2,8 @@
  *
  * Products of few tokens on the matrix units of sm_90a (few_stage.h, wgmma.h), which read x from shared memory by
  * themselves. Affine weights of 4 or 8 bits become f16 or bf16 in the fragments of A. A half of the block is a group
- * of four warps: it takes half of a step's terms for all of the block's outputs, in two tiles of 64. */
+ * of four warps, which has half of the block's outputs, a tile of 64, and all of a step's terms: so sums[1] is not
+ * used. */
 #ifndef NB_GPU_KERNELS_FEW_WG_H
 #define NB_GPU_KERNELS_FEW_WG_H
 

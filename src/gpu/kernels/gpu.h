@@ -60,7 +60,11 @@ INLINE float shfl_xor(float v, u32 mask) {
 INLINE bool warp_any(bool v) {
     return __nvvm_vote_any_sync(-1u, v);
 }
+#    if defined(__CUDA_ARCH_FEAT_SM90_ALL) /* wgmma.h: tiles begin at multiples of 1024 bytes */
+extern SHARED u8 gpu_dynamic_shared[] __attribute__((aligned(1024)));
+#    else
 extern SHARED u8 gpu_dynamic_shared[] __attribute__((aligned(16)));
+#    endif
 INLINE SHARED u8 *shared_memory(void) {
     return gpu_dynamic_shared;
 }

@@ -10,11 +10,8 @@
 #ifndef NB_GPU_KERNELS_WGMMA_H
 #define NB_GPU_KERNELS_WGMMA_H
 
-#include <stdbool.h>
-
 #include "gpu.h"
 
-/* The host counts bytes with this. */
 enum { WGMMA_COLUMNS = 32, WGMMA_TILE = WGMMA_COLUMNS * 128 };
 
 /* Where piece `piece` of 16 bytes of a column begins. */
