@@ -24,6 +24,8 @@ AMD_VERSION = $(if $(findstring generic,$1),-Xclang )-mcode-object-version=$(if 
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
+# Not intermediate: make would delete what it has just packed, and compile all of it again the next time.
+.SECONDARY: $(CODE)
 all: $(OUT)/code_table.c
 
 # Files appear when they are whole: builds side by side do not see half of one.
