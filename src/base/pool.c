@@ -35,6 +35,14 @@ typedef struct gate {
     _Atomic uint32_t sleepers;
 } gate;
 
+/* A thread knows its own place: it allocates and frees nothing, so that a process whose threads have just begun may fork
+ * (verify/worker.c; sanitizers' allocators hold their locks across a fork). */
+typedef struct member {
+    pool *p;
+    int index;
+    pthread_t thread;
+} member;
+
 struct pool {
     gate start;                       /* counts regions; bumped to start one */
     gate arrived;                     /* phase number of the barrier */
@@ -43,13 +51,8 @@ struct pool {
     bool stop;
     void (*fn)(void *, int);
     void *user;
-    pthread_t *threads;
+    member *members; /* [size]; the first is the caller of pool_run */
 };
-
-typedef struct worker_arg {
-    pool *p;
-    int index;
-} worker_arg;
 
 static void gate_sleep(gate *g, uint32_t old) {
 #if defined(__linux__)
@@ -89,13 +92,12 @@ void pool_barrier(pool *p) {
 }
 
 static void *worker(void *arg) {
-    worker_arg w = *(worker_arg *)arg;
-    free(arg);
-    pool *p = w.p;
+    const member *m = arg;
+    pool *p = m->p;
     for (uint32_t seen = 0;; seen++) {
         gate_wait(&p->start, seen);
         if (p->stop) return NULL;
-        p->fn(p->user, w.index);
+        p->fn(p->user, m->index);
         pool_barrier(p);
     }
 }
@@ -141,17 +143,16 @@ nb_status pool_new(int n_threads, pool **out, nb_error *err) {
     if (posix_memalign((void **)&p, 64, sizeof *p) != 0) return err_no_memory(err, "thread pool", sizeof *p);
     memset(p, 0, sizeof *p);
     p->size = n_threads;
-    p->threads = calloc((size_t)n_threads, sizeof *p->threads);
-    if (!p->threads) {
+    p->members = calloc((size_t)n_threads, sizeof *p->members);
+    if (!p->members) {
         pool_free(p);
         return err_no_memory(err, "thread pool", 0);
     }
     for (int i = 1; i < n_threads; i++) {
-        worker_arg *w = malloc(sizeof *w);
-        if (w) *w = (worker_arg){p, i};
-        int e = w ? pthread_create(&p->threads[i], NULL, worker, w) : -1;
-        if (e != 0) {
-            free(w);
+        member *m = &p->members[i];
+        m->p = p;
+        m->index = i;
+        if (pthread_create(&m->thread, NULL, worker, m) != 0) {
             pool_free(p);
             return err_set(err, NB_ERR_NO_MEMORY, "cannot start thread %d of %d", i + 1, n_threads);
         }
@@ -165,7 +166,7 @@ void pool_free(pool *p) {
     if (!p) return;
     p->stop = true;
     gate_open(&p->start);
-    for (int i = 1; i <= p->started; i++) pthread_join(p->threads[i], NULL);
-    free(p->threads);
+    for (int i = 1; i <= p->started; i++) pthread_join(p->members[i].thread, NULL);
+    free(p->members);
     free(p);
 }
