@@ -35,8 +35,6 @@ typedef struct gate {
     _Atomic uint32_t sleepers;
 } gate;
 
-/* A thread knows its own place: it allocates and frees nothing, so that a process whose threads have just begun may fork
- * (verify/worker.c; sanitizers' allocators hold their locks across a fork). */
 typedef struct member {
     pool *p;
     int index;

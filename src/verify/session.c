@@ -328,6 +328,7 @@ static void follow_child(void *user, int index) {
     child *c = &((child *)user)[index];
     session *s = c->session;
     const worker_job w = {start, on_fault, receive, c, s->o->silence, patience};
+    pool_barrier(c->followers); /* all have begun: a thread that begins allocates, and a fork would keep the locks */
     for (bool again = true; again;) {
         worker_result result = {0};
         c->has_running = c->in_run = false;
@@ -353,9 +354,10 @@ nb_status session_run_job(session *s, void (*job)(session *s, worker *w), int n_
     pool *followers = NULL;
     s->n_children = n_children;
     s->shown = 0;
-    for (int i = 0; i < n_children; i++) children[i] = (child){.session = s, .job = job, .index = i};
     nb_status status = pool_new(n_children, &followers, err);
     if (status) return status;
+    for (int i = 0; i < n_children; i++)
+        children[i] = (child){.session = s, .job = job, .index = i, .followers = followers};
     pool_run(followers, follow_child, children);
     pool_free(followers);
     for (int i = 0; i < n_children; i++) {

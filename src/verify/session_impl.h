@@ -77,6 +77,7 @@ typedef struct child {
     session *session;
     void (*job)(session *s, worker *w);
     int index;
+    pool *followers;         /* whose member follows it */
     int64_t position;        /* of the last... */
     rec_begin running;       /* ...row that it began */
     bool has_running;        /* and has not ended */
