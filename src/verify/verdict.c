@@ -126,6 +126,12 @@ static double take_number(const cJSON *o, const char *field) {
     return cJSON_IsNumber(value) ? value->valuedouble : 0;
 }
 
+/* 0 when it is not from 0 to `most`. */
+static int64_t take_count(const cJSON *o, const char *field, int64_t most) {
+    const double value = take_number(o, field);
+    return value >= 0 && value <= (double)most ? (int64_t)value : 0;
+}
+
 static finding_kind kind_named(const char *name) {
     for (finding_kind kind = 0; kind < FOUND_KINDS; kind++)
         if (strcmp(finding_kind_name(kind), name) == 0) return kind;
@@ -154,7 +160,7 @@ static bool parse(const cJSON *o, verdict *v, char backend[32]) {
         !cJSON_IsBool(full))
         return false;
     take_text(on, "backend", backend, 32);
-    v->device.index = (int)take_number(on, "index");
+    v->device.index = (int)take_count(on, "index", INT32_MAX);
     take_text(on, "name", v->device.name, sizeof v->device.name);
     take_text(on, "features", v->device.features, sizeof v->device.features);
     take_text(on, "driver", v->device.driver, sizeof v->device.driver);
@@ -166,7 +172,7 @@ static bool parse(const cJSON *o, verdict *v, char backend[32]) {
     v->model_set = take_hash(o, "model_set");
     v->without = take_hash(o, "without");
     v->full = cJSON_IsTrue(full);
-    v->n_kernels = (int64_t)take_number(o, "kernels");
+    v->n_kernels = take_count(o, "kernels", INT32_MAX);
     for (const cJSON *item = aside->child; item; item = item->next)
         if (!parse_aside(item, v)) return false;
     return true;
