@@ -17,6 +17,11 @@ typedef struct run_job {
     const cpu_program *p;
 } run_job;
 
+/* A thread's share; NULL where no row needs any. */
+static void *scratch_of(const cpu_executor *e, int thread) {
+    return e->scratch ? e->scratch + (size_t)thread * e->scratch_stride : NULL;
+}
+
 /* Takes tasks of a call until there are none. */
 static void work_on(const program_call *s, cpu_counter *c, void *scratch) {
     for (int64_t t; (t = atomic_fetch_add_explicit(&c->next, c->chunk, memory_order_relaxed)) < c->n_tasks;) {
@@ -48,7 +53,7 @@ static void walk(void *user, int thread) {
     const run_job *job = user;
     const executor *base = &job->e->base;
     cpu_counter *counters = job->p->counters;
-    void *scratch = job->e->scratch + (size_t)thread * job->e->scratch_stride;
+    void *scratch = scratch_of(job->e, thread);
     for (int i = 0, since = 0; i < job->p->p->n_calls; i++) {
         const program_call *s = &job->p->p->calls[i];
         for (; s->barrier && since < i; since++) await(&counters[since]);
@@ -176,7 +181,7 @@ typedef struct profile_job {
 
 static void work_alone(void *user, int thread) {
     const profile_job *job = user;
-    work_on(job->call, job->counter, job->e->scratch + (size_t)thread * job->e->scratch_stride);
+    work_on(job->call, job->counter, scratch_of(job->e, thread));
 }
 
 /* Each call alone, on all threads: the fastest of several times. */

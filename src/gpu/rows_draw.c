@@ -63,7 +63,6 @@ static struct sample_params params_of(const kcall *c, void *scratch) {
                                   .samplers = c->samplers,
                                   .slots = c->slots,
                                   .slices = scratch,
-                                  .candidates = (void *)((uint8_t *)scratch + slices_bytes(c)),
                                   .tokens = c->y.data,
                                   .tokens_stride = c->y.stride};
 }
@@ -85,8 +84,9 @@ static void greedy_enqueue(const krow *row, const kcall *c, void *scratch, gpu_l
 
 static void random_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
     (void)row;
-    const struct sample_params p = params_of(c, scratch);
+    struct sample_params p = params_of(c, scratch);
     if (c->x.rows == 0) return;
+    p.candidates = (void *)((uint8_t *)scratch + slices_bytes(c));
     gpu_add(to, &largest, SAMPLE_SLICES, c->x.rows, 1, SAMPLE_BLOCK, SHARED, &p, sizeof p);
     gpu_add(to, &windows, SAMPLE_SLICES, c->x.rows, 1, SAMPLE_BLOCK, SHARED, &p, sizeof p);
     gpu_add(to, &candidates, SAMPLE_SLICES, c->x.rows, 1, SAMPLE_BLOCK, SHARED, &p, sizeof p);

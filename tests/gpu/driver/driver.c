@@ -31,7 +31,8 @@ enum { MOST_PINNED = sizeof pinned / sizeof *pinned };
 
 static bool is_pinned(const void *p) {
     for (int i = 0; i < MOST_PINNED; i++)
-        if ((const char *)p >= pinned[i].p && (const char *)p < pinned[i].p + pinned[i].bytes) return true;
+        if (pinned[i].p && (const char *)p >= pinned[i].p && (const char *)p < pinned[i].p + pinned[i].bytes)
+            return true;
     return false;
 }
 

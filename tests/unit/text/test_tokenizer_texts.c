@@ -51,7 +51,7 @@ static void check_stream(const tokenizer *t, const int32_t *ids, size_t n, const
 static void add_text(const tokenizer *t, const buf *text, uint64_t *h) {
     int32_t *ids = NULL;
     char *back = NULL;
-    size_t n, len;
+    size_t n = 0, len = 0;
     nb_error err = {0};
     if (tok_encode(t, text->data ? text->data : "", text->len, true, &ids, &n, &err) ||
         tok_decode(t, ids, n, true, &back, &len, &err))
