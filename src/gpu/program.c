@@ -34,7 +34,7 @@ nb_status gpu_lower(gpu_executor *e, int64_t n_tokens, int64_t n_outputs, progra
 
 nb_status gpu_enqueue(const gpu_executor *e, const program_call *c, size_t scratch_at, gpu_launches *to,
                       nb_error *err) {
-    void *scratch = e->scratch ? e->scratch + scratch_at : NULL; /* none yet: only counted */
+    void *scratch = e->scratch ? e->scratch + scratch_at : NULL; /* no call needs any */
     return gpu_launches_of(e->traits, c->row, &c->call, scratch, to, err);
 }
 

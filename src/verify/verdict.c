@@ -126,10 +126,11 @@ static double take_number(const cJSON *o, const char *field) {
     return cJSON_IsNumber(value) ? value->valuedouble : 0;
 }
 
-/* 0 when it is not from 0 to `most`. */
-static int64_t take_count(const cJSON *o, const char *field, int64_t most) {
-    const double value = take_number(o, field);
-    return value >= 0 && value <= (double)most ? (int64_t)value : 0;
+/* False when there is something else than a whole number. */
+static bool take_count(const cJSON *o, const char *field, int64_t *to) {
+    nb_error ignored;
+    *to = 0;
+    return !json_int(o, field, 0, INT32_MAX, to, NULL, "verdict", &ignored);
 }
 
 static finding_kind kind_named(const char *name) {
@@ -155,12 +156,13 @@ static bool parse_aside(const cJSON *o, verdict *v) {
 /* False when this is no verdict. The backend's name goes to `backend`, to which *v points. */
 static bool parse(const cJSON *o, verdict *v, char backend[32]) {
     const cJSON *on = json_get(o, "device"), *aside = json_get(o, "aside"), *full = json_get(o, "full");
+    int64_t index;
     *v = (verdict){.device.backend = backend};
     if (take_number(o, "nibble_verdict") != FORMAT || !cJSON_IsObject(on) || !cJSON_IsArray(aside) ||
-        !cJSON_IsBool(full))
+        !cJSON_IsBool(full) || !take_count(on, "index", &index) || !take_count(o, "kernels", &v->n_kernels))
         return false;
     take_text(on, "backend", backend, 32);
-    v->device.index = (int)take_count(on, "index", INT32_MAX);
+    v->device.index = (int)index;
     take_text(on, "name", v->device.name, sizeof v->device.name);
     take_text(on, "features", v->device.features, sizeof v->device.features);
     take_text(on, "driver", v->device.driver, sizeof v->device.driver);
@@ -172,7 +174,6 @@ static bool parse(const cJSON *o, verdict *v, char backend[32]) {
     v->model_set = take_hash(o, "model_set");
     v->without = take_hash(o, "without");
     v->full = cJSON_IsTrue(full);
-    v->n_kernels = take_count(o, "kernels", INT32_MAX);
     for (const cJSON *item = aside->child; item; item = item->next)
         if (!parse_aside(item, v)) return false;
     return true;
