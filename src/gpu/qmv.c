@@ -249,7 +249,7 @@ static bool has_units(const kweight *w, int units) {
 /* Of a step. Larger ones make less work; few columns are better cut into smaller ones. By the columns alone, so that
  * products of one x can be joined. */
 static int one_units(const kweight *w) {
-    return has_units(w, 4) && (!has_units(w, 2) || w->k >= 32 * unit_columns(w)) ? 4 : 2;
+    return has_units(w, 4) && (!has_units(w, 2) || w->k >= 64 * unit_columns(w)) ? 4 : 2;
 }
 
 static const one_kernels *one_of(const kweight *w) {
@@ -272,7 +272,7 @@ bool qmv_one_takes(const krow *row, const kcall *c) {
 
 static size_t one_shared_of(const kweight *w) {
     const int64_t block = min_i64(w->group_size, unit_columns(w));
-    const int64_t floats = (QMV_ONE_ROUNDS * QMV_ROWS + 1) * QMV_ONE_WARPS + w->k / block * 8;
+    const int64_t floats = (2 * QMV_ONE_ROUNDS * QMV_ROWS + 1) * QMV_ONE_WARPS + w->k / block * 8;
     return (size_t)floats * sizeof(float) + (size_t)w->k * 3;
 }
 

@@ -76,7 +76,7 @@ INLINE void few_fetch(const struct few_params *p, const few_shape *shape, u32 un
         const few_stage s = few_stage_at(shape, stage);
         few_fetch_weight(p, shape, ahead, from, &s);
         few_fetch_x(p, shape, ahead, from, &s);
-        few_advance_source(p, shape, ahead, from);
+        few_advance_source(p, shape, units, ahead, from);
     }
     async_commit();
 }
@@ -90,12 +90,13 @@ INLINE void few(const struct few_params *p, few_form f) {
     few_source from = {0};
     few_begin(p, &shape, &now);
     few_aim(p, &shape, &now, &from);
+    few_hold_scales(p, &shape, &now, &from);
     ahead = now;
     const few_stage first = few_stage_at(&shape, 0);
     few_fetch_weight(p, &shape, &ahead, &from, &first);
     previous_done();
     few_fetch_x(p, &shape, &ahead, &from, &first);
-    few_advance_source(p, &shape, &ahead, &from);
+    few_advance_source(p, &shape, units, &ahead, &from);
     async_commit();
     ROLLED for (u32 i = 1; i + 1 < stages; i++) few_fetch(p, &shape, units, &ahead, &from, i);
     few_sums sums = {{{0}}};

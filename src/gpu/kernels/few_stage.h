@@ -97,9 +97,11 @@ INLINE u32 rows_left(const qmv_part *p, u32 block) {
 }
 
 /* Where the thread fetches the next step from: 16 bytes of a row of codes, and of rows further on; the scales or the
- * biases of a row; 16 bytes of a token, and others of the same; the scales or the sums of a token. */
+ * biases of a row; 16 bytes of a token, and others of the same; the scales or the sums of a token. A step has but 4 to
+ * 16 bytes of a row's scales, and memory gives 32 at least: so a thread holds the next 32 of its row. */
 typedef struct few_source {
     const GLOBAL u8 *codes, *scales, *x, *x_scales;
+    u32 held[8], held_bytes;
 } few_source;
 
 /* Threads that share a token. */
@@ -126,6 +128,51 @@ INLINE void few_aim(const struct few_params *all, const few_shape *f, const few_
                          ((u64)(scale_there + (fetches_sums(f) ? p->rows : 0)) * steps + at->step) * f->x_scale_bytes;
 }
 
+/* The thread's row, if it fetches scales or biases. */
+INLINE bool fetches_scales(const qmv_part *p, const few_shape *f, const few_at *at) {
+    const u32 row = tid() % FEW_ROWS, row_in_matrix = p->act ? row % (FEW_ROWS / 2) : row;
+    return row_in_matrix < rows_left(p, at->block) && (f->biases || !warp_half());
+}
+/* Not beyond the unit's steps. In pieces as large as addresses are aligned. */
+INLINE void few_hold_scales(const struct few_params *all, const few_shape *f, const few_at *at, few_source *from) {
+    const qmv_part *p = &all->part[at->part].of;
+    const u32 left = at->left * f->scale_bytes, alike = p->k / FEW_K * f->scale_bytes | at->step * f->scale_bytes;
+    from->held_bytes = 32;
+    if (!fetches_scales(p, f, at)) return;
+    if (alike % 16 == 0) {
+        UNROLL for (u32 i = 0; i < 2; i++) {
+            if (i * 16 >= left) continue;
+            const u32x4 v = ((const GLOBAL u32x4 *)from->scales)[i];
+            UNROLL for (u32 j = 0; j < 4; j++) from->held[4 * i + j] = v[j];
+        }
+    } else if (alike % 8 == 0) {
+        UNROLL for (u32 i = 0; i < 4; i++) {
+            if (i * 8 >= left) continue;
+            const u32x2 v = ((const GLOBAL u32x2 *)from->scales)[i];
+            UNROLL for (u32 j = 0; j < 2; j++) from->held[2 * i + j] = v[j];
+        }
+    } else {
+        UNROLL for (u32 i = 0; i < 8; i++) if (i * 4 < left) from->held[i] = ((const GLOBAL u32 *)from->scales)[i];
+    }
+}
+INLINE void few_drop(few_source *from, u32 words) {
+    UNROLL for (u32 i = 0; i + words < 8; i++) from->held[i] = from->held[i + words];
+}
+/* The next step's go to shared memory. */
+INLINE void few_put_scales(SHARED u8 *to, few_source *from, u32 bytes) {
+    if (bytes == 16) {
+        *(SHARED u32x4 *)to = (u32x4){from->held[0], from->held[1], from->held[2], from->held[3]};
+        few_drop(from, 4);
+    } else if (bytes == 8) {
+        *(SHARED u32x2 *)to = (u32x2){from->held[0], from->held[1]};
+        few_drop(from, 2);
+    } else {
+        *(SHARED u32 *)to = from->held[0];
+        few_drop(from, 1);
+    }
+    from->held_bytes -= bytes;
+}
+
 /* 4, 8 or 16 bytes. */
 INLINE void few_copy(SHARED u8 *to, const GLOBAL u8 *from, u32 bytes) {
     if (bytes == 16)
@@ -136,11 +183,11 @@ INLINE void few_copy(SHARED u8 *to, const GLOBAL u8 *from, u32 bytes) {
         async_copy(to, from, 4);
 }
 
-INLINE void few_fetch_weight(const struct few_params *all, const few_shape *f, const few_at *at, const few_source *from,
+INLINE void few_fetch_weight(const struct few_params *all, const few_shape *f, const few_at *at, few_source *from,
                              const few_stage *s) {
     const qmv_part *p = &all->part[at->part].of;
     const u32 pieces = f->row_bytes / 16, turns = (pieces + 1) / 2, further = FEW_THREADS / pieces, half = FEW_ROWS / 2;
-    const u32 own = tid() / pieces, row = tid() % FEW_ROWS, row_in_matrix = p->act ? row % half : row;
+    const u32 own = tid() / pieces, row = tid() % FEW_ROWS;
     const u32 bytes = p->k / FEW_K * f->row_bytes, left = rows_left(p, at->block);
     const i64 up = p->act ? ((i64)(p->n / 2) - half) * bytes : 0; /* few rows: less than 0 */
     const GLOBAL u8 *codes = from->codes;
@@ -157,9 +204,8 @@ INLINE void few_fetch_weight(const struct few_params *all, const few_shape *f, c
             if ((second ? i - half : i) < left) async_copy16(to, codes + (second ? up : 0), true);
         }
     }
-    if (row_in_matrix < left && (f->biases || !warp_half()))
-        few_copy((f->biases && warp_half() ? s->biases : s->scales) + row * f->scale_bytes, from->scales,
-                 f->scale_bytes);
+    if (fetches_scales(p, f, at))
+        few_put_scales((f->biases && warp_half() ? s->biases : s->scales) + row * f->scale_bytes, from, f->scale_bytes);
 }
 
 /* Where a token's piece of 16 bytes lies, in bytes. */
@@ -184,18 +230,21 @@ INLINE void few_fetch_x(const struct few_params *all, const few_shape *f, const 
     UNROLL for (u32 i = 0; i < f->x_scale_bytes; i += each) few_copy(to + i, from->x_scales + i, each);
 }
 
-/* The next step, with where to fetch it from. */
-INLINE void few_advance_source(const struct few_params *p, const few_shape *f, few_at *at, few_source *from) {
+/* The next step of `units` units' steps, with where to fetch it from. */
+INLINE void few_advance_source(const struct few_params *p, const few_shape *f, u32 units, few_at *at,
+                               few_source *from) {
     const u32 unit = at->unit;
     few_advance(p, f, at);
     if (at->unit != unit) {
         few_aim(p, f, at, from);
-        return;
+        from->held_bytes = 0;
+    } else {
+        from->codes += f->row_bytes;
+        from->scales += f->scale_bytes;
+        from->x += f->x_bytes;
+        from->x_scales += f->x_scale_bytes;
     }
-    from->codes += f->row_bytes;
-    from->scales += f->scale_bytes;
-    from->x += f->x_bytes;
-    from->x_scales += f->x_scale_bytes;
+    if (from->held_bytes == 0 && at->unit < units) few_hold_scales(p, f, at, from);
 }
 
 /* `bytes`, a multiple of 4, from shared memory, at a multiple of 4, 8 or 16 as they are. */

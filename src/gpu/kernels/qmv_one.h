@@ -101,52 +101,53 @@ INLINE u32 plane_at(one_form f, u32 unit, u32 pair, u32 t, u32 plane) {
     return ((unit * (lane_columns(f) / 16) + pair) * 4 + t) * 3 + plane;
 }
 
+/* The bytes of four numbers: their lowest ones, the next, and those above. */
+INLINE void one_bytes(u32 to[3], u32 a, u32 b, u32 c, u32 d) {
+    const u32 ab = pick_bytes(a, b, 0x5140), cd = pick_bytes(c, d, 0x5140);
+    to[0] = pick_bytes(ab, cd, 0x5410);
+    to[1] = pick_bytes(ab, cd, 0x7632);
+    to[2] = pick_bytes(pick_bytes(a, b, 0x0062), pick_bytes(c, d, 0x0062), 0x5410);
+}
+
 /* Eight columns from `column` on, all lanes of a warp: codes and their block's factors. Scales as of quant/xform.h, a
- * bit coarser: |x| < 2^22 * scale. */
-INLINE void one_put(const one_x *x, one_form f, const eight *e, u32 column) {
+ * bit coarser: |x| < 2^22 * scale. Of a block with a NaN or an infinity all factors are NaN. */
+INLINE void one_put(const one_x *x, one_form f, const float v[8], u32 column) {
     const u32 each = block_columns(f);
-    float largest = 0, sum = 0;
-    UNROLL for (u32 i = 0; i < 8; i++) {
-        largest = __builtin_fmaxf(largest, __builtin_fabsf(e->v[i]));
-        sum += e->v[i]; /* a NaN shows here */
-    }
+    float largest = 0;
+    UNROLL for (u32 i = 0; i < 8; i++) largest = __builtin_fmaxf(largest, __builtin_fabsf(v[i]));
     largest = lanes_max(largest, each / 8);
-    sum = lanes_sum(sum, each / 8);
+    const float sum = lanes_sum(((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7])), each / 8);
     const u32 exponent = as_u32(largest) >> 23, scale_bits = (exponent > 22 ? exponent - 21 : 1) << 23;
+    const float inverse = as_f32((254u << 23) - scale_bits);
     const bool finite = exponent < 255 && sum == sum;
-    const float scale = finite ? as_f32(scale_bits) : as_f32(0x7fc00000);
-    const float inverse = finite ? as_f32((254u << 23) - scale_bits) : 0;
     /* 1.5 * 2^23 + q, whose last 22 bits are q's; 0x8080 more gives the digits q = 65536 a + 256 b + c of [-128, 127]
      * as bytes a, b + 128, c + 128. */
     u32 q[8];
-    UNROLL for (u32 i = 0; i < 8; i++) q[i] =
-        as_u32((finite ? e->v[i] : 0) * inverse + 12582912.0f) + (0x8080u - 0x400000u);
+    UNROLL for (u32 i = 0; i < 8; i++) q[i] = as_u32(v[i] * inverse + 12582912.0f) + (0x8080u - 0x400000u);
     /* A product's first half takes the columns of low halves of bytes, 0, 2, 4, 6; its second those of high ones. */
     const u32 unit = column / unit_columns(f), t = column % unit_columns(f) / lane_columns(f);
     const u32 product = column % lane_columns(f) / 8;
-    UNROLL for (u32 plane = 0; plane < 3; plane++) {
-        const u32 byte = 2 - plane, from = byte | (byte + 4) << 4;
-        u32x2 w;
-        UNROLL for (u32 i = 0; i < 2; i++) {
-            const u32 a = f.bits == 4 ? i : 4 * i, by = f.bits == 4 ? 2 : 1;
-            const u32 first = pick_bytes(q[a], q[a + by], from),
-                      second = pick_bytes(q[a + 2 * by], q[a + 3 * by], from);
-            w[i] = pick_bytes(first, second, 0x5410) ^ (plane > 0 ? 0x80808080 : 0);
-        }
-        ((SHARED u32x2 *)&x->planes[plane_at(f, unit, product / 2, t, plane)])[product % 2] = w;
+    u32 w[2][3];
+    UNROLL for (u32 i = 0; i < 2; i++) {
+        const u32 a = f.bits == 4 ? i : 4 * i, by = f.bits == 4 ? 2 : 1;
+        one_bytes(w[i], q[a], q[a + by], q[a + 2 * by], q[a + 3 * by]);
     }
+    SHARED u32x2 *const to = (SHARED u32x2 *)&x->planes[plane_at(f, unit, product / 2, t, 0)] + product % 2;
+    to[0] = (u32x2){w[0][2], w[1][2]};
+    to[2] = (u32x2){w[0][1], w[1][1]} ^ 0x80808080;
+    to[4] = (u32x2){w[0][0], w[1][0]} ^ 0x80808080;
     if (column % each == 0) {
+        const float scale = as_f32(finite ? scale_bits : 0x7fc00000);
         x->factors[column / each * 2] = (f32x4){scale * 65536, scale * 256, 0, 0};
         x->factors[column / each * 2 + 1] = (f32x4){scale, 0, finite ? sum : scale, 0};
     }
 }
 
-/* The token's x, with the norm's weights; squares: each warp's part of their sum before these. Loads of several turns
- * are on their way at once; at_once and normed are constant at compilation. */
+/* The token's x, with the norm's weights; squares: each warp's part of their sum before these. Loads of `at_once` turns
+ * are on their way at once; normed and both types are constant at compilation, or else at_once is 1. */
 INLINE void one_stage_turns(const qmv_part *p, const one_x *x, one_form f, u32 token, SHARED float *squares,
-                            u32 at_once, bool normed) {
+                            u32 at_once, bool normed, u32 type, u32 norm_type) {
     enum { MOST = 3 };
-    const u32 type = QMV_TYPE(p->types, QMV_X), norm_type = QMV_TYPE(p->types, QMV_NORM);
     float own = 0;
     ROLLED for (u32 first = tid() * 8; first < p->k; first += at_once * QMV_ONE_THREADS * 8) {
         eight_raw raw[MOST], weights[MOST];
@@ -166,7 +167,7 @@ INLINE void one_stage_turns(const qmv_part *p, const one_x *x, one_form f, u32 t
                     own += e.v[i] * e.v[i];
                     e.v[i] *= p->offset + w.v[i];
                 }
-            one_put(x, f, &e, column);
+            one_put(x, f, e.v, column);
         }
     }
     if (!normed) return;
@@ -174,10 +175,13 @@ INLINE void one_stage_turns(const qmv_part *p, const one_x *x, one_form f, u32 t
     if (lane_id() == 0) squares[warp_id()] = own;
 }
 INLINE void one_stage(const qmv_part *p, const one_x *x, one_form f, u32 token, SHARED float *squares) {
-    if (p->normed)
-        one_stage_turns(p, x, f, token, squares, 2, true);
+    const u32 type = QMV_TYPE(p->types, QMV_X), norm_type = QMV_TYPE(p->types, QMV_NORM);
+    if (type == G_F32 && !p->normed)
+        one_stage_turns(p, x, f, token, squares, 3, false, G_F32, G_F32);
+    else if (type == G_F32 && norm_type == G_BF16)
+        one_stage_turns(p, x, f, token, squares, 2, true, G_F32, G_BF16);
     else
-        one_stage_turns(p, x, f, token, squares, 3, false);
+        one_stage_turns(p, x, f, token, squares, 1, p->normed, type, norm_type);
 }
 
 /* ---- Products -----------------------------------------------------------------------------------------------------
@@ -242,7 +246,7 @@ INLINE void one_product(float acc[2], u32x4 codes[MOST_UNITS][2], const one_scal
     }
 }
 
-/* Shared memory; bytes are counted in gpu/qmv.c. sums: [round][warp][row]. */
+/* Shared memory; bytes are counted in gpu/qmv.c. sums: [batch % 2][round][warp][row]. */
 typedef struct one_places {
     SHARED float *sums, *squares;
     one_x x;
@@ -250,7 +254,7 @@ typedef struct one_places {
 INLINE one_places one_places_of(const qmv_part *p) {
     one_places at;
     at.sums = (SHARED float *)shared_memory();
-    at.squares = at.sums + QMV_ONE_ROUNDS * QMV_ONE_WARPS * QMV_ROWS;
+    at.squares = at.sums + 2 * QMV_ONE_ROUNDS * QMV_ONE_WARPS * QMV_ROWS;
     at.x.planes = (SHARED u32x4 *)(at.squares + QMV_ONE_WARPS);
     at.x.factors = (SHARED f32x4 *)(at.x.planes + p->k * 3 / 16);
     return at;
@@ -283,10 +287,10 @@ INLINE one_rows one_rows_of(const one_work *w, one_form f, u32 block, u32 tile, 
     return one_rows_at(&w->parts[part], f, block, tile, step);
 }
 
-/* Row `row` of a round's tile: its warps' sums added up in order. */
-INLINE float one_total(const SHARED float *sums, u32 tile, u32 tiles, u32 row) {
+/* A quarter of row `row` of a round's sums: those of every fourth warp. */
+INLINE float one_quarter(const SHARED float *sums, u32 quarter, u32 row) {
     float v = 0;
-    UNROLL for (u32 i = 0; i < QMV_ONE_WARPS; i++) if (i % tiles == tile) v += sums[i * QMV_ROWS + row];
+    UNROLL for (u32 i = 0; i < QMV_ONE_WARPS / 4; i++) v += sums[(4 * i + quarter) * QMV_ROWS + row];
     return v;
 }
 
@@ -309,19 +313,21 @@ typedef struct one_target {
     i64 bias_at;
 } one_target;
 
-/* The outputs of `rounds` blocks from `first` on; early: in the first round of all, the thread's residual. */
+/* The outputs of `rounds` blocks from `first` on, four threads for each; early: in the first round of all, the thread's
+ * residual. Of a gated pair every other warp has summed the second half. */
 INLINE void one_finish(const one_work *w, const SHARED float *all, float norm, bool first_round, float early, u32 first,
                        u32 rounds, one_target to) {
-    ROLLED for (u32 i = tid(); i < rounds * QMV_ROWS; i += QMV_ONE_THREADS) {
+    const u32 quarter = tid() % 4;
+    ROLLED for (u32 i = tid() / 4; i < rounds * QMV_ROWS; i += QMV_ONE_THREADS / 4) {
         const one_output o = one_output_of(w, first, i);
-        const SHARED float *sums = all + i / QMV_ROWS * QMV_ONE_WARPS * QMV_ROWS;
         const qmv_part *p = &w->parts[o.part];
-        if (!o.there) continue;
-        const u32 row = i % QMV_ROWS;
-        const float residual = first_round && i == tid() ? early : qmv_residual(p, to.token, o.output);
-        const float v = one_total(sums, 0, p->act ? 2 : 1, row) * norm;
-        const float second = p->act ? one_total(sums, 1, 2, row) * norm : 0;
-        qmv_end(p, v, second, residual, to.token, o.output, to.bias_at, to.y_at);
+        float v = one_quarter(all + i / QMV_ROWS * QMV_ONE_WARPS * QMV_ROWS, quarter, i % QMV_ROWS) * norm;
+        v += shfl_xor(v, 2);
+        const float other = shfl_xor(v, 1);
+        if (!p->act) v += other;
+        if (!o.there || quarter > 0) continue;
+        const float residual = first_round && i == tid() / 4 ? early : qmv_residual(p, to.token, o.output);
+        qmv_end(p, v, other, residual, to.token, o.output, to.bias_at, to.y_at);
     }
 }
 
@@ -346,15 +352,18 @@ INLINE void one_tiles(const one_work *w, one_form f, one_target to, bool early) 
         UNROLL for (u32 u = 0; u < f.units; u++) one_load_unit(codes[u], &rows, u);
     }
     if (early) previous_done();
-    const one_output own = one_output_of(w, bid_x(), tid());
-    const float residual = own.there ? qmv_residual(&w->parts[own.part], to.token, own.output) : 0;
+    const one_output own = one_output_of(w, bid_x(), tid() / 4);
+    const float residual = own.there && tid() % 4 == 0 ? qmv_residual(&w->parts[own.part], to.token, own.output) : 0;
     one_stage(p, &at.x, f, to.token, at.squares);
     float norm = 1;
+    /* Sums of two batches of rounds stand side by side: one is still added up while others begin the next one. */
     ROLLED for (u32 begin = 0; begin < mine; begin += QMV_ONE_ROUNDS) {
         const u32 end = begin + QMV_ONE_ROUNDS < mine ? begin + QMV_ONE_ROUNDS : mine;
+        SHARED float *const sums = at.sums + begin / QMV_ONE_ROUNDS % 2 * (QMV_ONE_ROUNDS * QMV_ONE_WARPS * QMV_ROWS);
         if (n_steps < splits) /* not every warp has a part of every tile */
-            for (u32 i = tid(); i < QMV_ONE_ROUNDS * QMV_ONE_WARPS * QMV_ROWS; i += QMV_ONE_THREADS) at.sums[i] = 0;
-        barrier();
+            for (u32 i = lane_id(); i < QMV_ONE_ROUNDS * QMV_ROWS; i += WARP)
+                sums[(i / QMV_ROWS * QMV_ONE_WARPS + warp_id()) * QMV_ROWS + i % QMV_ROWS] = 0;
+        if (begin == 0) barrier();
         if (begin == 0 && p->normed) norm = one_norm_factor(p, at.squares);
         float acc[2] = {0, 0};
         ROLLED while (next_round < end) {
@@ -377,13 +386,12 @@ INLINE void one_tiles(const one_work *w, one_form f, one_target to, bool early) 
             UNROLL for (u32 r = 0; r < 2; r++) {
                 const float sum = lanes_sum(acc[r], 4);
                 if (lane.t == 0)
-                    at.sums[((round - begin) * QMV_ONE_WARPS + warp_id()) * QMV_ROWS + lane_id() / 4 + 8 * r] = sum;
+                    sums[((round - begin) * QMV_ONE_WARPS + warp_id()) * QMV_ROWS + lane_id() / 4 + 8 * r] = sum;
                 acc[r] = 0;
             }
         }
         barrier();
-        one_finish(w, at.sums, norm, begin == 0, residual, bid_x() + begin * w->stride, end - begin, to);
-        if (end < mine) barrier();
+        one_finish(w, sums, norm, begin == 0, residual, bid_x() + begin * w->stride, end - begin, to);
     }
 }
 
