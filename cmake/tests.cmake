@@ -55,7 +55,7 @@ function(nb_test_properties name source)
   if(name MATCHES "(^|\\.)unit\\.gpu\\.")
     list(APPEND env "LD_LIBRARY_PATH=${CMAKE_BINARY_DIR}/tests/fake_gpu/cuda")
   endif()
-  if(name MATCHES "(^|\\.)gpu\\.(models|contexts)$") # on the simulated device
+  if(name MATCHES "(^|\\.)gpu\\.(models|contexts|used)$") # on the simulated device
     list(APPEND env "NIBBLE_DEVICE=cuda:0" "LD_LIBRARY_PATH=${CMAKE_BINARY_DIR}/tests/gpu/cuda")
   endif()
   if(name MATCHES "(^|\\.)gpu\\.models_hip$") # on one that executes AMD's machine code
@@ -100,7 +100,7 @@ endif()
 # Tests of device code that this build does not have. Where it has it, its absence is a failure.
 set(nb_without "^$")
 if(NOT NB_GPU)
-  set(nb_without "^(gpu\\.(models|contexts)|cli\\.cuda)$")
+  set(nb_without "^(gpu\\.(models|contexts|used)|cli\\.cuda)$")
 endif()
 if(NOT NB_GPU OR NOT "gfx1151" IN_LIST NB_GPU_AMD)
   string(APPEND nb_without "|^(gfx\\.(decode|walk|levels)|gpu\\.models_hip|(cli|demo)\\.gfx1151)$")
@@ -114,7 +114,7 @@ foreach(part IN LISTS NB_TEST_PARTS)
       continue()
     endif()
     # Kernels have another instrumentation for races; models take long on a simulated device, and longer checked.
-    if(NB_SANITIZE AND name MATCHES "^gpu\\.(races|models|contexts)$")
+    if(NB_SANITIZE AND name MATCHES "^gpu\\.(races|models|contexts|used)$")
       continue()
     endif()
     if((name STREQUAL "gpu.rocm" AND NOT TARGET sim_libamdhip64) OR name MATCHES "${nb_without}")

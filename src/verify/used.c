@@ -19,6 +19,7 @@ enum {
     MAX_COLUMNS = 4096, /* inputs of a matrix, columns of what treats each alone */
     MAX_TOKENS = 17,    /* more than a tile, and not a multiple of one; of matrices... */
     MAX_ROWS = 33,      /* ...more */
+    MAX_DELTA = 131,    /* of the delta rule: rows for prompts take no fewer than 128 */
     MAX_HEADS = 2,      /* KV heads, key heads */
     MAX_PARTS = 5,      /* heads that are normed or rotated */
     MAX_DRAWS = 3,      /* from logits as many as the model's */
@@ -88,6 +89,7 @@ static void set_attention(check_spec *s, const kcall *c) {
 
 static void set_delta(check_spec *s, const kcall *c) {
     const int64_t value_dim = c->y.cols / c->n_parts;
+    s->rows = min_i64(c->y.rows, MAX_DELTA);
     s->n_keys = min_i64(c->n_keys, MAX_HEADS);
     s->key_dim = c->key_dim;
     s->parts = c->n_parts / c->n_keys * s->n_keys;
