@@ -2,7 +2,6 @@
  *
  * Every small model of tests/data/models against its float64 results: all layers and all logits within 1e-4 of their
  * spread, whatever way the tokens went in, and bit for bit the same when another sequence runs beside it. */
-#include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +13,7 @@
 #include <cmocka.h>
 
 #include "engine/engine.h"
+#include "support/each_model.h"
 
 static const char *const cpus[] = {"scalar", "avx2", "avx512", "neon"};
 static const double TOLERANCE = 1e-4;
@@ -212,7 +212,8 @@ static void check_interleaved(fixture *f, const char *dir) {
     free(b);
 }
 
-static void check_model(const char *dir) {
+static void check_model(const char *dir, void *user) {
+    (void)user;
     char last[128] = "";
     for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
         fixture f = open_fixture(dir, cpus[i], 0);
@@ -231,27 +232,7 @@ static void check_model(const char *dir) {
 
 static void test_goldens(void **state) {
     (void)state;
-    const char *data = getenv("NB_TEST_DATA");
-    assert_non_null(data);
-    char root[1024];
-    snprintf(root, sizeof root, "%s/models", data);
-    struct dirent **entries;
-    int n = scandir(root, &entries, NULL, alphasort), models = 0;
-    assert_true(n > 0);
-    for (int i = 0; i < n; i++) {
-        char dir[1400], file[1500];
-        snprintf(dir, sizeof dir, "%s/%s", root, entries[i]->d_name);
-        snprintf(file, sizeof file, "%s/golden.safetensors", dir);
-        FILE *golden = entries[i]->d_name[0] == '.' ? NULL : fopen(file, "rb");
-        if (golden) {
-            fclose(golden);
-            check_model(dir);
-            models++;
-        }
-        free(entries[i]);
-    }
-    free(entries);
-    assert_true(models >= 17);
+    assert_true(each_model("tests/data/models", "golden.safetensors", check_model, NULL) >= 17);
 }
 
 int main(void) {

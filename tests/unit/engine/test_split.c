@@ -3,7 +3,6 @@
  * Models on two devices, here the CPU twice, or it and a GPU that has its rows: every family cut at every layer says
  * what it says whole, bit for bit where both run the same kernels, with sequences that are cut, forked and run side by
  * side. */
-#include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +15,7 @@
 
 #include "engine/engine.h"
 #include "plan/needs.h"
+#include "support/each_model.h"
 #include "support/host_gpu.h"
 
 enum { CONTEXT = 3 * KV_PAGE_SIZE, N_BATCH = 50, N_SEQUENCES = 3, MAX_VOCAB = 4096 };
@@ -311,7 +311,8 @@ static bool same_rows(nb_context *a, nb_context *b) {
 /* ---- Models -------------------------------------------------------------------------------------------------------
  */
 
-static void check_model(const char *dir, int64_t long_one) {
+static void check_model(const char *dir, void *user) {
+    int64_t long_one = *(const int64_t *)user;
     static const char *const same[2] = {NULL, NULL}, *const other[2] = {"scalar", NULL};
     nb_model *m;
     nb_error err;
@@ -353,7 +354,8 @@ static void check_model(const char *dir, int64_t long_one) {
 }
 
 /* A CPU and a GPU that computes as it does: the same bits wherever the cut is, whichever comes first. */
-static void check_gpu(const char *dir, int64_t long_one) {
+static void check_gpu(const char *dir, void *user) {
+    int64_t long_one = *(const int64_t *)user;
     static const char *const ways[][2] = {{"scalar", GPU}, {GPU, "scalar"}, {GPU, GPU}};
     nb_model *m;
     nb_error err;
@@ -380,41 +382,19 @@ static void check_gpu(const char *dir, int64_t long_one) {
     nb_model_free(m);
 }
 
-static int check_all(const char *below, int64_t long_one, void (*check)(const char *dir, int64_t long_one)) {
-    char root[1024], dir[1400], file[1500];
-    struct dirent **entries;
-    int models = 0;
-    snprintf(root, sizeof root, "%s/%s", getenv("NB_TEST_DATA"), below);
-    const int n = scandir(root, &entries, NULL, alphasort);
-    if (n < 0) fail_msg("%s cannot be read", root);
-    for (int i = 0; i < n; i++) {
-        snprintf(dir, sizeof dir, "%s/%s", root, entries[i]->d_name);
-        snprintf(file, sizeof file, "%s/config.json", dir);
-        FILE *config = entries[i]->d_name[0] == '.' ? NULL : fopen(file, "rb");
-        if (config) {
-            fclose(config);
-            check(dir, long_one);
-            models++;
-        }
-        free(entries[i]);
-    }
-    free(entries);
-    return models;
-}
-
 static void test_goldens(void **state) {
     (void)state;
-    assert_true(check_all("models", 70, check_model) >= 17);
+    assert_true(each_model("tests/data/models", "config.json", check_model, &(int64_t){70}) >= 17);
 }
 
 static void test_tiny(void **state) {
     (void)state;
-    assert_int_equal(check_all("../../models/tiny", 150, check_model), 5);
+    assert_int_equal(each_model("models/tiny", "config.json", check_model, &(int64_t){150}), 5);
 }
 
 static void test_gpu(void **state) {
     (void)state;
-    assert_true(check_all("models", 70, check_gpu) >= 17);
+    assert_true(each_model("tests/data/models", "config.json", check_gpu, &(int64_t){70}) >= 17);
 }
 
 /* ---- Memory that is not enough ------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
  *
  * The rows that a plan uses, as cases: each case of every small model is one that the very row of the plan takes, so
  * that none goes unchecked when the model is loaded. And the hash that verdicts are remembered by. */
-#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -13,6 +12,7 @@
 #include <cmocka.h>
 
 #include "cpu/cpu.h"
+#include "support/each_model.h"
 #include "support/planted.h"
 
 static device *open_device(const char *cpu) {
@@ -77,38 +77,20 @@ static void look_at(const char *path, const char *cpu) {
     d->free(d);
 }
 
-static int look_at_all(const char *folder) {
-    char root[1024];
-    struct dirent **entries;
-    int n_models = 0;
-    snprintf(root, sizeof root, "%s/%s", getenv("NB_SOURCE_DIR"), folder);
-    const int n = scandir(root, &entries, NULL, alphasort);
-    assert_true(n > 0);
-    for (int i = 0; i < n; i++) {
-        char dir[1400], file[1500];
-        snprintf(dir, sizeof dir, "%s/%s", root, entries[i]->d_name);
-        snprintf(file, sizeof file, "%s/config.json", dir);
-        FILE *config = entries[i]->d_name[0] == '.' ? NULL : fopen(file, "rb");
-        if (config) {
-            fclose(config);
-            look_at(dir, NULL);
-            look_at(dir, "scalar");
-            n_models++;
-        }
-        free(entries[i]);
-    }
-    free(entries);
-    return n_models;
+static void look_twice(const char *path, void *user) {
+    (void)user;
+    look_at(path, NULL);
+    look_at(path, "scalar");
 }
 
 static void test_small_models(void **state) {
     (void)state;
-    assert_true(look_at_all("tests/data/models") >= 50);
+    assert_true(each_model("tests/data/models", "config.json", look_twice, NULL) >= 50);
 }
 
 static void test_tiny_models(void **state) {
     (void)state;
-    assert_true(look_at_all("models/tiny") >= 5);
+    assert_true(each_model("models/tiny", "config.json", look_twice, NULL) >= 5);
 }
 
 static void test_demo_model(void **state) {
