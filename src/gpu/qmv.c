@@ -272,7 +272,7 @@ bool qmv_one_takes(const krow *row, const kcall *c) {
 
 static size_t one_shared_of(const kweight *w) {
     const int64_t block = min_i64(w->group_size, unit_columns(w));
-    const int64_t floats = (2 * QMV_ONE_ROUNDS * QMV_ROWS + 1) * QMV_ONE_WARPS + w->k / block * 8;
+    const int64_t floats = 2 * QMV_ONE_SUMS + QMV_ONE_WARPS + w->k / block * 8;
     return (size_t)floats * sizeof(float) + (size_t)w->k * 3;
 }
 

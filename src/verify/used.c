@@ -89,7 +89,6 @@ static void set_attention(check_spec *s, const kcall *c) {
 
 static void set_delta(check_spec *s, const kcall *c) {
     const int64_t value_dim = c->y.cols / c->n_parts;
-    s->rows = min_i64(c->y.rows, MAX_DELTA);
     s->n_keys = min_i64(c->n_keys, MAX_HEADS);
     s->key_dim = c->key_dim;
     s->parts = c->n_parts / c->n_keys * s->n_keys;
@@ -97,14 +96,17 @@ static void set_delta(check_spec *s, const kcall *c) {
     s->n_seqs = 1;
 }
 
+static int64_t most_rows(kop op) {
+    return op == KOP_MATMUL ? MAX_ROWS : op == KOP_DELTA ? MAX_DELTA : MAX_TOKENS;
+}
+
 check_spec used_spec(const kcall *c) {
-    check_spec s = {
-        .op = c->op,
-        .rows = min_i64(c->op == KOP_KV_STORE ? c->x.rows : c->y.rows, c->op == KOP_MATMUL ? MAX_ROWS : MAX_TOKENS),
-        .cols = c->op == KOP_KV_STORE ? c->x.cols : shrink(c->y.cols, MAX_COLUMNS, 1024),
-        .x_type = c->x.type,
-        .y_type = c->y.type,
-        .group = c->y.group};
+    check_spec s = {.op = c->op,
+                    .rows = min_i64(c->op == KOP_KV_STORE ? c->x.rows : c->y.rows, most_rows(c->op)),
+                    .cols = c->op == KOP_KV_STORE ? c->x.cols : shrink(c->y.cols, MAX_COLUMNS, 1024),
+                    .x_type = c->x.type,
+                    .y_type = c->y.type,
+                    .group = c->y.group};
     switch (c->op) {
     case KOP_EMBED:
         set_weight(&s, c->w);

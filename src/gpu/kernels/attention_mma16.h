@@ -176,9 +176,8 @@ INLINE void decode_m16(const struct attention_split_params *p, u32 dim, bool cap
     m16_load_keys(&keys, c, dim, page, at, seen);
     while (stretch < end) {
         const u32 now = at;
-        m16_values first, second;
-        m16_load_values(&first, c, dim, page, at, seen, 0);
-        if (dim > 64) m16_load_values(&second, c, dim, page, at, seen, 1);
+        m16_values values[M16_MOST / 64];
+        UNROLL for (u32 part = 0; part < dim / 64; part++) m16_load_values(&values[part], c, dim, page, at, seen, part);
         i += M16_WARPS;
         stretch = begin + i / pieces * p->n_splits;
         at = (stretch << shift) + i % pieces * M16_POSITIONS;
@@ -188,8 +187,7 @@ INLINE void decode_m16(const struct attention_split_params *p, u32 dim, bool cap
         m16_scores(scores, caps ? c : (const attention_call *)0, &s, dim, &keys, now, seen);
         m16_load_keys(&keys, c, dim, page, at, seen); /* as early as can be */
         m16_weights(a, &s, dim, scores);
-        m16_add_values(&s, a, &first, 0);
-        if (dim > 64) m16_add_values(&s, a, &second, 1);
+        UNROLL for (u32 part = 0; part < dim / 64; part++) m16_add_values(&s, a, &values[part], part);
     }
     m16_end(p, &s, dim, row, head, n, split);
 }

@@ -32,6 +32,10 @@ INLINE float eight_at(const eight_raw *raw, u32 type, u32 i) {
 INLINE void eight_of(eight *e, const eight_raw *raw, u32 type) {
     UNROLL for (u32 i = 0; i < 8; i++) e->v[i] = eight_at(raw, type, i);
 }
+INLINE float eight_sum(const eight *e) {
+    const float *v = e->v;
+    return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
+}
 INLINE void eight_load(eight *e, const GLOBAL u8 *p, u32 type, u64 j) {
     eight_raw raw;
     if (type == G_F32) {

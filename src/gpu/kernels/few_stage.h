@@ -133,27 +133,23 @@ INLINE bool fetches_scales(const qmv_part *p, const few_shape *f, const few_at *
     const u32 row = tid() % FEW_ROWS, row_in_matrix = p->act ? row % (FEW_ROWS / 2) : row;
     return row_in_matrix < rows_left(p, at->block) && (f->biases || !warp_half());
 }
-/* Not beyond the unit's steps. In pieces as large as addresses are aligned. */
+/* In pieces of so many words, at multiples of their size; `bytes` of all there are. */
+INLINE void few_hold(few_source *from, u32 words, u32 bytes) {
+    UNROLL for (u32 i = 0; i < 8; i += words) if (4 * i < bytes)
+        dq_load_words(from->held + i, from->scales + 4 * i, words, true);
+}
+/* Not beyond the unit's steps. */
 INLINE void few_hold_scales(const struct few_params *all, const few_shape *f, const few_at *at, few_source *from) {
     const qmv_part *p = &all->part[at->part].of;
-    const u32 left = at->left * f->scale_bytes, alike = p->k / FEW_K * f->scale_bytes | at->step * f->scale_bytes;
+    const u32 left = at->left * f->scale_bytes, aligned_as = p->k / FEW_K * f->scale_bytes | at->step * f->scale_bytes;
     from->held_bytes = 32;
     if (!fetches_scales(p, f, at)) return;
-    if (alike % 16 == 0) {
-        UNROLL for (u32 i = 0; i < 2; i++) {
-            if (i * 16 >= left) continue;
-            const u32x4 v = ((const GLOBAL u32x4 *)from->scales)[i];
-            UNROLL for (u32 j = 0; j < 4; j++) from->held[4 * i + j] = v[j];
-        }
-    } else if (alike % 8 == 0) {
-        UNROLL for (u32 i = 0; i < 4; i++) {
-            if (i * 8 >= left) continue;
-            const u32x2 v = ((const GLOBAL u32x2 *)from->scales)[i];
-            UNROLL for (u32 j = 0; j < 2; j++) from->held[2 * i + j] = v[j];
-        }
-    } else {
-        UNROLL for (u32 i = 0; i < 8; i++) if (i * 4 < left) from->held[i] = ((const GLOBAL u32 *)from->scales)[i];
-    }
+    if (aligned_as % 16 == 0)
+        few_hold(from, 4, left);
+    else if (aligned_as % 8 == 0)
+        few_hold(from, 2, left);
+    else
+        few_hold(from, 1, left);
 }
 INLINE void few_drop(few_source *from, u32 words) {
     UNROLL for (u32 i = 0; i + words < 8; i++) from->held[i] = from->held[i + words];

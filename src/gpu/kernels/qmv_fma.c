@@ -49,7 +49,7 @@ INLINE float fma_stage(const qmv_any_part *p, i64 x_at, u32 from, u32 n) {
             if (p->normed) squares += fma_norm(&e, p, from + j);
         }
         const float *v = e.v;
-        const float sum = lanes_sum(((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7])), 4);
+        const float sum = lanes_sum(eight_sum(&e), 4);
         if (j >= n) continue;
         SHARED f32x4 *to = (SHARED f32x4 *)(fma_x() + fma_at(j));
         to[0] = (f32x4){v[0], v[1], v[2], v[3]};

@@ -111,19 +111,19 @@ INLINE void one_bytes(u32 to[3], u32 a, u32 b, u32 c, u32 d) {
 
 /* Eight columns from `column` on, all lanes of a warp: codes and their block's factors. Scales as of quant/xform.h, a
  * bit coarser: |x| < 2^22 * scale. Of a block with a NaN or an infinity all factors are NaN. */
-INLINE void one_put(const one_x *x, one_form f, const float v[8], u32 column) {
+INLINE void one_put(const one_x *x, one_form f, const eight *e, u32 column) {
     const u32 each = block_columns(f);
     float largest = 0;
-    UNROLL for (u32 i = 0; i < 8; i++) largest = __builtin_fmaxf(largest, __builtin_fabsf(v[i]));
+    UNROLL for (u32 i = 0; i < 8; i++) largest = __builtin_fmaxf(largest, __builtin_fabsf(e->v[i]));
     largest = lanes_max(largest, each / 8);
-    const float sum = lanes_sum(((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7])), each / 8);
+    const float sum = lanes_sum(eight_sum(e), each / 8);
     const u32 exponent = as_u32(largest) >> 23, scale_bits = (exponent > 22 ? exponent - 21 : 1) << 23;
     const float inverse = as_f32((254u << 23) - scale_bits);
     const bool finite = exponent < 255 && sum == sum;
     /* 1.5 * 2^23 + q, whose last 22 bits are q's; 0x8080 more gives the digits q = 65536 a + 256 b + c of [-128, 127]
      * as bytes a, b + 128, c + 128. */
     u32 q[8];
-    UNROLL for (u32 i = 0; i < 8; i++) q[i] = as_u32(v[i] * inverse + 12582912.0f) + (0x8080u - 0x400000u);
+    UNROLL for (u32 i = 0; i < 8; i++) q[i] = as_u32(e->v[i] * inverse + 12582912.0f) + (0x8080u - 0x400000u);
     /* A product's first half takes the columns of low halves of bytes, 0, 2, 4, 6; its second those of high ones. */
     const u32 unit = column / unit_columns(f), t = column % unit_columns(f) / lane_columns(f);
     const u32 product = column % lane_columns(f) / 8;
@@ -167,7 +167,7 @@ INLINE void one_stage_turns(const qmv_part *p, const one_x *x, one_form f, u32 t
                     own += e.v[i] * e.v[i];
                     e.v[i] *= p->offset + w.v[i];
                 }
-            one_put(x, f, e.v, column);
+            one_put(x, f, &e, column);
         }
     }
     if (!normed) return;
@@ -254,7 +254,7 @@ typedef struct one_places {
 INLINE one_places one_places_of(const qmv_part *p) {
     one_places at;
     at.sums = (SHARED float *)shared_memory();
-    at.squares = at.sums + 2 * QMV_ONE_ROUNDS * QMV_ONE_WARPS * QMV_ROWS;
+    at.squares = at.sums + 2 * QMV_ONE_SUMS;
     at.x.planes = (SHARED u32x4 *)(at.squares + QMV_ONE_WARPS);
     at.x.factors = (SHARED f32x4 *)(at.x.planes + p->k * 3 / 16);
     return at;
@@ -355,16 +355,15 @@ INLINE void one_tiles(const one_work *w, one_form f, one_target to, bool early) 
     const one_output own = one_output_of(w, bid_x(), tid() / 4);
     const float residual = own.there && tid() % 4 == 0 ? qmv_residual(&w->parts[own.part], to.token, own.output) : 0;
     one_stage(p, &at.x, f, to.token, at.squares);
-    float norm = 1;
+    barrier();
+    const float norm = p->normed ? one_norm_factor(p, at.squares) : 1;
     /* Sums of two batches of rounds stand side by side: one is still added up while others begin the next one. */
     ROLLED for (u32 begin = 0; begin < mine; begin += QMV_ONE_ROUNDS) {
         const u32 end = begin + QMV_ONE_ROUNDS < mine ? begin + QMV_ONE_ROUNDS : mine;
-        SHARED float *const sums = at.sums + begin / QMV_ONE_ROUNDS % 2 * (QMV_ONE_ROUNDS * QMV_ONE_WARPS * QMV_ROWS);
+        SHARED float *const sums = at.sums + begin / QMV_ONE_ROUNDS % 2 * QMV_ONE_SUMS;
         if (n_steps < splits) /* not every warp has a part of every tile */
             for (u32 i = lane_id(); i < QMV_ONE_ROUNDS * QMV_ROWS; i += WARP)
                 sums[(i / QMV_ROWS * QMV_ONE_WARPS + warp_id()) * QMV_ROWS + i % QMV_ROWS] = 0;
-        if (begin == 0) barrier();
-        if (begin == 0 && p->normed) norm = one_norm_factor(p, at.squares);
         float acc[2] = {0, 0};
         ROLLED while (next_round < end) {
             const u32 round = next_round, step = next_step;

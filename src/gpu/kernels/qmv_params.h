@@ -45,8 +45,9 @@ enum {
     /* qmv_one.h: */
     QMV_ONE_THREADS = 512,
     QMV_ONE_WARPS = 16,
-    QMV_ONE_MOST = 22528, /* columns: x is staged as a whole, in less than 96 KiB with */
-    QMV_ONE_ROUNDS = 8    /* twice the sums of so many tiles for each warp */
+    QMV_ONE_MOST = 22528, /* columns: x is staged as a whole, in less than 96 KiB with the sums of two batches: */
+    QMV_ONE_ROUNDS = 8,   /* tiles of a batch, */
+    QMV_ONE_SUMS = QMV_ONE_ROUNDS * QMV_ONE_WARPS * QMV_ROWS /* of which each warp has its own */
 };
 
 /* y = x W^T + bias + residual; types are packed four bits each, see QMV_TYPE. Strides in elements. The fields up to

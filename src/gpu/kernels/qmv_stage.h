@@ -79,9 +79,7 @@ INLINE void qmv_stage(const qmv_part *p, const qmv_x *x, u32 bits, u32 group_siz
         }
         UNROLL for (u32 a = 0; a < AT_ONCE; a++) {
             const u32 i = first + a * QMV_THREADS, m = i / each, column = i % each * 8;
-            const float *v = e[a].v;
-            const float sum = ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
-            const float group_sum = lanes_sum(sum, group_size / 8);
+            const float group_sum = lanes_sum(eight_sum(&e[a]), group_size / 8);
             if (i >= all) continue;
             qmv_put_unit(x, &e[a], bits, group_size, m, column);
             if (column % group_size == 0) x->sums[column / group_size * x->tokens + m] = group_sum;
