@@ -246,10 +246,12 @@ static bool has_units(const kweight *w, int units) {
     return w->bits * w->group_size != none && w->k % (units * unit_columns(w)) == 0;
 }
 
-/* Of a step. Larger ones make less work; few columns are better cut into smaller ones. By the columns alone, so that
- * products of one x can be joined. */
+/* Of a step. Larger ones make less work and ask for more at a time; few columns of few outputs are better cut into
+ * smaller ones. Products of one x, which can be joined, are too small for the number of outputs to count. */
 static int one_units(const kweight *w) {
-    return has_units(w, 4) && (!has_units(w, 2) || w->k >= 64 * unit_columns(w)) ? 4 : 2;
+    enum { MANY_OUTPUTS = 32768 };
+    const bool large = w->k >= 64 * unit_columns(w) || w->n >= MANY_OUTPUTS;
+    return has_units(w, 4) && (!has_units(w, 2) || large) ? 4 : 2;
 }
 
 static const one_kernels *one_of(const kweight *w) {

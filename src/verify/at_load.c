@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "verify/report_impl.h"
 #include "verify/session_impl.h"
 
 static void say_aside(const verdict *v, const verdict_aside *a) {
@@ -20,6 +21,18 @@ static void say_aside(const verdict *v, const verdict_aside *a) {
         "kernel %s is set aside on %s (%s): %s: %s. %s. Please report it: `nibble verify MODEL --json FILE` writes all "
         "about it; `nibble verify --forget` forgets it",
         a->kernel, device_text(&v->device, name), v->device.name, finding_kind_name(a->kind), a->what, instead);
+}
+
+/* Rows that the model uses although none of its cases could be made for them. */
+static void say_unchecked(const report *r, const device *d) {
+    char name[32];
+    for (size_t i = 0; i < r->n_rows; i++)
+        if (r->rows[i].used && !r->rows[i].aside && report_row_verdict(r, &r->rows[i]) == VERDICT_NOT_REACHED)
+            log_msg(
+                NB_LOG_WARN,
+                "kernel %s is used on %s (%s) but was not checked: a small case of what it computes here is one that "
+                "it does not take. `nibble verify MODEL` checks it on other cases",
+                r->rows[i].name, device_text(&d->info, name), d->info.name);
 }
 
 /* Sets aside what the verdict says. */
@@ -48,6 +61,7 @@ static nb_status check_now(const verify_options *o, const device *d, double budg
             log_msg(NB_LOG_DEBUG, "kernel %s: %" PRId64 " cases, %.3f s", r.rows[i].name,
                     r.rows[i].cases[VERIFY_KERNELS], r.rows[i].seconds);
     for (size_t i = 0; i < v->n_aside && !status; i++) say_aside(v, &v->aside[i]);
+    if (!status) say_unchecked(&r, d);
     session_end(&s);
     report_free(&r);
     return status;

@@ -239,11 +239,12 @@ static bool check_call(session *s, const used_call *call, size_t pass, bool *wro
     nb_error err;
     *wrong = false;
     if (s->aside[i] || s->dead[i]) return true;
+    worker_send(s->worker, REC_USED, &i, sizeof i);
     if (check_load(s->check, &spec, &err)) {
         session_fail(s, &err);
         return false;
     }
-    /* A case cannot have all that a call has (weights of its size, ...): then another row is in its place. */
+    /* A case cannot have all that a call has (weights of its size, ...). The load names a row that none has reached. */
     if (!check_takes(s->check, call->row)) return true;
     if (!run_row(s, i, &spec, 0, wrong)) return false;
     if (*wrong) {

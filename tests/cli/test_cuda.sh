@@ -52,6 +52,11 @@ nibble verify --forget >"$work/out"
 nibble verify "$tiny" --at-load --quick >"$work/out" || complain "--at-load: $(cat "$work/out")"
 checks --device cuda:0 && complain "verify --at-load does not stand for the check at load"
 checks --device cuda:0 --kv-type f32 || complain "another type of the cache is not checked"
+grep -q "but was not checked" "$work/err" && complain "unchecked: $(cat "$work/err")"
+# A row that takes none of the cases that can be made for a model is named: here a row of codes is 72 bytes.
+nibble logits "$NB_SOURCE_DIR/tests/data/models/gemma3-wrapped-q4" --tokens 1 --out "$work/logits" --device cuda:0 2>"$work/err" &&
+    grep -q "warning: kernel matmul.affine6.fma.gpu is used on cuda:0 (simulated GPU) but was not checked" "$work/err" ||
+    complain "an unchecked kernel is not named: $(cat "$work/err")"
 
 # ---- Kernels that draw tokens ------------------------------------------------------------------------------------
 # One that is wrong is found at load, by name; the host's sampler draws the same tokens. They are what the device itself
