@@ -54,16 +54,55 @@ INLINE void ask_for(const GLOBAL void *p) {
     (void)p;
 #endif
 }
+#if defined(__NVPTX__)
+/* What a pass reads once leaves the second level cache first, before what is small and read by every pass: norms'
+ * weights, page tables, code. */
+INLINE u64 stream_policy(void) {
+    u64 policy;
+    __asm__("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+#endif
 /* 16 bytes that are read once. */
 INLINE u32x4 stream_load16(const GLOBAL void *p) {
 #if defined(__NVPTX__)
     u32 a, b, c, d;
-    __asm__ volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+    __asm__ volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
                      : "=r"(a), "=r"(b), "=r"(c), "=r"(d)
-                     : "l"(p));
+                     : "l"(p), "l"(stream_policy()));
     return (u32x4){a, b, c, d};
 #else
     return *(const GLOBAL u32x4 *)p;
+#endif
+}
+/* The same of what another launch has written: keys, values. */
+INLINE u32x4 stream_load16_written(const GLOBAL void *p) {
+#if defined(__NVPTX__)
+    u32 a, b, c, d;
+    __asm__ volatile("ld.global.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
+                     : "=r"(a), "=r"(b), "=r"(c), "=r"(d)
+                     : "l"(p), "l"(stream_policy())
+                     : "memory");
+    return (u32x4){a, b, c, d};
+#else
+    return *(const GLOBAL u32x4 *)p;
+#endif
+}
+/* Of one, two or four words, a constant, at multiples of their size. */
+INLINE void stream_load_words(u32 *to, const GLOBAL void *p, u32 n) {
+#if defined(__NVPTX__)
+    if (n == 1)
+        __asm__ volatile("ld.global.nc.L2::cache_hint.u32 %0, [%1], %2;" : "=r"(to[0]) : "l"(p), "l"(stream_policy()));
+    else if (n == 2)
+        __asm__ volatile("ld.global.nc.L2::cache_hint.v2.u32 {%0, %1}, [%2], %3;"
+                         : "=r"(to[0]), "=r"(to[1])
+                         : "l"(p), "l"(stream_policy()));
+    else
+        __asm__ volatile("ld.global.nc.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
+                         : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                         : "l"(p), "l"(stream_policy()));
+#else
+    for (u32 i = 0; i < n; i++) to[i] = ((const GLOBAL u32 *)p)[i];
 #endif
 }
 /* Not there: *to stays as it is, at no cost. */

@@ -77,6 +77,12 @@ INLINE void decode_ask_places(const attention_call *c, const decode_shape *k, co
     }
 }
 
+/* Eight columns of keys or values. */
+INLINE void decode_read(eight_raw *raw, const GLOBAL u8 *p, u32 type, u64 j) {
+    const GLOBAL u32x4 *at = (const GLOBAL u32x4 *)(p + (type == G_F32 ? 4 : 2) * j);
+    raw->a = stream_load16_written(at);
+    if (type == G_F32) raw->b = stream_load16_written(at + 1);
+}
 INLINE void decode_positions(const attention_call *c, const decode_shape *k, decode_state *s,
                              const decode_places *places) {
     eight_raw keys[MOST_AHEAD][MOST_VECTORS], values[MOST_AHEAD][MOST_VECTORS];
@@ -87,8 +93,8 @@ INLINE void decode_positions(const attention_call *c, const decode_shape *k, dec
             const u32 column = column_of(k, v);
             keys[u][v] = values[u][v] = (eight_raw){{0, 0, 0, 0}, {0, 0, 0, 0}};
             if (sees[u] && column < c->head_dim) {
-                eight_read(&keys[u][v], c->keys, k->type, (u64)(from + column));
-                eight_read(&values[u][v], c->values, k->type, (u64)(from + column));
+                decode_read(&keys[u][v], c->keys, k->type, (u64)(from + column));
+                decode_read(&values[u][v], c->values, k->type, (u64)(from + column));
             }
         }
     }

@@ -72,7 +72,7 @@ typedef struct m16_values { /* of 64 columns */
 } m16_values;
 INLINE u32x4 m16_load(const GLOBAL u8 *from, u32 position, sight seen) {
     if (position < seen.first || position > seen.last) return (u32x4){0, 0, 0, 0};
-    return *(const GLOBAL u32x4 *)from;
+    return stream_load16_written(from);
 }
 INLINE void m16_load_keys(m16_keys *k, const attention_call *c, u32 dim, i64 page, u32 at, sight seen) {
     const u32 g = lane_id() / 4, t = lane_id() % 4;

@@ -83,8 +83,8 @@ INLINE void one_load_unit(u32x4 codes[2], const one_rows *r, u32 unit) {
 }
 INLINE void one_load_scales(one_scales *s, const one_rows *r, one_form f) {
     UNROLL for (u32 i = 0; i < 2; i++) {
-        dq_load_words(s->scales[i], r->scales + i * r->scales_8, scale_words(f), true);
-        dq_load_words(s->biases[i], r->scales + r->biases + i * r->scales_8, scale_words(f), true);
+        stream_load_words(s->scales[i], r->scales + i * r->scales_8, scale_words(f));
+        stream_load_words(s->biases[i], r->scales + r->biases + i * r->scales_8, scale_words(f));
     }
 }
 
