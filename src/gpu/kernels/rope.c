@@ -81,18 +81,32 @@ INLINE f32x2 pair_load(const head_part *p, const GLOBAL u8 *x, i64 at, pair c) {
     return v;
 }
 
-INLINE float weight_at(const head_part *p, u32 column) {
-    return p->offset + (p->weight ? load_any(p->weight, p->weight_type, column) : 1.0f);
+/* A weight of the norm as it lies in memory: what is made of it would wait for it. aligned: at multiples of its size.
+ */
+INLINE u32 weight_at(const head_part *p, u32 column, bool aligned) {
+    if (!p->weight) return 0;
+    if (p->weight_type == G_F32)
+        return aligned ? ((const GLOBAL u32 *)p->weight)[column] : load_u32_bytes(p->weight + 4 * column);
+    return aligned ? ((const GLOBAL u16 *)p->weight)[column] : load_u16_bytes(p->weight + 2 * column);
+}
+INLINE float weight_of(const head_part *p, u32 raw) {
+    if (!p->weight) return p->offset + 1;
+    return p->offset + (p->weight_type == G_F32   ? as_f32(raw)
+                        : p->weight_type == G_F16 ? f16_to_f32((u16)raw)
+                                                  : bf16_to_f32((u16)raw));
 }
 
 /* What a pair is multiplied with: the norm's weights, the angle's cosine and sine. */
 typedef struct pair_factors {
-    f32x2 weight, angle;
+    u32 weights[2];
+    f32x2 angle;
 } pair_factors;
 
-INLINE f32x2 pair_weight(const head_part *p, pair c) {
-    if (!(p->flags & HEAD_NORMED)) return (f32x2){1, 1};
-    return (f32x2){weight_at(p, c.a), c.b < p->head_dim ? weight_at(p, c.b) : 0};
+INLINE void pair_weights(const head_part *p, pair c, bool aligned, u32 to[2]) {
+    to[0] = to[1] = 0;
+    if (!(p->flags & HEAD_NORMED)) return;
+    to[0] = weight_at(p, c.a, aligned);
+    if (c.b < p->head_dim) to[1] = weight_at(p, c.b, aligned);
 }
 INLINE f32x2 pair_angle(const head_part *p, u32 row, u32 i) {
     if (i >= p->half) return (f32x2){1, 0};
@@ -103,7 +117,7 @@ INLINE f32x2 pair_angle(const head_part *p, u32 row, u32 i) {
 INLINE void pair_store(const head_part *p, i64 at, u32 i, f32x2 v, float norm, const pair_factors *f) {
     const pair c = pair_of(p, i);
     if (!(p->flags & HEAD_NORMED) && (p->flags & HEAD_IN_PLACE) && i >= p->half) return;
-    if (p->flags & HEAD_NORMED) v = v * norm * f->weight;
+    if (p->flags & HEAD_NORMED) v = v * norm * (f32x2){weight_of(p, f->weights[0]), weight_of(p, f->weights[1])};
     if (i < p->half) v = (f32x2){v.x * f->angle.x - v.y * f->angle.y, v.y * f->angle.x + v.x * f->angle.y};
     store_from_f32(p->y, p->y_type, at + c.a, v.x);
     if (c.b < p->head_dim) store_from_f32(p->y, p->y_type, at + c.b, v.y);
@@ -118,25 +132,27 @@ INLINE i64 head_target(const head_part *p, u32 row, u32 head) {
     return ((page * p->n_heads + head) * p->page_size + position % p->page_size) * p->head_dim;
 }
 
-/* The batch and the weights are there before the launch in front is done. */
-INLINE void head_op_of(const head_part *p, u32 item) {
+/* All loads are on their way before the first one is needed: with few rows a block begins when x is just there. */
+INLINE void head_op_of(const head_part *p, u32 item, bool aligned) {
     const u32 row = item / p->n_heads, head = item % p->n_heads;
     const u32 n_pairs = (p->head_dim + 1) / 2;
-    const i64 from = row * p->x_stride + head * p->head_dim, to = head_target(p, row, head);
+    const i64 from = row * p->x_stride + head * p->head_dim;
     f32x2 kept[KEPT];
     pair_factors factors[KEPT];
     float squares = 0, norm = 1;
-    UNROLL for (u32 k = 0; k < KEPT; k++) {
-        const u32 i = lane_id() + k * WARP;
-        factors[k].weight = i < n_pairs ? pair_weight(p, pair_of(p, i)) : (f32x2){0, 0};
-    }
     previous_done();
     UNROLL for (u32 k = 0; k < KEPT; k++) {
         const u32 i = lane_id() + k * WARP;
         kept[k] = i < n_pairs ? pair_load(p, p->x, from, pair_of(p, i)) : (f32x2){0, 0};
-        factors[k].angle = pair_angle(p, row, i);
-        squares += kept[k].x * kept[k].x + kept[k].y * kept[k].y;
     }
+    UNROLL for (u32 k = 0; k < KEPT; k++) {
+        const u32 i = lane_id() + k * WARP;
+        factors[k].weights[0] = factors[k].weights[1] = 0;
+        if (i < n_pairs) pair_weights(p, pair_of(p, i), aligned, factors[k].weights);
+        factors[k].angle = pair_angle(p, row, i);
+    }
+    const i64 to = head_target(p, row, head);
+    UNROLL for (u32 k = 0; k < KEPT; k++) squares += kept[k].x * kept[k].x + kept[k].y * kept[k].y;
     if (p->flags & HEAD_NORMED) {
         for (u32 i = lane_id() + KEPT * WARP; i < n_pairs; i += WARP) {
             const f32x2 v = pair_load(p, p->x, from, pair_of(p, i));
@@ -149,16 +165,30 @@ INLINE void head_op_of(const head_part *p, u32 item) {
         if (i < n_pairs) pair_store(p, to, i, kept[k], norm, &factors[k]);
     }
     for (u32 i = lane_id() + KEPT * WARP; i < n_pairs; i += WARP) {
-        const pair_factors f = {pair_weight(p, pair_of(p, i)), pair_angle(p, row, i)};
+        pair_factors f = {{0, 0}, pair_angle(p, row, i)};
+        pair_weights(p, pair_of(p, i), aligned, f.weights);
         pair_store(p, to, i, pair_load(p, p->x, from, pair_of(p, i)), norm, &f);
     }
+}
+
+/* Types that nearly all models have: constants, so that loads follow one another and nothing waits between. */
+INLINE bool has_usual_types(const head_part *p) {
+    return p->x_type == G_F32 && (!p->angles || p->angles_type == G_F32) &&
+           (!p->weight || (p->weight_type == G_BF16 && (u64)p->weight % 2 == 0));
 }
 
 /* A warp for each head of each token: grid (rows * heads / warps of a block). Parts can be joined: queries, keys and
  * values of a layer. */
 KERNEL void head_op(struct head_params p) {
     u32 block;
-    const head_part *part = &p.part[gpu_part_of(&p.parts, &block)];
+    head_part part = p.part[gpu_part_of(&p.parts, &block)];
     const u32 item = block * (bdim() / WARP) + warp_id();
-    if (item < part->rows * part->n_heads) head_op_of(part, item);
+    if (item >= part.rows * part.n_heads) return;
+    if (has_usual_types(&part)) {
+        part.x_type = part.angles_type = G_F32;
+        part.weight_type = G_BF16;
+        head_op_of(&part, item, true);
+    } else {
+        head_op_of(&part, item, false);
+    }
 }
