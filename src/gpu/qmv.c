@@ -249,8 +249,7 @@ static bool has_units(const kweight *w, int units) {
 /* Of a step. Larger ones make less work and ask for more at a time; few columns of few outputs are better cut into
  * smaller ones. Products of one x, which can be joined, are too small for the number of outputs to count. */
 static int one_units(const kweight *w) {
-    enum { MANY_OUTPUTS = 32768 };
-    const bool large = w->k >= 64 * unit_columns(w) || w->n >= MANY_OUTPUTS;
+    const bool large = kweight_long_rows(w) || kweight_many_outputs(w);
     return has_units(w, 4) && (!has_units(w, 2) || large) ? 4 : 2;
 }
 

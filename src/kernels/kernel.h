@@ -56,7 +56,18 @@ typedef struct kweight {
      * own; codes, scales, biases and packed here are NULL then, layout is that of each. 0 and NULL: a single matrix. */
     int64_t n_experts;
     const struct kweight *experts;
+    /* Of a small matrix that stands for a larger one (verify/used.c): it is computed as one that has so much. */
+    bool as_many_outputs, as_long_rows;
 } kweight;
+
+/* Sizes from which rows may choose other kernels. */
+enum { KMANY_OUTPUTS = 32768, KLONG_ROW = 4096 /* bytes of a row's codes */ };
+static inline bool kweight_many_outputs(const kweight *w) {
+    return w->as_many_outputs || w->n >= KMANY_OUTPUTS;
+}
+static inline bool kweight_long_rows(const kweight *w) {
+    return w->as_long_rows || w->k * w->bits >= 8 * KLONG_ROW;
+}
 
 /* Keys or values of one layer in pages: element (page, head, slot, d) at
  * ((page * n_heads + head) * page_size + slot) * head_dim + d. */

@@ -57,7 +57,8 @@ typedef struct check_spec {
     wmode mode;
     dtype w_type; /* weights, scales, norm weights; DT_NONE: absent */
     int bits, group_size;
-    bool no_biases; /* of an affine weight */
+    bool no_biases;                     /* of an affine weight */
+    bool as_many_outputs, as_long_rows; /* of a weight (kweight) */
     dtype kv_type;
     int64_t kv_heads, head_dim, page_size, window;
     int64_t softcap;       /* ATTENTION; 0: none */

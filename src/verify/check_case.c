@@ -214,7 +214,14 @@ static bool weight_data(check *c, kweight *w, int64_t n) {
 }
 
 static kweight weight_shape(const check_spec *s, int64_t n, int64_t k) {
-    return (kweight){.mode = s->mode, .type = s->w_type, .bits = s->bits, .group_size = s->group_size, .n = n, .k = k};
+    return (kweight){.mode = s->mode,
+                     .type = s->w_type,
+                     .bits = s->bits,
+                     .group_size = s->group_size,
+                     .n = n,
+                     .k = k,
+                     .as_many_outputs = s->as_many_outputs,
+                     .as_long_rows = s->as_long_rows};
 }
 
 static bool weight(check *c, int64_t n, int64_t k) {

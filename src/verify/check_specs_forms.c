@@ -315,6 +315,7 @@ static void emit_one_token(visitor *v, chooser *c, kop op, int bits, dtype scale
         s.normed = one_in(c, 2);
         s.offset = s.normed && one_in(c, 3);
     }
+    s.as_many_outputs = one_in(c, 2);
     s.bias = one_in(c, 3);
     if (one_in(c, 3)) s.act = some_act(c);
     choose_output(c, &s);

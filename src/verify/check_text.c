@@ -42,6 +42,8 @@ void check_spec_text(const check_spec *s, char *text, size_t size) {
     put_number(text, size, &at, "bits", s->bits);
     put_number(text, size, &at, "no_biases", s->no_biases);
     put_number(text, size, &at, "group_size", s->group_size);
+    put_number(text, size, &at, "as_many_outputs", s->as_many_outputs);
+    put_number(text, size, &at, "as_long_rows", s->as_long_rows);
     put_number(text, size, &at, "group", s->group);
     put_type(text, size, &at, "weight", s->w_type);
     put_type(text, size, &at, "x", s->x_type);

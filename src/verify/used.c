@@ -56,6 +56,8 @@ static void set_product(check_spec *s, const kcall *c) {
     set_norm(s, c);
     s->cols = shrink(product_cols(c), MAX_OUTPUTS, TILE);
     s->k = shrink(c->w->k, MAX_COLUMNS, 1024);
+    s->as_many_outputs = kweight_many_outputs(c->w);
+    s->as_long_rows = kweight_long_rows(c->w);
     s->group = c->x.group;
     s->bias = c->weight.data != NULL;
     s->residual = c->residual.data != NULL;

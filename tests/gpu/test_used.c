@@ -6,13 +6,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "engine/engine.h"
 #include "gpu/device.h"
+#include "gpu/launch.h"
 #include "support/each_model.h"
 #include "support/taken_cases.h"
+#include "verify/check_case.h"
 
 static void must(nb_status status, const nb_error *err) {
     if (status) fail_msg("%s", err->text);
@@ -57,7 +60,71 @@ static void test_tiny_models(void **state) {
     look_at_all("models/tiny", 5);
 }
 
+/* ---- Large products ------------------------------------------------------------------------------------------------
+ */
+
+/* The kernel that row computes a call with. */
+static const char *kernel_of(device *d, const krow *row, const kcall *c, gpu_launches *l) {
+    nb_error err;
+    must(gpu_launches_of(gpu_device_traits(d), row, c, NULL, l, &err), &err);
+    assert_true(l->n > 0);
+    return l->at[0].kernel->name;
+}
+
+/* A case is small, but is computed by the kernel of what it stands for. */
+static void test_same_kernel(void **state) {
+    (void)state;
+    static const struct {
+        int bits;
+        int64_t n, k;
+        const char *kernel;
+    } products[] = {{4, 1024, 4096, "qmv_one_affine4_bf16_64_2"},
+                    {4, 248320, 1024, "qmv_one_affine4_bf16_64_4"},
+                    {4, 4096, 12288, "qmv_one_affine4_bf16_64_4"},
+                    {8, 4096, 3072, "qmv_one_affine8_bf16_64_2"},
+                    {8, 4096, 6144, "qmv_one_affine8_bf16_64_4"}};
+    static _Alignas(64) uint8_t nowhere[64]; /* operands are not looked at */
+    nb_error err;
+    device *d;
+    check *c;
+    gpu_launches *l = malloc(sizeof *l);
+    assert_non_null(l);
+    must(cuda_backend.open(0, &(device_options){0}, &d, &err), &err);
+    must(check_new(&c, &err), &err);
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
+        const krow *row =
+            kreg_named(d->registry, products[i].bits == 4 ? "matmul.affine4.one.gpu" : "matmul.affine8.one.gpu");
+        const kweight w = {.mode = W_AFFINE,
+                           .type = DT_BF16,
+                           .bits = products[i].bits,
+                           .group_size = 64,
+                           .n = products[i].n,
+                           .k = products[i].k,
+                           .codes = nowhere,
+                           .scales = nowhere,
+                           .biases = nowhere};
+        const kcall large = {.op = KOP_MATMUL,
+                             .w = &w,
+                             .x = {.data = nowhere, .type = DT_F32, .rows = 1, .cols = w.k, .stride = w.k},
+                             .y = {.data = nowhere, .type = DT_F32, .rows = 1, .cols = w.n, .stride = w.n}};
+        check_spec spec = used_spec(&large);
+        spec.pattern = CHECK_NORMAL;
+        spec.seed = 1;
+        must(check_load(c, &spec, &err), &err);
+        assert_true(check_takes(c, row));
+        kcall small = c->call;
+        small.y.data = nowhere;
+        assert_true(small.w->n <= 256 && small.w->k <= 4096);
+        assert_string_equal(kernel_of(d, row, &large, l), products[i].kernel);
+        assert_string_equal(kernel_of(d, row, &small, l), products[i].kernel);
+    }
+    check_free(c);
+    d->free(d);
+    free(l);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_small_models), cmocka_unit_test(test_tiny_models)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_small_models), cmocka_unit_test(test_tiny_models),
+                                       cmocka_unit_test(test_same_kernel)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -287,10 +287,12 @@ INLINE one_rows one_rows_of(const one_work *w, one_form f, u32 block, u32 tile, 
     return one_rows_at(&w->parts[part], f, block, tile, step);
 }
 
-/* A quarter of row `row` of a round's sums: those of every fourth warp. */
-INLINE float one_quarter(const SHARED float *sums, u32 quarter, u32 row) {
+/* A quarter of row `row` of a round's sums: those of every fourth warp, from the one on that has the tile's first step.
+ * So which round a tile falls into, which depends on the other tokens, does not matter. */
+INLINE float one_quarter(const SHARED float *sums, u32 quarter, u32 row, u32 first) {
     float v = 0;
-    UNROLL for (u32 i = 0; i < QMV_ONE_WARPS / 4; i++) v += sums[(4 * i + quarter) * QMV_ROWS + row];
+    UNROLL for (u32 i = 0; i < QMV_ONE_WARPS / 4; i++) v +=
+        sums[(first + 4 * i + quarter) % QMV_ONE_WARPS * QMV_ROWS + row];
     return v;
 }
 
@@ -313,20 +315,21 @@ typedef struct one_target {
     i64 bias_at;
 } one_target;
 
-/* The outputs of `rounds` blocks from `first` on, four threads for each; early: in the first round of all, the thread's
- * residual. Of a gated pair every other warp has summed the second half. */
-INLINE void one_finish(const one_work *w, const SHARED float *all, float norm, bool first_round, float early, u32 first,
-                       u32 rounds, one_target to) {
+/* The outputs of the block's rounds from `begin` to `end`, four threads for each; early: in the first round of all, the
+ * thread's residual. Of a gated pair every other warp has summed the second half. */
+INLINE void one_finish(const one_work *w, const SHARED float *all, float norm, float early, u32 begin, u32 end,
+                       u32 n_steps, one_target to) {
     const u32 quarter = tid() % 4;
-    ROLLED for (u32 i = tid() / 4; i < rounds * QMV_ROWS; i += QMV_ONE_THREADS / 4) {
-        const one_output o = one_output_of(w, first, i);
+    ROLLED for (u32 i = tid() / 4; i < (end - begin) * QMV_ROWS; i += QMV_ONE_THREADS / 4) {
+        const one_output o = one_output_of(w, bid_x() + begin * w->stride, i);
         const qmv_part *p = &w->parts[o.part];
-        float v = one_quarter(all + i / QMV_ROWS * QMV_ONE_WARPS * QMV_ROWS, quarter, i % QMV_ROWS) * norm;
+        const u32 first = (begin + i / QMV_ROWS) * n_steps * (p->act ? 2 : 1);
+        float v = one_quarter(all + i / QMV_ROWS * QMV_ONE_WARPS * QMV_ROWS, quarter, i % QMV_ROWS, first) * norm;
         v += shfl_xor(v, 2);
         const float other = shfl_xor(v, 1);
         if (!p->act) v += other;
         if (!o.there || quarter > 0) continue;
-        const float residual = first_round && i == tid() / 4 ? early : qmv_residual(p, to.token, o.output);
+        const float residual = begin == 0 && i == tid() / 4 ? early : qmv_residual(p, to.token, o.output);
         qmv_end(p, v, other, residual, to.token, o.output, to.bias_at, to.y_at);
     }
 }
@@ -390,7 +393,7 @@ INLINE void one_tiles(const one_work *w, one_form f, one_target to, bool early) 
             }
         }
         barrier();
-        one_finish(w, sums, norm, begin == 0, residual, bid_x() + begin * w->stride, end - begin, to);
+        one_finish(w, sums, norm, residual, begin, end, n_steps, to);
     }
 }
 
