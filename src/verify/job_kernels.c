@@ -180,12 +180,19 @@ static void visit_large(walk *w, const check_spec *shape) {
     visit(w, &spec);
 }
 
+/* The rows of the plan's calls, from `first` on. */
+static void tell_used(const session *s, const used_calls *calls, size_t first) {
+    for (size_t c = first; c < calls->n; c++) {
+        const int row = session_row(s, calls->items[c].row);
+        worker_send(s->worker, REC_USED, &row, sizeof row);
+    }
+}
+
 /* Which rows could compute something of the plan: those that take one of its cases. */
 static void find_wanted(walk *w, const used_calls *calls) {
     session *s = w->s;
+    tell_used(s, calls, 0);
     for (size_t c = 0; c < calls->n && !w->failed; c++) {
-        const int row = session_row(s, calls->items[c].row);
-        worker_send(s->worker, REC_USED, &row, sizeof row);
         for (int form = 0; form < 2; form++) {
             check_spec spec = with_numbers(&calls->items[c].spec, s->o->seed, 0);
             if (form == 1 && spec.y_type == DT_XI8X3) spec.y_type = DT_F32, spec.group = 0;
@@ -239,7 +246,6 @@ static bool check_call(session *s, const used_call *call, size_t pass, bool *wro
     nb_error err;
     *wrong = false;
     if (s->aside[i] || s->dead[i]) return true;
-    worker_send(s->worker, REC_USED, &i, sizeof i);
     if (check_load(s->check, &spec, &err)) {
         session_fail(s, &err);
         return false;
@@ -278,6 +284,7 @@ static void verify_used(session *s, used_calls *calls) {
             session_stop(s, &err);
             return;
         }
+        tell_used(s, calls, done);
         /* The first pass is owed to every case, whatever the time. */
         if (!check_calls(s, calls, done, 0, 0, &any)) return;
         done = calls->n;

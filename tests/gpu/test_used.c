@@ -107,10 +107,7 @@ static void test_same_kernel(void **state) {
                              .w = &w,
                              .x = {.data = nowhere, .type = DT_F32, .rows = 1, .cols = w.k, .stride = w.k},
                              .y = {.data = nowhere, .type = DT_F32, .rows = 1, .cols = w.n, .stride = w.n}};
-        check_spec spec = used_spec(&large);
-        spec.pattern = CHECK_NORMAL;
-        spec.seed = 1;
-        must(check_load(c, &spec, &err), &err);
+        load_case(c, used_spec(&large));
         assert_true(check_takes(c, row));
         kcall small = c->call;
         small.y.data = nowhere;
