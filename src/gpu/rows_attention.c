@@ -85,6 +85,7 @@ enum { MANY_ROWS = 4, MOST_ROWS = 16 };
 typedef struct decode_plan {
     const gpu_kernel *kernel;
     int heads;    /* query heads that a block takes */
+    int threads;  /* of a block */
     int n_groups; /* blocks for a KV head */
     int n_splits, stretch_shift;
 } decode_plan;
@@ -99,9 +100,11 @@ static decode_plan decode_plan_of(const krow *row, const kcall *c) {
     decode_plan p = {.kernel = &(c->keys.type == DT_F16 ? k_decode_f16 : k_decode_bf16)[heads][size],
                      .heads = heads == 0 ? 1 : 4 * heads};
     if (c->keys.type == DT_F32) p.kernel = &k_decode_f32[size];
+    p.threads = (int)decode_block((u32)p.heads, 64u << size);
     if (row->param[DECODE_MMA16]) {
         p.kernel = &k_decode_mma16[c->keys.head_dim == 128][c->softcap > 0];
         p.heads = M16_HEADS;
+        p.threads = M16_BLOCK;
     }
     p.n_groups = (int)div_up(ratio, p.heads);
     const int64_t blocks = c->keys.n_heads * p.n_groups;
@@ -142,13 +145,14 @@ static void decode_enqueue(const krow *row, const kcall *c, void *scratch, gpu_l
                                              .n_splits = (u32)plan.n_splits,
                                              .n_groups = (u32)plan.n_groups,
                                              .stretch_shift = (u32)plan.stretch_shift};
-    const int n_warps = ATTEND_BLOCK / to->traits->warp;
+    const int n_warps = plan.threads / to->traits->warp;
     const size_t shared = (size_t)(n_warps * plan.heads) * (size_t)(c->keys.head_dim + 2) * sizeof(float);
     if (c->x.rows <= 0) return;
-    gpu_add(to, plan.kernel, c->keys.n_heads * plan.n_groups, c->x.rows, plan.n_splits, ATTEND_BLOCK, shared, &p,
+    gpu_add(to, plan.kernel, c->keys.n_heads * plan.n_groups, c->x.rows, plan.n_splits, plan.threads, shared, &p,
             sizeof p);
     if (plan.n_splits > 1)
-        gpu_add(to, &k_decode_join, p.c.n_heads, c->x.rows, 1, ATTEND_BLOCK, ATTEND_MOST_SPLITS * sizeof(float), &p,
+        gpu_add(to, &k_decode_join, p.c.n_heads, c->x.rows, div_up(c->keys.head_dim, DECODE_JOIN_COLUMNS),
+                DECODE_JOIN_BLOCK, DECODE_JOIN_BLOCK / to->traits->warp * DECODE_JOIN_COLUMNS * sizeof(float), &p,
                 sizeof p);
 }
 

@@ -46,14 +46,6 @@ INLINE void async_commit(void) {
 #    define ASYNC_WAIT(n) (void)(n)
 #endif
 
-/* The line of memory at p, which need not be valid, is fetched into the second level cache. */
-INLINE void ask_for(const GLOBAL void *p) {
-#if defined(__NVPTX__)
-    __asm__ volatile("prefetch.global.L2 [%0];" ::"l"(p));
-#else
-    (void)p;
-#endif
-}
 #if defined(__NVPTX__)
 /* What a pass reads once leaves the second level cache first, before what is small and read by every pass: norms'
  * weights, page tables, code. */

@@ -78,45 +78,59 @@ KERNEL void attention_plain(struct attention_params p) {
 
 /* ---- Few rows: attention_decode.h ------------------------------------------------------------------------------ */
 
-/* Puts the splits of a row's head together: grid (heads, rows). Each lane has the largest score and the sum of weights
- * of some splits; the first sums are on their way meanwhile. */
+/* Puts the splits of a row's head together: grid (heads, rows, columns / DECODE_JOIN_COLUMNS). Each warp adds up some
+ * splits. A launch of this kind does so little that it takes as long as its instructions take to come: few of them. */
 KERNEL void decode_join(struct attention_split_params p) {
-    enum { AT_ONCE = 16, EACH = (ATTEND_MOST_SPLITS + WARP - 1) / WARP };
+    enum {
+        WARPS = DECODE_JOIN_BLOCK / WARP,
+        AT_ONCE = 32 / WARPS,
+        EACH = (ATTEND_MOST_SPLITS + WARP - 1) / WARP /* splits whose weights a lane has */
+    };
     const attention_call *c = &p.c;
-    const u32 head = bid_x(), row = bid_y(), dim = c->head_dim;
+    const u32 head = bid_x(), row = bid_y(), dim = c->head_dim, begin = bid_z() * DECODE_JOIN_COLUMNS;
     const sight seen = sight_of(c, row);
     const u32 n_stretches = (seen.last >> p.stretch_shift) - (seen.first >> p.stretch_shift) + 1;
     const u32 n = n_stretches < p.n_splits ? n_stretches : p.n_splits;
     const i64 from = ((i64)row * c->n_heads + head) * p.n_splits;
-    SHARED float *factors = (SHARED float *)shared_memory();
+    const u32 column = begin + lane_id() * 4;
+    const bool here = lane_id() * 4 < DECODE_JOIN_COLUMNS && column < dim;
+    const GLOBAL float *sums = p.sums + from * dim + column;
     const float sink = c->sinks.data ? sink_of(c, head) : LOWEST;
     previous_done(); /* the batch, and so n, was there before */
     f32x2 mine[EACH];
-    float ahead[AT_ONCE], top = sink, weights = 0;
     UNROLL for (u32 i = 0; i < EACH; i++) {
         const u32 split = lane_id() + i * WARP;
         mine[i] = split < n ? *(const GLOBAL f32x2 *)(p.weights + 2 * (from + split)) : (f32x2){LOWEST, 0};
     }
-    UNROLL for (u32 i = 0; i < AT_ONCE; i++) ahead[i] = i < n && tid() < dim ? p.sums[(from + i) * dim + tid()] : 0;
+    f32x4 ahead[AT_ONCE];
+    UNROLL for (u32 i = 0; i < AT_ONCE; i++) {
+        const u32 split = warp_id() + i * WARPS;
+        ahead[i] = split < n && here ? *(const GLOBAL f32x4 *)(sums + split * dim) : (f32x4){0, 0, 0, 0};
+    }
+    float top = sink, weights = 0;
     UNROLL for (u32 i = 0; i < EACH; i++) top = larger(top, mine[i].x);
     top = warp_max(top);
+    float factors[EACH];
     UNROLL for (u32 i = 0; i < EACH; i++) {
-        const u32 split = lane_id() + i * WARP;
-        if (split >= n) continue;
-        const float factor = exp2_fast(mine[i].x - top);
-        weights += mine[i].y * factor;
-        if (warp_id() == 0) factors[split] = factor;
+        factors[i] = exp2_fast(mine[i].x - top);
+        weights += mine[i].y * factors[i];
     }
     weights = warp_sum(weights);
     if (c->sinks.data) weights += exp2_fast(sink - top);
-    barrier();
-    for (u32 d = tid(); d < dim; d += ATTEND_BLOCK) {
-        float sum = 0;
-        UNROLL for (u32 i = 0; i < AT_ONCE; i++) if (i < n) sum +=
-            factors[i] * (d == tid() ? ahead[i] : p.sums[(from + i) * dim + d]);
-        _Pragma("unroll 8") for (u32 i = AT_ONCE; i < n; i++) sum += factors[i] * p.sums[(from + i) * dim + d];
-        store_from_f32(c->y.data, c->y.type, row * c->y.stride + head * dim + d, sum / weights);
+    f32x4 sum = {0, 0, 0, 0};
+    UNROLL for (u32 i = 0; i < AT_ONCE; i++) sum += ahead[i] * shfl_from(factors[0], warp_id() + i * WARPS);
+    for (u32 split = warp_id() + AT_ONCE * WARPS; split - warp_id() < n; split += WARPS) {
+        const float factor = shfl_from(factors[EACH - 1], split % WARP);
+        if (split < n && here) sum += *(const GLOBAL f32x4 *)(sums + split * dim) * factor;
     }
+    SHARED float *all = (SHARED float *)shared_memory();
+    if (here) *(SHARED f32x4 *)(all + warp_id() * DECODE_JOIN_COLUMNS + lane_id() * 4) = sum;
+    barrier();
+    const u32 own = begin + tid();
+    if (tid() >= DECODE_JOIN_COLUMNS || own >= dim) return;
+    float v = 0;
+    UNROLL for (u32 w = 0; w < WARPS; w++) v += all[w * DECODE_JOIN_COLUMNS + tid()];
+    store_from_f32(c->y.data, c->y.type, row * c->y.stride + head * dim + own, v / weights);
 }
 
 /* ---- Many rows: attention_tiles.h ------------------------------------------------------------------------------ */

@@ -16,7 +16,7 @@
 
 enum {
     M16_MOST = 128, /* columns of a head */
-    M16_WARPS = ATTEND_BLOCK / WARP,
+    M16_WARPS = M16_BLOCK / WARP,
     M16_WEIGHT_BITS = 10 /* weights are 2^10 times as large, so that their second half is no subnormal number */
 };
 
@@ -35,19 +35,29 @@ INLINE void m16_halves(u32 *first, u32 *rest, float a, float b) {
     *rest = dq_pack(a - dq_low(*first, false), b - dq_high(*first, false), false);
 }
 
+/* All loads are on their way before the first one is needed. type: G_F32, or any of 16 bits. */
+INLINE void m16_queries(const attention_call *c, eight q[M16_MOST / 32], u32 dim, u32 row, u32 head, u32 n, u32 type) {
+    const u32 g = lane_id() / 4, t = lane_id() % 4;
+    const i64 at = row * c->x.stride + (head + g) * dim + 8 * t;
+    eight_raw raw[M16_MOST / 32];
+    UNROLL for (u32 i = 0; i < dim / 32; i++) {
+        raw[i] = (eight_raw){{0, 0, 0, 0}, {0, 0, 0, 0}};
+        if (g < n) eight_read(&raw[i], c->x.data, type, (u64)(at + 32 * i));
+    }
+    UNROLL for (u32 i = 0; i < dim / 32; i++) eight_of(&q[i], &raw[i], type == G_F32 ? G_F32 : c->x.type);
+}
+
 /* Queries are scaled by a power of two for each head, so that their largest is at most 2^14. */
 INLINE void m16_begin(const attention_call *c, m16_state *s, u32 dim, u32 row, u32 head, u32 n) {
-    const u32 g = lane_id() / 4, t = lane_id() % 4;
     eight q[M16_MOST / 32];
     float largest = 0;
-    UNROLL for (u32 i = 0; i < dim / 32; i++) {
-        const u32 column = 32 * i + 8 * t;
-        q[i] = (eight){{0, 0, 0, 0, 0, 0, 0, 0}};
-        if (g < n) eight_load(&q[i], c->x.data, c->x.type, (u64)(row * c->x.stride + (head + g) * dim + column));
-        UNROLL for (u32 j = 0; j < 8; j++) {
-            q[i].v[j] *= c->scale;
-            largest = larger(largest, __builtin_fabsf(q[i].v[j]));
-        }
+    if (c->x.type == G_F32)
+        m16_queries(c, q, dim, row, head, n, G_F32);
+    else
+        m16_queries(c, q, dim, row, head, n, G_F16);
+    UNROLL for (u32 i = 0; i < dim / 32; i++) UNROLL for (u32 j = 0; j < 8; j++) {
+        q[i].v[j] *= c->scale;
+        largest = larger(largest, __builtin_fabsf(q[i].v[j]));
     }
     largest = lanes_max(largest, 4);
     const u32 exponent = as_u32(largest) >> 23, most = exponent < 20 ? 20 : exponent > 240 ? 240 : exponent;
@@ -151,7 +161,7 @@ INLINE void m16_end(const struct attention_split_params *p, m16_state *s, u32 di
         sums[own * dim + column] = s->sums[i][e] + s->sums[i][2 + e];
     }
     barrier();
-    decode_leave(p, stats, sums, M16_HEADS, row, head, n, split, p->n_splits == 1);
+    decode_leave(p, stats, sums, M16_BLOCK, M16_HEADS, dim, row, head, n, split, p->n_splits == 1);
 }
 
 /* For heads of dim columns, 64 or 128; caps: with a softcap. Grid (KV heads * groups of query heads, rows, splits). */

@@ -28,7 +28,11 @@ struct attention_params {
 /* Positions fall into stretches of 2^stretch_shift; those that a query sees are dealt out to n_splits blocks in turn.
  * Each leaves the weighted sum of values, [row][head][split][head_dim], and the largest score and the sum of weights,
  * [row][head][split][2]. */
-enum { ATTEND_BLOCK = 128, ATTEND_MOST_SPLITS = 64 };
+enum { ATTEND_MOST_SPLITS = 64, DECODE_JOIN_BLOCK = 256, DECODE_JOIN_COLUMNS = 128 };
+/* Threads of a block for so many heads of at most so many columns: shared memory holds the sums of each warp. */
+static inline u32 decode_block(u32 heads, u32 most_columns) {
+    return heads * most_columns > 1024 ? 128 : 256;
+}
 struct attention_split_params {
     attention_call c;
     GLOBAL float *sums, *weights;
@@ -38,7 +42,7 @@ struct attention_split_params {
 };
 
 /* attention_mma16.h: query heads that a block takes at most, positions that a warp takes at a time, all on one page. */
-enum { M16_HEADS = 8, M16_POSITIONS = 16 };
+enum { M16_BLOCK = 128, M16_HEADS = 8, M16_POSITIONS = 16 };
 
 /* Many rows: tiles of consecutive rows of one sequence, at most 16 for each warp of a block. Tiles begin where a
  * sequence does and at rows that are multiples of their height. */

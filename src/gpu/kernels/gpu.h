@@ -4,7 +4,7 @@
  * tests simulate the threads of a block. A kernel is KERNEL void name(struct params p): one struct by value, declared
  * in params.h, which the host fills. All memory that a block shares is shared_memory(), as many bytes as the launch
  * says; it holds anything at first. Threads are in one dimension; every thread of a block must come to each barrier(),
- * every lane of a warp to each shfl_xor, warp_sum, warp_max or mma. */
+ * every lane of a warp to each shfl_from, shfl_xor, warp_sum, warp_max or mma. */
 #ifndef NB_GPU_KERNELS_GPU_H
 #define NB_GPU_KERNELS_GPU_H
 
@@ -56,6 +56,9 @@ INLINE void barrier(void) {
 }
 INLINE float shfl_xor(float v, u32 mask) {
     return __builtin_bit_cast(float, __nvvm_shfl_sync_bfly_i32(-1, __builtin_bit_cast(int, v), (int)mask, 31));
+}
+INLINE float shfl_from(float v, u32 lane) {
+    return __builtin_bit_cast(float, __nvvm_shfl_sync_idx_i32(-1, __builtin_bit_cast(int, v), (int)lane, 31));
 }
 INLINE bool warp_any(bool v) {
     return __nvvm_vote_any_sync(-1u, v);
@@ -118,9 +121,11 @@ INLINE u32 amd_lane(void) {
     return __builtin_amdgcn_mbcnt_lo(-1u, 0);
 #    endif
 }
+INLINE float shfl_from(float v, u32 lane) {
+    return __builtin_bit_cast(float, __builtin_amdgcn_ds_bpermute((int)(lane << 2), __builtin_bit_cast(int, v)));
+}
 INLINE float shfl_xor(float v, u32 mask) {
-    return __builtin_bit_cast(
-        float, __builtin_amdgcn_ds_bpermute((int)((amd_lane() ^ mask) << 2), __builtin_bit_cast(int, v)));
+    return shfl_from(v, amd_lane() ^ mask);
 }
 extern SHARED u8 gpu_dynamic_shared[] __attribute__((aligned(16)));
 INLINE SHARED u8 *shared_memory(void) {
@@ -157,6 +162,11 @@ float shfl_xor(float v, u32 mask);
 /* What any collective of a warp can be made of: each lane gives `bytes` (at most 256) and gets those of all WARP lanes,
  * in order of the lanes. */
 void warp_exchange(const void *mine, void *all, u32 bytes);
+INLINE float shfl_from(float v, u32 lane) {
+    float all[WARP];
+    warp_exchange(&v, all, sizeof v);
+    return all[lane];
+}
 INLINE bool warp_any(bool v) {
     u32 mine = v, all[WARP], any = 0;
     warp_exchange(&mine, all, sizeof mine);

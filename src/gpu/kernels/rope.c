@@ -64,7 +64,7 @@ KERNEL void rope_table(struct rope_table_params p) {
 
 /* ---- Heads --------------------------------------------------------------------------------------------------- */
 
-enum { KEPT = 4 /* pairs that a thread keeps in registers; what is beyond is read twice */ };
+enum { MOST_KEPT = 4 /* pairs that a thread keeps in registers; what is beyond is read twice */ };
 
 typedef struct pair {
     u32 a, b; /* columns; b = head_dim: there is none */
@@ -132,39 +132,40 @@ INLINE i64 head_target(const head_part *p, u32 row, u32 head) {
     return ((page * p->n_heads + head) * p->page_size + position % p->page_size) * p->head_dim;
 }
 
-/* All loads are on their way before the first one is needed: with few rows a block begins when x is just there. */
-INLINE void head_op_of(const head_part *p, u32 item, bool aligned) {
+/* All loads are on their way before the first one is needed: with few rows a block begins when x is just there. Weights
+ * and the batch are there before. */
+INLINE void head_op_of(const head_part *p, u32 item, u32 n_kept, bool aligned) {
     const u32 row = item / p->n_heads, head = item % p->n_heads;
     const u32 n_pairs = (p->head_dim + 1) / 2;
     const i64 from = row * p->x_stride + head * p->head_dim;
-    f32x2 kept[KEPT];
-    pair_factors factors[KEPT];
+    f32x2 kept[MOST_KEPT];
+    pair_factors factors[MOST_KEPT];
     float squares = 0, norm = 1;
-    previous_done();
-    UNROLL for (u32 k = 0; k < KEPT; k++) {
-        const u32 i = lane_id() + k * WARP;
-        kept[k] = i < n_pairs ? pair_load(p, p->x, from, pair_of(p, i)) : (f32x2){0, 0};
-    }
-    UNROLL for (u32 k = 0; k < KEPT; k++) {
+    UNROLL for (u32 k = 0; k < n_kept; k++) {
         const u32 i = lane_id() + k * WARP;
         factors[k].weights[0] = factors[k].weights[1] = 0;
         if (i < n_pairs) pair_weights(p, pair_of(p, i), aligned, factors[k].weights);
-        factors[k].angle = pair_angle(p, row, i);
     }
     const i64 to = head_target(p, row, head);
-    UNROLL for (u32 k = 0; k < KEPT; k++) squares += kept[k].x * kept[k].x + kept[k].y * kept[k].y;
+    previous_done();
+    UNROLL for (u32 k = 0; k < n_kept; k++) {
+        const u32 i = lane_id() + k * WARP;
+        kept[k] = i < n_pairs ? pair_load(p, p->x, from, pair_of(p, i)) : (f32x2){0, 0};
+    }
+    UNROLL for (u32 k = 0; k < n_kept; k++) factors[k].angle = pair_angle(p, row, lane_id() + k * WARP);
+    UNROLL for (u32 k = 0; k < n_kept; k++) squares += kept[k].x * kept[k].x + kept[k].y * kept[k].y;
     if (p->flags & HEAD_NORMED) {
-        for (u32 i = lane_id() + KEPT * WARP; i < n_pairs; i += WARP) {
+        for (u32 i = lane_id() + n_kept * WARP; i < n_pairs; i += WARP) {
             const f32x2 v = pair_load(p, p->x, from, pair_of(p, i));
             squares += v.x * v.x + v.y * v.y;
         }
         norm = 1.0f / __builtin_sqrtf(warp_sum(squares) / (float)p->head_dim + p->eps);
     }
-    UNROLL for (u32 k = 0; k < KEPT; k++) {
+    UNROLL for (u32 k = 0; k < n_kept; k++) {
         const u32 i = lane_id() + k * WARP;
         if (i < n_pairs) pair_store(p, to, i, kept[k], norm, &factors[k]);
     }
-    for (u32 i = lane_id() + KEPT * WARP; i < n_pairs; i += WARP) {
+    for (u32 i = lane_id() + n_kept * WARP; i < n_pairs; i += WARP) {
         pair_factors f = {{0, 0}, pair_angle(p, row, i)};
         pair_weights(p, pair_of(p, i), aligned, f.weights);
         pair_store(p, to, i, pair_load(p, p->x, from, pair_of(p, i)), norm, &f);
@@ -178,17 +179,27 @@ INLINE bool has_usual_types(const head_part *p) {
 }
 
 /* A warp for each head of each token: grid (rows * heads / warps of a block). Parts can be joined: queries, keys and
- * values of a layer. */
+ * values of a layer. With few rows the time is that in which instructions come, so the usual ways are short. */
 KERNEL void head_op(struct head_params p) {
     u32 block;
     head_part part = p.part[gpu_part_of(&p.parts, &block)];
     const u32 item = block * (bdim() / WARP) + warp_id();
     if (item >= part.rows * part.n_heads) return;
-    if (has_usual_types(&part)) {
-        part.x_type = part.angles_type = G_F32;
-        part.weight_type = G_BF16;
-        head_op_of(&part, item, true);
+    if (!has_usual_types(&part)) {
+        head_op_of(&part, item, MOST_KEPT, false);
+        return;
+    }
+    part.x_type = part.angles_type = G_F32;
+    part.weight_type = G_BF16;
+    if (part.head_dim > 4 * WARP) {
+        head_op_of(&part, item, MOST_KEPT, true);
+    } else if (part.y_type == G_F32) {
+        part.y_type = G_F32;
+        head_op_of(&part, item, 2, true);
+    } else if (part.y_type == G_F16) {
+        part.y_type = G_F16;
+        head_op_of(&part, item, 2, true);
     } else {
-        head_op_of(&part, item, false);
+        head_op_of(&part, item, 2, true);
     }
 }
