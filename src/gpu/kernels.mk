@@ -30,13 +30,12 @@ all: $(OUT)/code_table.c
 
 # Files appear when they are whole: builds side by side do not see half of one.
 
-# Kernels that get registers for two blocks of 256 threads, or one of 512: large tiles of products, and products of few
-# tokens. C has no way to say so.
-TWO_BLOCKS := (qmm_.*_128|qmv_(affine|mx).*|few_(ints_|wg_|affine|mx|nv).*)
-ONE_BLOCK := qmv_one_.*
+# Kernels that get as many registers as so many blocks of so many threads leave, KERNELS:THREADS:BLOCKS: large tiles of
+# products, products of few tokens, norms of long rows. C has no way to say so.
+BOUNDS := (qmm_.*_128|qmv_(affine|mx).*|few_(ints_|wg_|affine|mx|nv).*):256:2 qmv_one_.*:512:1 rmsnorm4:768:1
 $(OUT)/%.ptx: $(KERNELS)/%.c $(HERE)kernels.mk $(HERE)ptx.awk | $(OUT)
 	@$(CLANG) $(COMMON) $(NVIDIA) -march=$(if $(filter $(SM90A_ONLY),$*),sm_90a,sm_80) -MD -MP -MT $@ -MF $@.d -o $@.$$$$ $< && \
-	    awk -v 'two_blocks=$(TWO_BLOCKS)' -v 'one_block=$(ONE_BLOCK)' -f $(HERE)ptx.awk $@.$$$$ >$@.$$$$.whole && \
+	    awk -v 'bounds=$(BOUNDS)' -f $(HERE)ptx.awk $@.$$$$ >$@.$$$$.whole && \
 	    rm $@.$$$$ && mv $@.$$$$.whole $@
 
 # How many threads a block has at most says an attribute that C has no spelling for either: without it the compiler

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Finishes PTX: what C cannot say about kernels.
-# - Kernels whose names match `two_blocks` get registers for two blocks of 256 threads on a processor, those that match
-#   `one_block` for one of 512.
+# - Kernels get registers as `bounds` says: the first of its entries NAMES:THREADS:BLOCKS whose names match.
 # - Launches may overlap on sm_90 and later (kernels/gpu.h, previous_done). A kernel lets the next one begin at once, and
 #   waits for the one before where its source says so, or first of all. The instructions are comments, which module.c
 #   makes valid on devices that have them.
+BEGIN { n_bounds = split(bounds, all, " ") }
 function flush_entry(    i, waits) {
     for (i = 0; i < n; i++) waits = waits || lines[i] ~ /griddepcontrol\.wait/
     for (i = 0; i < n; i++) {
@@ -20,13 +20,15 @@ function flush_entry(    i, waits) {
 }
 /^\.visible \.entry|\.entry / {
     inside = 1
-    large = one_block != "" && $0 ~ ("entry " one_block "[(]")
-    bounded = two_blocks != "" && $0 ~ ("entry " two_blocks "[(]")
+    bound = ""
+    for (i = 1; i <= n_bounds && bound == ""; i++) {
+        split(all[i], of, ":")
+        if ($0 ~ ("entry " of[1] "[(]")) bound = ".maxntid " of[2] ", 1, 1\n.minnctapersm " of[3]
+    }
 }
 !inside { print; next }
 /^{/ {
-    if (bounded) lines[n++] = ".maxntid 256, 1, 1\n.minnctapersm 2"
-    if (large) lines[n++] = ".maxntid 512, 1, 1\n.minnctapersm 1"
+    if (bound != "") lines[n++] = bound
     body = n
 }
 { lines[n++] = $0 }

@@ -65,10 +65,8 @@ enum { DECODE_ROWS = 64 };
     }
 /* By the largest head_dim that they take: 64 times a power of two. */
 static const gpu_kernel k_decode_f32[4] = DECODE_KERNELS("f32", "4");
-static const gpu_kernel k_decode_f16[3][4] = {DECODE_KERNELS("f16", "1"), DECODE_KERNELS("f16", "4"),
-                                              DECODE_KERNELS("f16", "8")};
-static const gpu_kernel k_decode_bf16[3][4] = {DECODE_KERNELS("bf16", "1"), DECODE_KERNELS("bf16", "4"),
-                                               DECODE_KERNELS("bf16", "8")};
+static const gpu_kernel k_decode_f16[2][4] = {DECODE_KERNELS("f16", "1"), DECODE_KERNELS("f16", "4")};
+static const gpu_kernel k_decode_bf16[2][4] = {DECODE_KERNELS("bf16", "1"), DECODE_KERNELS("bf16", "4")};
 static const gpu_kernel k_decode_join = {.module = "attention", .name = "decode_join"};
 
 /* By head_dim, 64 or 128; with a softcap. */
@@ -93,12 +91,11 @@ typedef struct decode_plan {
 /* By the shape of heads alone: results must not depend on the number of rows. */
 static decode_plan decode_plan_of(const krow *row, const kcall *c) {
     const int64_t ratio = c->x.cols / c->keys.head_dim / c->keys.n_heads;
-    int size = 0, heads = ratio == 1 ? 0 : 1;
+    const bool several = ratio > 1 || c->keys.type == DT_F32;
+    int size = 0;
     while (64 << size < c->keys.head_dim) size++;
-    if (ratio > 4 && size < 3) heads = 2;
-    if (c->keys.type == DT_F32) heads = 1;
-    decode_plan p = {.kernel = &(c->keys.type == DT_F16 ? k_decode_f16 : k_decode_bf16)[heads][size],
-                     .heads = heads == 0 ? 1 : 4 * heads};
+    decode_plan p = {.kernel = &(c->keys.type == DT_F16 ? k_decode_f16 : k_decode_bf16)[several][size],
+                     .heads = several ? 4 : 1};
     if (c->keys.type == DT_F32) p.kernel = &k_decode_f32[size];
     p.threads = (int)decode_block((u32)p.heads, 64u << size);
     if (row->param[DECODE_MMA16]) {

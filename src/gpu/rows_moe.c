@@ -44,9 +44,13 @@ static bool by_four(const kmat *m) {
 static void sum_enqueue(const krow *row, const kcall *c, void *scratch, gpu_launches *to) {
     (void)row;
     (void)scratch;
-    const struct sum_experts_params p = {
-        .x = gpu_mat_of(&c->x), .z = gpu_mat_of(&c->z), .y = gpu_mat_of(&c->y), .n_chosen = (u32)c->n_chosen};
-    const bool four = c->y.cols % 4 == 0 && by_four(&c->x) && by_four(&c->y); /* the same bits */
+    const struct sum_experts_params p = {.x = gpu_mat_of(&c->x),
+                                         .z = gpu_mat_of(&c->z),
+                                         .y = gpu_mat_of(&c->y),
+                                         .residual = gpu_mat_of(&c->residual),
+                                         .n_chosen = (u32)c->n_chosen};
+    const bool four = c->y.cols % 4 == 0 && by_four(&c->x) && by_four(&c->y) && /* the same bits */
+                      (!c->residual.data || by_four(&c->residual));
     if (c->y.rows > 0)
         gpu_add(to, &sum_experts[four], div_up(c->y.cols, SUM_BLOCK * (four ? 4 : 1)), min_i64(c->y.rows, 65535), 1,
                 SUM_BLOCK, 0, &p, sizeof p);
@@ -62,6 +66,7 @@ static const krow rows[] = {
     {.name = "sum_experts.gpu",
      .backend = "gpu",
      .op = KOP_SUM_EXPERTS,
+     .fused = KFUSED_RESIDUAL,
      .takes = sum_takes,
      .tasks = gpu_one_task,
      .enqueue = sum_enqueue},

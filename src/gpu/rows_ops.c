@@ -104,7 +104,7 @@ static void embed_enqueue(const krow *row, const kcall *c, void *scratch, gpu_la
 
 /* ---- RMSNORM ----------------------------------------------------------------------------------------------------- */
 
-enum { NORM_BLOCK_MAX = 1024, NORM_GROUP = 32 };
+enum { NORM_BLOCK_MAX = 768 /* kernels.mk, BOUNDS */, NORM_GROUP = 32 };
 
 static const gpu_kernel rmsnorm = {.module = "norm", .name = "rmsnorm"},
                         rmsnorm4 = {.module = "norm", .name = "rmsnorm4", .block_max = NORM_BLOCK_MAX},

@@ -196,7 +196,8 @@ bool kcall_ok(const kcall *c) {
     case KOP_MATMUL_EXPERTS:
         return experts_ok(c);
     case KOP_SUM_EXPERTS:
-        return mat_ok(x) && mat_ok(y) && x->rows == y->rows && route_ok(c, x) && x->cols == c->n_chosen * y->cols;
+        return mat_ok(x) && mat_ok(y) && x->rows == y->rows && route_ok(c, x) && x->cols == c->n_chosen * y->cols &&
+               residual_ok(c);
     case KOP_CONV1D:
         return mat_ok(x) && mat_ok(y) && same_shape(x, y) && weight_ok(c->w) && c->w->mode == W_PLAIN &&
                c->w->n == x->cols && (c->act == ACT_NONE || c->act == ACT_SILU) &&
@@ -220,6 +221,6 @@ unsigned kcall_fused(const kcall *c) {
     unsigned fused = c->normed ? KFUSED_NORM : 0;
     if (kop_is_product(c->op) && c->act != ACT_NONE) fused |= KFUSED_ACT;
     if (c->op == KOP_KV_STORE && c->z.data) fused |= KFUSED_ROPE;
-    if (c->op == KOP_RMSNORM && c->residual.data) fused |= KFUSED_RESIDUAL;
+    if ((c->op == KOP_RMSNORM || c->op == KOP_SUM_EXPERTS) && c->residual.data) fused |= KFUSED_RESIDUAL;
     return fused;
 }

@@ -134,7 +134,7 @@ typedef enum kop {
     KOP_MATMUL_EXPERTS, /* with z from ROUTE: y[t][s] = x[t] W_e^T + bias_e, e the s-th expert of t, n columns for each
                            s. x has k columns, or n_chosen * k: its own for each s. bias is weight [n_experts, n]. With
                            an act as MATMUL has it: n / 2 columns for each s */
-    KOP_SUM_EXPERTS,    /* y[t] = sum over s of z's s-th weight * x[t][s], x in n_chosen parts */
+    KOP_SUM_EXPERTS,    /* y[t] = sum over s of z's s-th weight * x[t][s], x in n_chosen parts, + residual */
     /* Gated delta net (Yang et al. 2024, "Gated Delta Networks", arXiv 2412.06464). */
     KOP_CONV1D,      /* causal depthwise convolution, W [C, kernel] plain: y[t][c] = act(sum over j of W[c][j] u[t + j -
                         kernel + 1][c]), u = x with the state [kernel - 1, C] (oldest first) in front; leaves the new state
@@ -166,8 +166,9 @@ typedef struct kcall {
      * ATTENTION: sinks [n_heads], logits that take part in the softmax without a value, absent = none; ROUTE:
      * [n_experts], absent = ones; DELTA_GATES: A_log [heads]; normed ROPE, KV_STORE: [head], absent = ones */
     kvec weight;
-    kvec weight2;             /* DELTA_GATES: dt_bias [heads]; normed MATMUL: [k], absent = ones */
-    kmat residual;            /* MATMUL, RMSNORM: as y, f32, may be y itself (same data and stride); absent = none */
+    kvec weight2; /* DELTA_GATES: dt_bias [heads]; normed MATMUL: [k], absent = ones */
+    /* MATMUL, RMSNORM, SUM_EXPERTS: as y, f32, may be y itself (same data and stride); absent = none */
+    kmat residual;
     bool normed;              /* MATMUL, ROPE, KV_STORE: x goes through RMSNORM first */
     float eps;                /* RMSNORM, DELTA, what is normed */
     float scale;              /* EMBED, ROPE_TABLE, ATTENTION, SCALE, SOFTCAP */
@@ -253,7 +254,7 @@ typedef struct krow {
 enum {
     KFUSED_NORM = 1,     /* normed */
     KFUSED_ACT = 2,      /* act of a product */
-    KFUSED_RESIDUAL = 4, /* of RMSNORM */
+    KFUSED_RESIDUAL = 4, /* of RMSNORM, SUM_EXPERTS */
     KFUSED_ROPE = 8      /* z of KV_STORE */
 };
 unsigned kcall_fused(const kcall *c);

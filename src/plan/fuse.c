@@ -85,17 +85,21 @@ static void fuse_rope_store(fusion *f, unit *u) {
 
 /* ---- Residuals -------------------------------------------------------------------------------------------------- */
 
-/* y = RMSNORM; ADD x + y: a norm with a residual, where the sum stood. */
-static void fuse_norm_add(fusion *f, unit *add) {
+static bool is_sum(const fusion *f, const unit *u) {
+    return u && step_of(f, u)->op == KOP_SUM_EXPERTS && u->residual == PLAN_NONE;
+}
+
+/* y = RMSNORM, or SUM_EXPERTS; ADD x + y: the same with a residual, where the sum stood. */
+static void fuse_add(fusion *f, unit *add) {
     for (int side = 0; side < 2; side++) {
         const int value = side ? add->x : add->z, other = side ? add->z : add->x;
-        unit *norm = only_for_us(f, value);
-        if (!is_norm(f, norm, 1) || other == value) continue;
-        unit merged = *norm;
+        unit *term = only_for_us(f, value);
+        if ((!is_norm(f, term, 1) && !is_sum(f, term)) || other == value) continue;
+        unit merged = *term;
         merged.residual = other;
         merged.y = add->y;
         if (!replace(f, add, &merged)) continue;
-        drop(f, norm);
+        drop(f, term);
         return;
     }
 }
@@ -180,7 +184,7 @@ bool lower_fuse(lowering *l) {
         over(&f, KOP_ROPE, fuse_head_norm);
         over(&f, KOP_KV_STORE, fuse_rope_store);
         over(&f, KOP_KV_STORE, fuse_head_norm);
-        over(&f, KOP_ADD, fuse_norm_add);
+        over(&f, KOP_ADD, fuse_add);
         over(&f, KOP_ACT_MUL, fuse_pair);
         over(&f, KOP_RMSNORM, fuse_product_norm);
     }

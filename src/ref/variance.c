@@ -318,13 +318,14 @@ static bool of_rope(const kcall *c, const double *y, int chains, double *varianc
     return x != NULL;
 }
 
-static void of_sum_experts(const kcall *c, double *variance) {
+static void of_sum_experts(const kcall *c, const double *y, double *variance) {
     for (int64_t i = 0; i < c->y.rows * c->y.cols; i++) {
         int64_t t = i / c->y.cols, j = i % c->y.cols;
         variance[i] = 0;
         for (int64_t s = 0; s < c->n_chosen; s++)
             variance[i] += square(ref_at(&c->z, t, c->n_chosen + s) * ref_at(&c->x, t, s * c->y.cols + j));
         variance[i] *= 1 + sum_roundings(c->n_chosen, 1);
+        if (c->residual.data) variance[i] += square(y[i]);
     }
 }
 
@@ -358,7 +359,7 @@ static bool count(const kcall *c, const double *y, int chains, double *variance)
         of_route(c, y, chains, variance);
         return true;
     case KOP_SUM_EXPERTS:
-        of_sum_experts(c, variance);
+        of_sum_experts(c, y, variance);
         return true;
     case KOP_ADD:
     case KOP_SCALE:

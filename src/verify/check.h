@@ -38,11 +38,11 @@ typedef struct check_spec {
     int64_t rotated;    /* ROPE; KV_STORE: 0 without a table */
     bool interleaved;   /* ROPE, KV_STORE */
     bool normed;        /* MATMUL, ROPE, KV_STORE */
-    bool in_place;      /* y is x (of PENALIZE always); MATMUL, and every other RMSNORM: the residual */
+    bool in_place;      /* y is x (of PENALIZE always); MATMUL, SUM_EXPERTS, every other RMSNORM: the residual */
     bool strided;       /* rows stand apart */
     bool misaligned;    /* what a file stores lies at an odd address */
     bool bias;          /* MATMUL, MATMUL_EXPERTS; also ATTENTION's sinks and ROUTE's weights */
-    bool residual;      /* MATMUL, RMSNORM */
+    bool residual;      /* MATMUL, RMSNORM, SUM_EXPERTS */
     bool offset;        /* RMSNORM, what is normed: 1 */
     kact act;           /* ACT_MUL, CONV1D; MATMUL, MATMUL_EXPERTS: of gated pairs */
     bool one_factor;    /* ACT_MUL: x has one column */

@@ -104,7 +104,8 @@ static bool prepare_states(check *c, trial *t, int slot) {
 
 /* Which operand y takes the place of. */
 static kmat *replaced_by_y(const check *c, kcall *call) {
-    bool residual = call->op == KOP_MATMUL || (call->op == KOP_RMSNORM && call->residual.data && c->spec.seed % 2);
+    bool residual = call->op == KOP_MATMUL || call->op == KOP_SUM_EXPERTS ||
+                    (call->op == KOP_RMSNORM && call->residual.data && c->spec.seed % 2);
     return residual ? &call->residual : &call->x;
 }
 

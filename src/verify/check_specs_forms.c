@@ -186,6 +186,14 @@ static bool other_form(chooser *c, check_spec *s) {
     return true;
 }
 
+static bool sum_experts_form(chooser *c, check_spec *s) {
+    other_form(c, s);
+    if (one_in(c, 2)) s->x_type = DT_F32; /* as products leave it */
+    s->residual = one_in(c, 2) || s->x_type == DT_F32;
+    s->in_place = s->residual && s->y_type == DT_F32 && one_in(c, 2);
+    return true;
+}
+
 /* False where there is none. */
 static bool make_form(chooser *c, check_level level, check_spec *s) {
     switch (s->op) {
@@ -203,6 +211,8 @@ static bool make_form(chooser *c, check_level level, check_spec *s) {
         return rope_form(c, s);
     case KOP_QUANTIZE:
         return quantize_form(c, s);
+    case KOP_SUM_EXPERTS:
+        return sum_experts_form(c, s);
     case KOP_EMBED:
         s->y_type = some_16_bits(c);
         return true;

@@ -156,6 +156,7 @@ check_spec used_spec(const kcall *c) {
     case KOP_SUM_EXPERTS:
         s.n_chosen = c->n_chosen;
         s.n_experts = max_i64(c->n_chosen, CHECK_MAX_EXPERTS);
+        s.residual = c->residual.data != NULL;
         break;
     case KOP_CONV1D:
         set_weight(&s, c->w);

@@ -12,7 +12,7 @@
 
 enum {
     AHEAD = 2, /* positions that a worker loads at once: more is more code, which takes longer to come than memory */
-    MOST_HEADS = 8,
+    MOST_HEADS = 4,
     MOST_VECTORS = 2 /* of 8 columns */
 };
 

@@ -6,6 +6,5 @@
 
 DECODE_HEADS(decode_bf16, 1, G_BF16)
 DECODE_HEADS(decode_bf16, 4, G_BF16)
-DECODE_HEADS(decode_bf16, 8, G_BF16)
 DECODE_WIDE(decode_bf16, 1, G_BF16)
 DECODE_WIDE(decode_bf16, 4, G_BF16)

@@ -6,6 +6,5 @@
 
 DECODE_HEADS(decode_f16, 1, G_F16)
 DECODE_HEADS(decode_f16, 4, G_F16)
-DECODE_HEADS(decode_f16, 8, G_F16)
 DECODE_WIDE(decode_f16, 1, G_F16)
 DECODE_WIDE(decode_f16, 4, G_F16)

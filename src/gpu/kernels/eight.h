@@ -25,9 +25,7 @@ INLINE void eight_read(eight_raw *raw, const GLOBAL u8 *p, u32 type, u64 j) {
 /* The i-th of them; type and i are better constants. */
 INLINE float eight_at(const eight_raw *raw, u32 type, u32 i) {
     if (type == G_F32) return as_f32(i < 4 ? raw->a[i % 4] : raw->b[i % 4]);
-    const u32 word = raw->a[i / 2];
-    if (type == G_BF16) return as_f32(i % 2 ? word & 0xffff0000u : word << 16);
-    return f16_to_f32((u16)(word >> i % 2 * 16));
+    return f32_of_half(raw->a[i / 2], type, i % 2);
 }
 INLINE void eight_of(eight *e, const eight_raw *raw, u32 type) {
     UNROLL for (u32 i = 0; i < 8; i++) e->v[i] = eight_at(raw, type, i);

@@ -271,11 +271,24 @@ INLINE u16 f32_to_bf16(float v) {
     return (u16)(v != v ? nan : rounded); /* both computed before: a choice of values, not of ways */
 }
 
-/* Element i of an array of `type` at p, which may be at any address that is a multiple of the type's size. */
+/* What the bits of a number of `type` stand for. */
+INLINE float f32_of(u32 bits, u32 type) {
+    if (type == G_F32) return as_f32(bits);
+    return type == G_F16 ? f16_to_f32((u16)bits) : bf16_to_f32((u16)bits);
+}
+/* Of the first or the second of two 16-bit numbers in a word. */
+INLINE float f32_of_half(u32 word, u32 type, bool second) {
+    if (type == G_BF16) return as_f32(second ? word & 0xffff0000u : word << 16);
+    return f16_to_f32((u16)(word >> (second ? 16 : 0)));
+}
+/* Element i of an array of `type` at p, which may be at any address that is a multiple of the type's size. What is made
+ * of bits waits for them: where several are read, all are on their way if each is read first and turned into a float
+ * later. */
+INLINE u32 load_bits(const GLOBAL void *p, u32 type, i64 i) {
+    return type == G_F32 ? ((const GLOBAL u32 *)p)[i] : ((const GLOBAL u16 *)p)[i];
+}
 INLINE float load_as_f32(const GLOBAL void *p, u32 type, i64 i) {
-    if (type == G_F32) return ((const GLOBAL float *)p)[i];
-    const u16 h = ((const GLOBAL u16 *)p)[i];
-    return type == G_F16 ? f16_to_f32(h) : bf16_to_f32(h);
+    return f32_of(load_bits(p, type, i), type);
 }
 INLINE void store_from_f32(GLOBAL void *p, u32 type, i64 i, float v) {
     if (type == G_F32)
@@ -290,11 +303,12 @@ INLINE u16 load_u16_bytes(const GLOBAL u8 *p) {
 INLINE u32 load_u32_bytes(const GLOBAL u8 *p) {
     return p[0] | (u32)p[1] << 8 | (u32)p[2] << 16 | (u32)p[3] << 24;
 }
-INLINE float load_any(const GLOBAL void *p, u32 type, i64 i) {
+INLINE u32 load_any_bits(const GLOBAL void *p, u32 type, i64 i) {
     const GLOBAL u8 *b = (const GLOBAL u8 *)p;
-    if (type == G_F32) return as_f32(load_u32_bytes(b + 4 * i));
-    const u16 h = load_u16_bytes(b + 2 * i);
-    return type == G_F16 ? f16_to_f32(h) : bf16_to_f32(h);
+    return type == G_F32 ? load_u32_bytes(b + 4 * i) : load_u16_bytes(b + 2 * i);
+}
+INLINE float load_any(const GLOBAL void *p, u32 type, i64 i) {
+    return f32_of(load_any_bits(p, type, i), type);
 }
 
 #endif

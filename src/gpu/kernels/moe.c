@@ -10,7 +10,7 @@
 /* How many of [from, to) come before v: larger, or with `ties` equal. Bounds are multiples of 4. */
 INLINE u32 count_before(const SHARED float *keys, u32 from, u32 to, float v, int ties) {
     u32 n = 0;
-    for (u32 f = from; f < to; f += 4) {
+    _Pragma("unroll 8") for (u32 f = from; f < to; f += 4) {
         const f32x4 k = *(const SHARED f32x4 *)(keys + f);
         UNROLL for (u32 i = 0; i < 4; i++) n += ties ? k[i] >= v : k[i] > v;
     }
@@ -59,14 +59,30 @@ KERNEL void route(struct route_params p) {
     }
 }
 
+/* What several experts have made is on its way at once. The residual may be y itself. */
 INLINE void sum_by(const struct sum_experts_params *p, u32 n) {
+    enum { AT_ONCE = 8 };
     const u32 col = (bid_x() * bdim() + tid()) * n;
     if (col >= p->y.cols) return;
     for (u32 row = bid_y(); row < p->y.rows; row += 65535) {
         const GLOBAL float *weights = (const GLOBAL float *)p->z.data + row * p->z.stride + p->n_chosen;
+        u32x4 residual = {0, 0, 0, 0};
+        if (p->residual.data) residual = row_bits(&p->residual, row, col, n);
         f32x4 sum = {0, 0, 0, 0};
-#pragma unroll 4
-        for (u32 s = 0; s < p->n_chosen; s++) sum += weights[s] * load_row(&p->x, row, s * p->y.cols + col, n);
+        for (u32 first = 0; first < p->n_chosen; first += AT_ONCE) {
+            u32x4 x[AT_ONCE];
+            float weight[AT_ONCE];
+            UNROLL for (u32 i = 0; i < AT_ONCE; i++) {
+                x[i] = (u32x4){0, 0, 0, 0};
+                weight[i] = 0;
+                if (first + i >= p->n_chosen) continue;
+                x[i] = row_bits(&p->x, row, (first + i) * p->y.cols + col, n);
+                weight[i] = weights[first + i];
+            }
+            UNROLL for (u32 i = 0; i < AT_ONCE; i++) if (first + i < p->n_chosen) sum +=
+                weight[i] * vec_of(x[i], p->x.type, n);
+        }
+        if (p->residual.data) sum += vec_of(residual, p->residual.type, n);
         store_row(&p->y, row, col, n, sum);
     }
 }

@@ -15,8 +15,8 @@ struct route_params {
 };
 
 struct sum_experts_params {
-    gpu_mat x, z, y;
-    u32 n_chosen;
+    gpu_mat x, z, y, residual;
+    u32 n_chosen, unused;
 };
 
 #endif

@@ -30,17 +30,32 @@ KERNEL void rmsnorm(struct norm_params p) {
     }
 }
 
-/* What a thread keeps of a part: fours `threads` apart from its own on. */
+/* What a thread keeps of a part: fours `threads` apart from its own on; weights and residuals as they lie in memory. */
 typedef struct held {
+    u32x4 weights[NORM_HELD], residuals[NORM_HELD];
     f32x4 x[NORM_HELD];
 } held;
 
-INLINE float held_load(const struct norm_params *p, held *h, u32 row, u32 from, u32 thread, u32 threads, int inside) {
-    f32x4 sums = {0, 0, 0, 0};
+INLINE void held_weights(const struct norm_params *p, held *h, u32 thread, u32 threads) {
     UNROLL for (u32 i = 0; i < NORM_HELD; i++) {
         const u32 j = 4 * (thread + i * threads);
-        h->x[i] = (f32x4){0, 0, 0, 0};
-        if (inside && j < p->size) h->x[i] = load_row(&p->x, row, from + j, 4);
+        if (j < p->size && p->weight.data) h->weights[i] = vec_bits(p->weight.data, p->weight.type, j, 4);
+    }
+}
+
+/* The thread's sum of squares. */
+INLINE float held_load(const struct norm_params *p, held *h, u32 row, u32 from, u32 thread, u32 threads, int inside) {
+    f32x4 sums = {0, 0, 0, 0};
+    u32x4 x[NORM_HELD];
+    UNROLL for (u32 i = 0; i < NORM_HELD; i++) {
+        const u32 j = 4 * (thread + i * threads);
+        x[i] = (u32x4){0, 0, 0, 0};
+        if (!inside || j >= p->size) continue;
+        x[i] = row_bits(&p->x, row, from + j, 4);
+        if (p->residual.data) h->residuals[i] = row_bits(&p->residual, row, from + j, 4);
+    }
+    UNROLL for (u32 i = 0; i < NORM_HELD; i++) {
+        h->x[i] = vec_of(x[i], p->x.type, 4);
         sums += h->x[i] * h->x[i];
     }
     return (sums.x + sums.y) + (sums.z + sums.w);
@@ -52,9 +67,9 @@ INLINE void held_store(const struct norm_params *p, const held *h, u32 row, u32 
         const u32 j = 4 * (thread + i * threads);
         if (j >= p->size) continue;
         f32x4 weight = {1, 1, 1, 1};
-        if (p->weight.data) weight = load_vec(p->weight.data, p->weight.type, j, 4);
+        if (p->weight.data) weight = vec_of(h->weights[i], p->weight.type, 4);
         f32x4 y = h->x[i] * factor * (p->offset + weight);
-        if (p->residual.data) y += load_row(&p->residual, row, from + j, 4);
+        if (p->residual.data) y += vec_of(h->residuals[i], p->residual.type, 4);
         store_row(&p->y, row, from + j, 4, y);
     }
 }
@@ -62,6 +77,8 @@ INLINE void held_store(const struct norm_params *p, const held *h, u32 row, u32 
 KERNEL void rmsnorm4(struct norm_params p) {
     const u32 row = bid_x() / p.n_parts, from = bid_x() % p.n_parts * p.size;
     held h;
+    held_weights(&p, &h, tid(), bdim());
+    previous_done();
     const float own = held_load(&p, &h, row, from, tid(), bdim(), 1);
     const float squares = block_sum(own, (SHARED float *)shared_memory());
     held_store(&p, &h, row, from, tid(), bdim(), norm_factor(&p, squares));
@@ -72,6 +89,8 @@ KERNEL void rmsnorm_heads(struct norm_params p) {
     const u32 part = bid_x() * (bdim() / 32) + tid() / 32, row = part / p.n_parts, from = part % p.n_parts * p.size;
     const int inside = row < p.y.rows;
     held h;
+    held_weights(&p, &h, tid() % 32, 32);
+    previous_done();
     const float squares = lanes_sum(held_load(&p, &h, row, from, tid() % 32, 32, inside), 32);
     if (inside) held_store(&p, &h, row, from, tid() % 32, 32, norm_factor(&p, squares));
 }

@@ -81,19 +81,13 @@ INLINE f32x2 pair_load(const head_part *p, const GLOBAL u8 *x, i64 at, pair c) {
     return v;
 }
 
-/* A weight of the norm as it lies in memory: what is made of it would wait for it. aligned: at multiples of its size.
- */
+/* A weight of the norm as it lies in memory. aligned: at multiples of its size. */
 INLINE u32 weight_at(const head_part *p, u32 column, bool aligned) {
     if (!p->weight) return 0;
-    if (p->weight_type == G_F32)
-        return aligned ? ((const GLOBAL u32 *)p->weight)[column] : load_u32_bytes(p->weight + 4 * column);
-    return aligned ? ((const GLOBAL u16 *)p->weight)[column] : load_u16_bytes(p->weight + 2 * column);
+    return aligned ? load_bits(p->weight, p->weight_type, column) : load_any_bits(p->weight, p->weight_type, column);
 }
-INLINE float weight_of(const head_part *p, u32 raw) {
-    if (!p->weight) return p->offset + 1;
-    return p->offset + (p->weight_type == G_F32   ? as_f32(raw)
-                        : p->weight_type == G_F16 ? f16_to_f32((u16)raw)
-                                                  : bf16_to_f32((u16)raw));
+INLINE float weight_of(const head_part *p, u32 bits) {
+    return p->offset + (p->weight ? f32_of(bits, p->weight_type) : 1);
 }
 
 /* What a pair is multiplied with: the norm's weights, the angle's cosine and sine. */
