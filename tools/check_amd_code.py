@@ -47,12 +47,12 @@ FAMILIES = [
     Family("gemm_any, qmm_sort", r"(gemm|qmm_sort) ", 96, 96),
     Family("tiles of attention, heads to 128", r"attention_narrow_\w+ ", 224, 208),
     Family("tiles of attention, wider", r"attention_wide_\w+ ", 248, 208),
-    Family("decode, 1 head", r"attention_decode_\w+ .*_1$", 128, 144),  # CDNA: for softcaps
-    Family("decode, 4 heads", r"attention_decode_\w+ .*_(64|128|256)_4$", 168, 176),
-    Family("decode, 8 heads or 512 columns", r"attention_decode_\w+ ", 240, 248),
-    Family("attention, other", r"attention ", 48, 48),
+    Family("decode, 1 head", r"attention_decode_\w+ .*_1$", 88, 120),
+    Family("decode, 4 heads", r"attention_decode_\w+ .*_(64|128|256)_4$", 128, 136),
+    Family("decode, 512 columns", r"attention_decode_\w+ ", 240, 248),
+    Family("attention, other", r"attention ", 64, 64),
     Family("delta", r"(delta|delta_chunks) ", 184, 184),
-    Family("norm, rope, moe", r"(norm|rope|moe) ", 48, 48),
+    Family("norm, rope, moe", r"(norm|rope|moe) ", 72, 72),
     Family("ops, embed, delta_conv", r"(ops|ops_embed|delta_conv) ", 64, 64),
     Family("sample", r"sample ", 64, 64),
 ]
