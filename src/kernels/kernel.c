@@ -221,6 +221,6 @@ unsigned kcall_fused(const kcall *c) {
     unsigned fused = c->normed ? KFUSED_NORM : 0;
     if (kop_is_product(c->op) && c->act != ACT_NONE) fused |= KFUSED_ACT;
     if (c->op == KOP_KV_STORE && c->z.data) fused |= KFUSED_ROPE;
-    if ((c->op == KOP_RMSNORM || c->op == KOP_SUM_EXPERTS) && c->residual.data) fused |= KFUSED_RESIDUAL;
+    if (kop_fuses_residual(c->op) && c->residual.data) fused |= KFUSED_RESIDUAL;
     return fused;
 }

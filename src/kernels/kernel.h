@@ -258,6 +258,10 @@ enum {
     KFUSED_ROPE = 8      /* z of KV_STORE */
 };
 unsigned kcall_fused(const kcall *c);
+/* Whether a residual is such a part; rows of MATMUL all take one. */
+static inline bool kop_fuses_residual(kop op) {
+    return op == KOP_RMSNORM || op == KOP_SUM_EXPERTS;
+}
 
 /* Whether a call is well formed: operands present, shapes that fit together, known types. What tokens, positions, rows
  * and tables hold is not looked at. */

@@ -404,7 +404,7 @@ static bool load_norm(check *c, int slot, kvec *norm_weight, int64_t n) {
     return c->spec.seed % 8 == 0 || vector(c, slot, norm_weight, n);
 }
 
-static bool residual(check *c) {
+static bool load_residual(check *c) {
     const check_spec *s = &c->spec;
     return !s->residual || check_matrix(c, SLOT_RESIDUAL, &c->call.residual, s->rows, s->cols, CHECK_NORMAL);
 }
@@ -420,7 +420,7 @@ static bool load_matmul(check *c) {
     if (s->x_type == DT_XI8X3 && !encode_x(c)) return false;
     if (s->bias && !vector(c, SLOT_WEIGHT, &call->weight, n)) return false;
     if (!load_norm(c, SLOT_WEIGHT2, &call->weight2, s->k)) return false;
-    return residual(c);
+    return load_residual(c);
 }
 
 static bool load_experts(check *c) {
@@ -443,7 +443,7 @@ static bool load_rmsnorm(check *c) {
     if (s->w_type != DT_NONE)
         call->weight.data = numbers(c, SLOT_WEIGHT, s->w_type, s->cols / s->parts, CHECK_NORMAL, 1.0f);
     return check_matrix(c, SLOT_X, &call->x, s->rows, s->cols, s->pattern) &&
-           (s->w_type == DT_NONE || call->weight.data) && residual(c);
+           (s->w_type == DT_NONE || call->weight.data) && load_residual(c);
 }
 
 static bool load_rope(check *c) {
@@ -580,7 +580,7 @@ static bool load_operands(check *c) {
     case KOP_SUM_EXPERTS:
         call->n_chosen = s->n_chosen;
         return check_matrix(c, SLOT_X, &call->x, s->rows, s->n_chosen * s->cols, s->pattern) && routing(c) &&
-               residual(c);
+               load_residual(c);
     case KOP_CONV1D:
         return load_conv1d(c);
     case KOP_DELTA_GATES:
@@ -640,8 +640,8 @@ nb_status check_load(check *c, const check_spec *spec, nb_error *err) {
 
 static bool is_ordinary(const check_spec *s) {
     bool narrow_x = s->x_type == DT_F16 || s->x_type == DT_BF16;
-    bool fused = s->normed || ((s->op == KOP_RMSNORM || s->op == KOP_SUM_EXPERTS) && s->residual) ||
-                 (s->op == KOP_KV_STORE && s->rotated) || (kop_is_product(s->op) && s->act != ACT_NONE);
+    bool fused = s->normed || (kop_fuses_residual(s->op) && s->residual) || (s->op == KOP_KV_STORE && s->rotated) ||
+                 (kop_is_product(s->op) && s->act != ACT_NONE);
     bool rounds = s->op == KOP_QUANTIZE && s->y_type != DT_XI8X3;
     return !narrow_x && !fused && !rounds;
 }

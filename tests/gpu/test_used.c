@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -27,37 +28,68 @@ static bool has_odd_rows(const check_spec *s) {
     return s->k * s->bits % 128 != 0;
 }
 
-static void look_at(const char *path, void *user) {
+/* The calls of a model's plan, which is the caller's. */
+static used_calls calls_of(const char *path, device *d, nb_model **m) {
     enum { N_BATCH = 512 };
-    device *d = user;
     nb_error err;
-    nb_model *m;
-    must(nb_model_open(path, &m, &err), &err);
-    const executor_options options = {.n_threads = 1, .n_batch = N_BATCH, .kv_type = DT_F16};
-    const plan_on_device p = {&cuda_backend, d, m->plan, m->files, options};
     used_calls calls = {0};
+    must(nb_model_open(path, m, &err), &err);
+    const executor_options options = {.n_threads = 1, .n_batch = N_BATCH, .kv_type = DT_F16};
+    const plan_on_device p = {&cuda_backend, d, (*m)->plan, (*m)->files, options};
     must(used_find(&p, &calls, &err), &err);
+    return calls;
+}
+
+static void look_at(const char *path, void *user) {
+    nb_model *m;
+    used_calls calls = calls_of(path, user, &m);
     assert_int_equal(count_not_taken(&calls, m->plan, path, has_odd_rows), 0);
     used_free(&calls);
     nb_model_free(m);
 }
 
-static void look_at_all(const char *folder, int at_least) {
+static void look_at_all(const char *folder, void (*look)(const char *path, void *device), int at_least) {
     nb_error err;
     device *d;
     must(cuda_backend.open(0, &(device_options){0}, &d, &err), &err);
-    assert_true(each_model(folder, "config.json", look_at, d) >= at_least);
+    assert_true(each_model(folder, "config.json", look, d) >= at_least);
     d->free(d);
 }
 
 static void test_small_models(void **state) {
     (void)state;
-    look_at_all("tests/data/models", 50);
+    look_at_all("tests/data/models", look_at, 50);
 }
 
 static void test_tiny_models(void **state) {
     (void)state;
-    look_at_all("models/tiny", 5);
+    look_at_all("models/tiny", look_at, 5);
+}
+
+/* ---- Sums of experts -----------------------------------------------------------------------------------------------
+ */
+
+static int n_sums;
+
+/* Of a mixture without shared experts: the addition behind the experts' sum is part of it. */
+static void look_at_sums(const char *path, void *user) {
+    nb_model *m;
+    if (!strstr(path, "models/tiny/qwen3_moe")) return;
+    used_calls calls = calls_of(path, user, &m);
+    for (size_t i = 0; i < calls.n; i++) {
+        const check_spec *s = &calls.items[i].spec;
+        assert_int_not_equal(s->op, KOP_ADD);
+        assert_true(s->op != KOP_SUM_EXPERTS || s->residual);
+        n_sums += s->op == KOP_SUM_EXPERTS;
+    }
+    used_free(&calls);
+    nb_model_free(m);
+}
+
+static void test_sum_takes_residual(void **state) {
+    (void)state;
+    look_at_all("models/tiny", look_at_sums, 5);
+    assert_true(n_sums > 0);
 }
 
 /* ---- Large products ------------------------------------------------------------------------------------------------
@@ -122,6 +154,6 @@ static void test_same_kernel(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_small_models), cmocka_unit_test(test_tiny_models),
-                                       cmocka_unit_test(test_same_kernel)};
+                                       cmocka_unit_test(test_sum_takes_residual), cmocka_unit_test(test_same_kernel)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,7 +83,7 @@ KERNEL void attention_plain(struct attention_params p) {
 KERNEL void decode_join(struct attention_split_params p) {
     enum {
         WARPS = DECODE_JOIN_BLOCK / WARP,
-        AT_ONCE = 32 / WARPS,
+        AT_ONCE = ATTEND_MOST_SPLITS / 2 / WARPS, /* splits whose sums a warp has on their way: all, for most shapes */
         EACH = (ATTEND_MOST_SPLITS + WARP - 1) / WARP /* splits whose weights a lane has */
     };
     const attention_call *c = &p.c;

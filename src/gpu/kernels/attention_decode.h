@@ -172,11 +172,12 @@ INLINE void decode_leave(const struct attention_split_params *p, const SHARED fl
         }
         if (alone) {
             const attention_call *c = &p->c;
-            const float sink = c->sinks.data ? sink_of(c, head + h) : LOWEST, most = larger(top, sink);
-            weights = weights * exp2_fast(top - most) + (c->sinks.data ? exp2_fast(sink - most) : 0);
+            const float sink = c->sinks.data ? sink_of(c, head + h) : LOWEST, over_all = larger(top, sink);
+            const float rescale = exp2_fast(top - over_all);
+            weights = weights * rescale + (c->sinks.data ? exp2_fast(sink - over_all) : 0);
             for (u32 j = 0; j < 4; j++)
                 store_from_f32(c->y.data, c->y.type, row * c->y.stride + (head + h) * dim + column + j,
-                               sum[j] * exp2_fast(top - most) / weights);
+                               sum[j] * rescale / weights);
             continue;
         }
         const i64 to = ((i64)row * p->c.n_heads + head + h) * p->n_splits + split;

@@ -41,10 +41,10 @@ INLINE u32 dq_pack(float lo, float hi, bool bf16) {
 #endif
 }
 INLINE float dq_low(u32 pair, bool bf16) {
-    return bf16 ? as_f32(pair << 16) : f16_to_f32((u16)pair);
+    return f32_of_half(pair, bf16 ? G_BF16 : G_F16, false);
 }
 INLINE float dq_high(u32 pair, bool bf16) {
-    return bf16 ? as_f32(pair & 0xffff0000) : f16_to_f32((u16)(pair >> 16));
+    return f32_of_half(pair, bf16 ? G_BF16 : G_F16, true);
 }
 /* a * b + c, rounded once. */
 INLINE u32 dq_fma(u32 a, u32 b, u32 c, bool bf16) {

@@ -64,7 +64,7 @@ KERNEL void rope_table(struct rope_table_params p) {
 
 /* ---- Heads --------------------------------------------------------------------------------------------------- */
 
-enum { MOST_KEPT = 4 /* pairs that a thread keeps in registers; what is beyond is read twice */ };
+enum { FEW_KEPT = 2, MOST_KEPT = 4 /* pairs that a thread keeps in registers; what is beyond is read twice */ };
 
 typedef struct pair {
     u32 a, b; /* columns; b = head_dim: there is none */
@@ -185,15 +185,15 @@ KERNEL void head_op(struct head_params p) {
     }
     part.x_type = part.angles_type = G_F32;
     part.weight_type = G_BF16;
-    if (part.head_dim > 4 * WARP) {
+    if (part.head_dim > 2 * FEW_KEPT * WARP) {
         head_op_of(&part, item, MOST_KEPT, true);
     } else if (part.y_type == G_F32) {
         part.y_type = G_F32;
-        head_op_of(&part, item, 2, true);
+        head_op_of(&part, item, FEW_KEPT, true);
     } else if (part.y_type == G_F16) {
         part.y_type = G_F16;
-        head_op_of(&part, item, 2, true);
+        head_op_of(&part, item, FEW_KEPT, true);
     } else {
-        head_op_of(&part, item, 2, true);
+        head_op_of(&part, item, FEW_KEPT, true);
     }
 }
