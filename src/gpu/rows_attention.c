@@ -65,8 +65,10 @@ enum { DECODE_ROWS = 64 };
     }
 /* By the largest head_dim that they take: 64 times a power of two. */
 static const gpu_kernel k_decode_f32[4] = DECODE_KERNELS("f32", "4");
-static const gpu_kernel k_decode_f16[2][4] = {DECODE_KERNELS("f16", "1"), DECODE_KERNELS("f16", "4")};
-static const gpu_kernel k_decode_bf16[2][4] = {DECODE_KERNELS("bf16", "1"), DECODE_KERNELS("bf16", "4")};
+static const gpu_kernel k_decode_f16[3][4] = {DECODE_KERNELS("f16", "1"), DECODE_KERNELS("f16", "2"),
+                                              DECODE_KERNELS("f16", "4")};
+static const gpu_kernel k_decode_bf16[3][4] = {DECODE_KERNELS("bf16", "1"), DECODE_KERNELS("bf16", "2"),
+                                               DECODE_KERNELS("bf16", "4")};
 static const gpu_kernel k_decode_join = {.module = "attention", .name = "decode_join"};
 
 /* By head_dim, 64 or 128; with a softcap. */
@@ -91,13 +93,16 @@ typedef struct decode_plan {
 /* By the shape of heads alone: results must not depend on the number of rows. */
 static decode_plan decode_plan_of(const krow *row, const kcall *c) {
     const int64_t ratio = c->x.cols / c->keys.head_dim / c->keys.n_heads;
-    const bool several = ratio > 1 || c->keys.type == DT_F32;
+    const int several = c->keys.type == DT_F32 || ratio > 2 ? 2 : ratio == 2;
     int size = 0;
     while (64 << size < c->keys.head_dim) size++;
     decode_plan p = {.kernel = &(c->keys.type == DT_F16 ? k_decode_f16 : k_decode_bf16)[several][size],
-                     .heads = several ? 4 : 1};
+                     .heads = 1 << several};
     if (c->keys.type == DT_F32) p.kernel = &k_decode_f32[size];
-    p.threads = (int)decode_block((u32)p.heads, 64u << size);
+    const u32 columns = 64u << size, threads = decode_block((u32)p.heads, columns);
+    const u32 at_once = threads / (columns < 256 ? columns / 8 : 32) * decode_ahead((u32)p.heads, columns);
+    p.threads = (int)threads;
+    p.stretch_shift = at_once < 32 ? 4 : 5;
     if (row->param[DECODE_MMA16]) {
         p.kernel = &k_decode_mma16[c->keys.head_dim == 128][c->softcap > 0];
         p.heads = M16_HEADS;
@@ -106,7 +111,6 @@ static decode_plan decode_plan_of(const krow *row, const kcall *c) {
     p.n_groups = (int)div_up(ratio, p.heads);
     const int64_t blocks = c->keys.n_heads * p.n_groups;
     p.n_splits = blocks <= 4 ? ATTEND_MOST_SPLITS : blocks <= 8 ? ATTEND_MOST_SPLITS / 2 : ATTEND_MOST_SPLITS / 4;
-    p.stretch_shift = 5;
     if (row->param[DECODE_MANY]) {
         p.n_splits = (int)max_i64(1, p.n_splits / (row->param[DECODE_MANY] == MOST_ROWS ? 32 : 4));
         p.stretch_shift += 2;

@@ -118,7 +118,8 @@ static struct norm_params norm_params_of(const kcall *c) {
                                 .size = (u32)(c->x.cols / c->n_parts),
                                 .n_parts = (u32)c->n_parts,
                                 .eps = c->eps,
-                                .offset = c->offset};
+                                .offset = c->offset,
+                                .scale = c->scale != 0 ? c->scale : 1};
 }
 
 static bool norm_takes(const krow *row, const kcall *c) {
@@ -188,9 +189,9 @@ static const krow rows[] = {
     ROW("select_rows.gpu", KOP_SELECT_ROWS, 0, 0, select_takes, select_rows_enqueue),
     ROW("select_cols.gpu", KOP_SELECT_COLS, 0, 0, select_takes, select_cols_enqueue),
     ROW("embed.gpu", KOP_EMBED, 0, 0, embed_takes, embed_enqueue),
-    ROW("rmsnorm.gpu", KOP_RMSNORM, 0, KFUSED_RESIDUAL, norm_takes, norm_enqueue),
-    ROW("rmsnorm.wide.gpu", KOP_RMSNORM, 10, KFUSED_RESIDUAL, norm_wide_takes, norm_wide_enqueue),
-    ROW("rmsnorm.heads.gpu", KOP_RMSNORM, 20, KFUSED_RESIDUAL, norm_heads_takes, norm_heads_enqueue),
+    ROW("rmsnorm.gpu", KOP_RMSNORM, 0, KFUSED_RESIDUAL | KFUSED_SCALE, norm_takes, norm_enqueue),
+    ROW("rmsnorm.wide.gpu", KOP_RMSNORM, 10, KFUSED_RESIDUAL | KFUSED_SCALE, norm_wide_takes, norm_wide_enqueue),
+    ROW("rmsnorm.heads.gpu", KOP_RMSNORM, 20, KFUSED_RESIDUAL | KFUSED_SCALE, norm_heads_takes, norm_heads_enqueue),
 };
 
 const gpu_row_list gpu_rows_ops = {rows, sizeof rows / sizeof *rows};

@@ -222,5 +222,6 @@ unsigned kcall_fused(const kcall *c) {
     if (kop_is_product(c->op) && c->act != ACT_NONE) fused |= KFUSED_ACT;
     if (c->op == KOP_KV_STORE && c->z.data) fused |= KFUSED_ROPE;
     if (kop_fuses_residual(c->op) && c->residual.data) fused |= KFUSED_RESIDUAL;
+    if (c->op == KOP_RMSNORM && c->scale != 0) fused |= KFUSED_SCALE;
     return fused;
 }

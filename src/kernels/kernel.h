@@ -108,7 +108,7 @@ size_t kweight_scale_bytes(const kweight *w);
 typedef enum kop {
     KOP_EMBED,      /* y[t] = scale * W[tokens[t]] */
     KOP_RMSNORM,    /* each row in n_parts equal parts (heads): y = x / sqrt(mean(x^2) + eps) * (offset + weight)
-                       + residual */
+                       + residual. With a scale, y is multiplied by it */
     KOP_QUANTIZE,   /* y = x in an activation form, or rounded to f16 or bf16; the reference gives back what that
                        stands for */
     KOP_MATMUL,     /* y = x W^T + bias + residual. With normed, x stands for RMSNORM(x) (one part, weight2, eps,
@@ -171,7 +171,7 @@ typedef struct kcall {
     kmat residual;
     bool normed;              /* MATMUL, ROPE, KV_STORE: x goes through RMSNORM first */
     float eps;                /* RMSNORM, DELTA, what is normed */
-    float scale;              /* EMBED, ROPE_TABLE, ATTENTION, SCALE, SOFTCAP */
+    float scale;              /* EMBED, ROPE_TABLE, ATTENTION, SCALE, SOFTCAP; RMSNORM, 0: none */
     float softcap;            /* ATTENTION; 0: none */
     float offset;             /* RMSNORM: 0, or 1 where weights are stored as their distance from 1 */
     kact act;                 /* ACT_MUL, CONV1D (ACT_NONE or ACT_SILU), MATMUL(_EXPERTS): none or a gated pair */
@@ -255,7 +255,8 @@ enum {
     KFUSED_NORM = 1,     /* normed */
     KFUSED_ACT = 2,      /* act of a product */
     KFUSED_RESIDUAL = 4, /* of RMSNORM, SUM_EXPERTS */
-    KFUSED_ROPE = 8      /* z of KV_STORE */
+    KFUSED_ROPE = 8,     /* z of KV_STORE */
+    KFUSED_SCALE = 16    /* of RMSNORM */
 };
 unsigned kcall_fused(const kcall *c);
 /* Whether a residual is such a part; rows of MATMUL all take one. */

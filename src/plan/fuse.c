@@ -53,7 +53,8 @@ static void drop(fusion *f, unit *u) {
 /* ---- Heads: norm, rope, store ---------------------------------------------------------------------------------- */
 
 static bool is_norm(const fusion *f, const unit *u, int64_t n_parts) {
-    return u && step_of(f, u)->op == KOP_RMSNORM && step_of(f, u)->n_parts == n_parts && u->residual == PLAN_NONE;
+    return u && step_of(f, u)->op == KOP_RMSNORM && step_of(f, u)->n_parts == n_parts && u->residual == PLAN_NONE &&
+           u->scale == PLAN_NONE;
 }
 
 static int64_t heads_of(const fusion *f, const unit *u) {
@@ -102,6 +103,17 @@ static void fuse_add(fusion *f, unit *add) {
         drop(f, term);
         return;
     }
+}
+
+/* y = RMSNORM + residual; SCALE y: one call, where the second stood. (A scale of 0 says in a call that there is none.) */
+static void fuse_scale(fusion *f, unit *scale) {
+    unit *norm = only_for_us(f, scale->x);
+    if (!norm || step_of(f, norm)->op != KOP_RMSNORM || norm->residual == PLAN_NONE || step_of(f, scale)->scale == 0)
+        return;
+    unit merged = *norm;
+    merged.scale = scale->step;
+    merged.y = scale->y;
+    if (replace(f, scale, &merged)) drop(f, norm);
 }
 
 /* ---- Products --------------------------------------------------------------------------------------------------- */
@@ -185,6 +197,7 @@ bool lower_fuse(lowering *l) {
         over(&f, KOP_KV_STORE, fuse_rope_store);
         over(&f, KOP_KV_STORE, fuse_head_norm);
         over(&f, KOP_ADD, fuse_add);
+        over(&f, KOP_SCALE, fuse_scale);
         over(&f, KOP_ACT_MUL, fuse_pair);
         over(&f, KOP_RMSNORM, fuse_product_norm);
     }

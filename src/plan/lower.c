@@ -55,6 +55,7 @@ static void make_units(lowering *l) {
                              .y = s->y,
                              .norm = PLAN_NONE,
                              .rope = PLAN_NONE,
+                             .scale = PLAN_NONE,
                              .pair = PLAN_NONE,
                              .gone = is_idle(l, s)};
     }
@@ -110,6 +111,7 @@ static void add_fused(const lowering *l, const unit *u, kcall *c) {
         else
             c->weight = n->vec;
     }
+    if (u->scale != PLAN_NONE) c->scale = l->t->steps[u->scale].scale;
     if (u->rope != PLAN_NONE) c->interleaved = l->t->steps[u->rope].interleaved;
     if (u->pair != PLAN_NONE) {
         c->w = &l->t->pairs[u->pair].w;

@@ -14,6 +14,7 @@ typedef struct unit {
     int x, z, residual, y; /* values */
     int norm;              /* RMSNORM step that x goes through first; PLAN_NONE: none */
     int rope;              /* KV_STORE: ROPE step that x goes through then */
+    int scale;             /* RMSNORM: SCALE step that y goes through then */
     int pair;              /* products: ACT_MUL step whose pair of weights it multiplies with */
     bool gone;             /* another unit computes it, or nothing is to be done */
     const krow *row;       /* of products */

@@ -24,13 +24,16 @@ void ref_input(const kcall *c, int64_t part, const kvec *weight, double *x) {
     for (int64_t i = 0; c->normed && i < c->x.rows * c->x.cols; i += part) ref_norm(c, weight, x + i, part);
 }
 
-/* All terms of the sum of squares have one sign, so the magnitude is the result; a residual comes after all of it. */
+/* All terms of the sum of squares have one sign, so the magnitude is the result; a residual comes after all of it, then
+ * a scale. */
 void ref_rmsnorm(const kcall *c, double *y, double *mag) {
     int64_t size = c->x.cols / c->n_parts;
+    const double scale = c->scale != 0 ? (double)c->scale : 1;
     ref_input(c, size, &c->weight, y);
     for (int64_t i = 0; i < c->y.rows * c->y.cols; i++) {
         if (i % size == 0) ref_norm(c, &c->weight, y + i, size);
-        if (mag) mag[i] = fabs(y[i]);
+        if (mag) mag[i] = fabs(y[i] * scale);
         if (c->residual.data) y[i] += ref_at(&c->residual, i / c->y.cols, i % c->y.cols);
+        y[i] *= scale;
     }
 }

@@ -44,6 +44,7 @@ typedef struct check_spec {
     bool bias;          /* MATMUL, MATMUL_EXPERTS; also ATTENTION's sinks and ROUTE's weights */
     bool residual;      /* MATMUL, RMSNORM, SUM_EXPERTS */
     bool offset;        /* RMSNORM, what is normed: 1 */
+    bool scaled;        /* RMSNORM */
     kact act;           /* ACT_MUL, CONV1D; MATMUL, MATMUL_EXPERTS: of gated pairs */
     bool one_factor;    /* ACT_MUL: x has one column */
     int64_t n_experts, n_chosen;

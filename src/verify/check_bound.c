@@ -45,7 +45,7 @@ static double depth_of(const kcall *c, int chains) {
     case KOP_EMBED:
         return 3; /* scale * code, + bias, * embedding scale */
     case KOP_RMSNORM:
-        return norm_depth(chains, c->x.cols / c->n_parts); /* a residual is the result's own rounding */
+        return norm_depth(chains, c->x.cols / c->n_parts); /* a residual, a scale: roundings of the result */
     case KOP_MATMUL:
     case KOP_MATMUL_EXPERTS:
         /* Dequantizing 2, the product 1, + bias, + residual; in the activation form the integer sum's conversion in
@@ -93,12 +93,12 @@ static double depth_of(const kcall *c, int chains) {
 bound_model bound_model_of(const krow *row, const kcall *c) {
     bool copies = c->op == KOP_SELECT_ROWS || c->op == KOP_SELECT_COLS || (c->op == KOP_KV_STORE && !kcall_fused(c));
     if (copies || c->op == KOP_QUANTIZE) return (bound_model){.exact = true}; /* a form's own half step is all */
-    return (bound_model){.depth = depth_of(c, chains_of(row))};
+    return (bound_model){.depth = depth_of(c, chains_of(row)), .results = kcall_fused(c) & KFUSED_SCALE ? 2 : 1};
 }
 
 double bound_of(const bound_model *model, double y, double mag) {
     if (model->exact) return 0;
-    return unit * fabs(y) + unit * model->depth * mag + (model->depth + 1) * (double)FLT_MIN;
+    return unit * model->results * fabs(y) + unit * model->depth * mag + (model->depth + 1) * (double)FLT_MIN;
 }
 
 /* The step is the smallest power of two that keeps the codes within XFORM_MAX, so below 2 largest / XFORM_MAX, or the

@@ -6,10 +6,11 @@
 
 #include "kernels/kernel.h"
 
-/* Of one call, which is the same for all of its elements: how often a term may be rounded. `exact`: not at all. */
+/* Of one call, which is the same for all of its elements: how often a term may be rounded, and the whole sum. `exact`:
+ * not at all. */
 typedef struct bound_model {
     bool exact;
-    double depth;
+    double depth, results;
 } bound_model;
 /* row: whose number of chains counts; NULL: 8 of them. */
 bound_model bound_model_of(const krow *row, const kcall *c);

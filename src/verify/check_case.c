@@ -439,6 +439,7 @@ static bool load_rmsnorm(check *c) {
     call->n_parts = s->parts;
     call->eps = s->seed % 2 ? 1e-5f : 1e-6f;
     call->offset = s->offset ? 1.0f : 0.0f;
+    if (s->scaled) call->scale = s->seed % 3 ? 0.71875f : -3.25f;
     call->weight.type = s->w_type;
     if (s->w_type != DT_NONE)
         call->weight.data = numbers(c, SLOT_WEIGHT, s->w_type, s->cols / s->parts, CHECK_NORMAL, 1.0f);
@@ -641,6 +642,7 @@ nb_status check_load(check *c, const check_spec *spec, nb_error *err) {
 static bool is_ordinary(const check_spec *s) {
     bool narrow_x = s->x_type == DT_F16 || s->x_type == DT_BF16;
     bool fused = s->normed || (kop_fuses_residual(s->op) && s->residual) || (s->op == KOP_KV_STORE && s->rotated) ||
+                 (s->op == KOP_RMSNORM && s->scaled) ||
                  (kop_is_product(s->op) && s->act != ACT_NONE);
     bool rounds = s->op == KOP_QUANTIZE && s->y_type != DT_XI8X3;
     return !narrow_x && !fused && !rounds;

@@ -140,6 +140,7 @@ static bool kv_store_form(chooser *c, check_spec *s) {
 static bool rmsnorm_form(chooser *c, check_spec *s) {
     s->x_type = some_type(c);
     s->residual = one_in(c, 2) || s->x_type == DT_F32;
+    s->scaled = s->residual && one_in(c, 2);
     choose_output(c, s);
     if (s->residual) s->in_place = (s->seed % 2 ? DT_F32 : s->x_type) == s->y_type && one_in(c, 2);
     return true;

@@ -64,6 +64,7 @@ void check_spec_text(const check_spec *s, char *text, size_t size) {
     put_number(text, size, &at, "bias", s->bias);
     put_number(text, size, &at, "residual", s->residual);
     put_number(text, size, &at, "offset", s->offset);
+    put_number(text, size, &at, "scaled", s->scaled);
     if (s->act != ACT_NONE && at < size) at += (size_t)snprintf(text + at, size - at, " act=%s", kact_name(s->act));
     put_number(text, size, &at, "one_factor", s->one_factor);
     put_number(text, size, &at, "experts", s->n_experts);

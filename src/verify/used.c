@@ -124,6 +124,7 @@ check_spec used_spec(const kcall *c) {
         s.offset = c->offset != 0;
         s.w_type = c->weight.data ? c->weight.type : DT_NONE;
         s.residual = c->residual.data != NULL;
+        s.scaled = c->scale != 0;
         break;
     case KOP_ROPE:
         s.parts = min_i64(c->n_parts, MAX_PARTS);

@@ -66,10 +66,10 @@ static void test_tiny_models(void **state) {
     look_at_all("models/tiny", look_at, 5);
 }
 
-/* ---- Sums of experts -----------------------------------------------------------------------------------------------
+/* ---- Sums of experts, scales of layers -----------------------------------------------------------------------------
  */
 
-static int n_sums;
+static int n_sums, n_scales;
 
 /* Of a mixture without shared experts: the addition behind the experts' sum is part of it. */
 static void look_at_sums(const char *path, void *user) {
@@ -90,6 +90,26 @@ static void test_sum_takes_residual(void **state) {
     (void)state;
     look_at_all("models/tiny", look_at_sums, 5);
     assert_true(n_sums > 0);
+}
+
+/* Gemma 4 multiplies what a layer leaves by a number: the norm in front of it does. */
+static void look_at_scales(const char *path, void *user) {
+    nb_model *m;
+    if (!strstr(path, "models/tiny/gemma4")) return;
+    used_calls calls = calls_of(path, user, &m);
+    for (size_t i = 0; i < calls.n; i++) {
+        const check_spec *s = &calls.items[i].spec;
+        assert_true(s->op != KOP_SCALE || s->cols != calls.items[0].spec.cols); /* but routers' logits */
+        n_scales += s->scaled;
+    }
+    used_free(&calls);
+    nb_model_free(m);
+}
+
+static void test_norm_takes_scale(void **state) {
+    (void)state;
+    look_at_all("models/tiny", look_at_scales, 5);
+    assert_true(n_scales > 0);
 }
 
 /* ---- Large products ------------------------------------------------------------------------------------------------
@@ -154,6 +174,6 @@ static void test_same_kernel(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_small_models), cmocka_unit_test(test_tiny_models),
-                                       cmocka_unit_test(test_sum_takes_residual), cmocka_unit_test(test_same_kernel)};
+                                       cmocka_unit_test(test_sum_takes_residual), cmocka_unit_test(test_norm_takes_scale), cmocka_unit_test(test_same_kernel)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

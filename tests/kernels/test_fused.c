@@ -159,7 +159,7 @@ static void rmsnorm_run(const krow *row, const kcall *c, int64_t begin, int64_t 
     for (int64_t t = 0; t < c->y.rows; t++) {
         input(&normed, &c->weight, c->x.cols / c->n_parts, t, x);
         for (int64_t j = 0; j < c->y.cols; j++)
-            store(&c->y, t, j, c->residual.data ? x[j] + at(&c->residual, t, j) : x[j]);
+            store(&c->y, t, j, (c->residual.data ? x[j] + at(&c->residual, t, j) : x[j]) * (c->scale != 0 ? c->scale : 1));
     }
     free(x);
 }
@@ -240,7 +240,7 @@ static void attention_run(const krow *row, const kcall *c, int64_t begin, int64_
     free(weights);
 }
 
-#define ALL_FUSED (KFUSED_NORM | KFUSED_ACT | KFUSED_RESIDUAL | KFUSED_ROPE)
+#define ALL_FUSED (KFUSED_NORM | KFUSED_ACT | KFUSED_RESIDUAL | KFUSED_ROPE | KFUSED_SCALE)
 #define ROW(of, text, its_run)                                                                                         \
     { .name = text, .backend = "test", .op = of, .fused = ALL_FUSED, .takes = takes, .tasks = one_task, .run = its_run }
 static const krow rows[] = {

@@ -11,15 +11,15 @@
 #include "eight.h"
 
 enum {
-    AHEAD = 2, /* positions that a worker loads at once: more is more code, which takes longer to come than memory */
+    MOST_AHEAD = 4,
     MOST_HEADS = 4,
     MOST_VECTORS = 2 /* of 8 columns */
 };
 
 /* What kernels differ by, known when they are compiled. A worker is `lanes` of a block's threads that share a position,
- * each with `vectors` times 8 columns of it, for `heads` query heads. */
+ * each with `vectors` times 8 columns of it, for `heads` query heads, and loads `ahead` positions at once. */
 typedef struct decode_shape {
-    u32 lanes, vectors, heads, type, threads;
+    u32 lanes, vectors, heads, type, threads, ahead;
 } decode_shape;
 
 /* What a thread knows: its columns of the queries and of the weighted sums; of each head the largest score and the sum
@@ -62,13 +62,13 @@ INLINE void decode_begin(const attention_call *c, const decode_shape *k, decode_
 /* Where so many positions lie, at, at + step, ..., as far as they are before `end` and seen. */
 typedef struct decode_places {
     u32 at, step;
-    int sees[AHEAD];
-    i64 from[AHEAD];
+    int sees[MOST_AHEAD];
+    i64 from[MOST_AHEAD];
 } decode_places;
-INLINE decode_places decode_places_of(const attention_call *c, const GLOBAL i32 *pages, u32 kv_head, sight seen, u32 at,
-                                      u32 step, u32 end) {
+INLINE decode_places decode_places_of(const attention_call *c, const decode_shape *k, const GLOBAL i32 *pages,
+                                      u32 kv_head, sight seen, u32 at, u32 step, u32 end) {
     decode_places places = {.at = at, .step = step};
-    UNROLL for (u32 u = 0; u < AHEAD; u++) {
+    UNROLL for (u32 u = 0; u < k->ahead; u++) {
         const u32 position = at + u * step;
         places.sees[u] = position < end && position >= seen.first && position <= seen.last;
         places.from[u] = places.sees[u] ? page_offset_shift(c, pages, position, kv_head) : 0;
@@ -84,12 +84,12 @@ INLINE void decode_read(eight_raw *raw, const GLOBAL u8 *p, u32 type, u64 j) {
 }
 /* Keys and values of some positions, on their way. */
 typedef struct decode_raw {
-    eight_raw keys[AHEAD][MOST_VECTORS], values[AHEAD][MOST_VECTORS];
+    eight_raw keys[MOST_AHEAD][MOST_VECTORS], values[MOST_AHEAD][MOST_VECTORS];
 } decode_raw;
 /* Those from position `first` on, or those before it; the others stay as they are. */
 INLINE void decode_fetch(const attention_call *c, const decode_shape *k, const decode_places *places, u32 first,
                          bool before, decode_raw *to) {
-    for (u32 u = 0; u < AHEAD; u++) {
+    UNROLL for (u32 u = 0; u < k->ahead; u++) {
         const bool wanted = places->sees[u] && (places->at + u * places->step < first) == before;
         UNROLL for (u32 v = 0; v < k->vectors; v++) {
             const u32 column = column_of(k, v);
@@ -102,8 +102,8 @@ INLINE void decode_fetch(const attention_call *c, const decode_shape *k, const d
 INLINE void decode_positions(const attention_call *c, const decode_shape *k, decode_state *s,
                              const decode_places *places, const decode_raw *raw) {
     const int *sees = places->sees;
-    float scores[AHEAD][MOST_HEADS];
-    UNROLL for (u32 u = 0; u < AHEAD; u++) {
+    float scores[MOST_AHEAD][MOST_HEADS];
+    UNROLL for (u32 u = 0; u < k->ahead; u++) {
         UNROLL for (u32 h = 0; h < k->heads; h++) scores[u][h] = 0;
         UNROLL for (u32 i = 0; i < k->vectors * 8; i++) {
             const float key = eight_at(&raw->keys[u][i / 8], k->type, i % 8);
@@ -112,14 +112,14 @@ INLINE void decode_positions(const attention_call *c, const decode_shape *k, dec
         UNROLL for (u32 h = 0; h < k->heads; h++) scores[u][h] = lanes_sum(scores[u][h], k->lanes);
     }
     if (c->softcap > 0)
-        UNROLL for (u32 i = 0; i < AHEAD * k->heads; i++) scores[i / k->heads][i % k->heads] =
+        UNROLL for (u32 i = 0; i < k->ahead * k->heads; i++) scores[i / k->heads][i % k->heads] =
             capped(c, scores[i / k->heads][i % k->heads]);
     UNROLL for (u32 h = 0; h < k->heads; h++) {
         float top = s->largest[h];
-        UNROLL for (u32 u = 0; u < AHEAD; u++) top = sees[u] ? larger(top, scores[u][h]) : top;
+        UNROLL for (u32 u = 0; u < k->ahead; u++) top = sees[u] ? larger(top, scores[u][h]) : top;
         const float rescale = exp2_fast(s->largest[h] - top);
         float sum = 0;
-        UNROLL for (u32 u = 0; u < AHEAD; u++) {
+        UNROLL for (u32 u = 0; u < k->ahead; u++) {
             scores[u][h] = sees[u] ? exp2_fast(scores[u][h] - top) : 0;
             sum += scores[u][h];
         }
@@ -127,7 +127,7 @@ INLINE void decode_positions(const attention_call *c, const decode_shape *k, dec
         s->largest[h] = top;
         UNROLL for (u32 i = 0; i < k->vectors * 8; i++) s->sums[h][i] *= rescale;
     }
-    UNROLL for (u32 u = 0; u < AHEAD; u++) {
+    UNROLL for (u32 u = 0; u < k->ahead; u++) {
         UNROLL for (u32 i = 0; i < k->vectors * 8; i++) {
             const float value = eight_at(&raw->values[u][i / 8], k->type, i % 8);
             UNROLL for (u32 h = 0; h < k->heads; h++) s->sums[h][i] += scores[u][h] * value;
@@ -213,7 +213,8 @@ INLINE void decode_join_warps(const struct attention_split_params *p, const deco
 
 /* Grid (KV heads * groups of query heads, rows, splits). */
 INLINE void decode(const struct attention_split_params *p, u32 lanes, u32 vectors, u32 heads, u32 type) {
-    const decode_shape k = {lanes, vectors, heads, type, decode_block(heads, lanes * vectors * 8)};
+    const u32 columns = lanes * vectors * 8;
+    const decode_shape k = {lanes, vectors, heads, type, decode_block(heads, columns), decode_ahead(heads, columns)};
     const attention_call *c = &p->c;
     const u32 row = bid_y(), split = bid_z(), kv_head = bid_x() / p->n_groups;
     const u32 ratio = c->n_heads / c->n_kv_heads, before = bid_x() % p->n_groups * heads;
@@ -228,7 +229,7 @@ INLINE void decode(const struct attention_split_params *p, u32 lanes, u32 vector
     const u32 fresh = seen.last - (row < seen.last ? row : seen.last);
     u32 stretch = begin, at = 0;
     decode_places places =
-        decode_places_of(c, pages, kv_head, seen, (stretch << shift) + worker, n_workers, (stretch + 1) << shift);
+        decode_places_of(c, &k, pages, kv_head, seen, (stretch << shift) + worker, n_workers, (stretch + 1) << shift);
     decode_raw raw = {0};
     decode_fetch(c, &k, &places, fresh, true, &raw);
     previous_done();
@@ -237,13 +238,13 @@ INLINE void decode(const struct attention_split_params *p, u32 lanes, u32 vector
     decode_begin(c, &k, &s, row, head, n);
     while (1) {
         decode_positions(c, &k, &s, &places, &raw);
-        at += AHEAD * n_workers;
+        at += k.ahead * n_workers;
         if (at >> shift) {
             at = 0;
             stretch += p->n_splits;
         }
         if (stretch >= end) break;
-        places = decode_places_of(c, pages, kv_head, seen, (stretch << shift) + at + worker, n_workers,
+        places = decode_places_of(c, &k, pages, kv_head, seen, (stretch << shift) + at + worker, n_workers,
                                   (stretch + 1) << shift);
         raw = (decode_raw){0};
         decode_fetch(c, &k, &places, 0, false, &raw);

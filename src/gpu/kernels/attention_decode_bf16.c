@@ -5,6 +5,8 @@
 #include "attention_decode.h"
 
 DECODE_HEADS(decode_bf16, 1, G_BF16)
+DECODE_HEADS(decode_bf16, 2, G_BF16)
 DECODE_HEADS(decode_bf16, 4, G_BF16)
 DECODE_WIDE(decode_bf16, 1, G_BF16)
+DECODE_WIDE(decode_bf16, 2, G_BF16)
 DECODE_WIDE(decode_bf16, 4, G_BF16)

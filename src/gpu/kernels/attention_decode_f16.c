@@ -5,6 +5,8 @@
 #include "attention_decode.h"
 
 DECODE_HEADS(decode_f16, 1, G_F16)
+DECODE_HEADS(decode_f16, 2, G_F16)
 DECODE_HEADS(decode_f16, 4, G_F16)
 DECODE_WIDE(decode_f16, 1, G_F16)
+DECODE_WIDE(decode_f16, 2, G_F16)
 DECODE_WIDE(decode_f16, 4, G_F16)

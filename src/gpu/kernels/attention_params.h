@@ -33,6 +33,10 @@ enum { ATTEND_MOST_SPLITS = 64, DECODE_JOIN_BLOCK = 256, DECODE_JOIN_COLUMNS = 1
 static inline u32 decode_block(u32 heads, u32 most_columns) {
     return heads * most_columns > 1024 ? 128 : 256;
 }
+/* Positions that a thread loads at once: more is more code, which takes longer to come than memory. */
+static inline u32 decode_ahead(u32 heads, u32 most_columns) {
+    return heads <= 2 && most_columns == 256 ? 4 : 2;
+}
 struct attention_split_params {
     attention_call c;
     GLOBAL float *sums, *weights;

@@ -26,7 +26,7 @@ KERNEL void rmsnorm(struct norm_params p) {
         const float weight = p.weight.data ? load_any(p.weight.data, p.weight.type, j) : 1.0f;
         float y = load_as_f32(p.x.data, p.x.type, x_at + j) * factor * (p.offset + weight);
         if (p.residual.data) y += load_as_f32(p.residual.data, p.residual.type, row * p.residual.stride + from + j);
-        store_from_f32(p.y.data, p.y.type, y_at + j, y);
+        store_from_f32(p.y.data, p.y.type, y_at + j, y * p.scale);
     }
 }
 
@@ -70,7 +70,7 @@ INLINE void held_store(const struct norm_params *p, const held *h, u32 row, u32 
         if (p->weight.data) weight = vec_of(h->weights[i], p->weight.type, 4);
         f32x4 y = h->x[i] * factor * (p->offset + weight);
         if (p->residual.data) y += vec_of(h->residuals[i], p->residual.type, 4);
-        store_row(&p->y, row, from + j, 4, y);
+        store_row(&p->y, row, from + j, 4, y * p->scale);
     }
 }
 

@@ -13,7 +13,8 @@ struct norm_params {
     gpu_mat x, y, residual;
     gpu_vec weight;
     u32 size, n_parts;
-    float eps, offset;
+    float eps, offset, scale;
+    u32 unused;
 };
 
 #endif
