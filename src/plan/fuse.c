@@ -105,7 +105,8 @@ static void fuse_add(fusion *f, unit *add) {
     }
 }
 
-/* y = RMSNORM + residual; SCALE y: one call, where the second stood. (A scale of 0 says in a call that there is none.) */
+/* y = RMSNORM + residual; SCALE y: one call, where the second stood. (A scale of 0 says in a call that there is none.)
+ */
 static void fuse_scale(fusion *f, unit *scale) {
     unit *norm = only_for_us(f, scale->x);
     if (!norm || step_of(f, norm)->op != KOP_RMSNORM || norm->residual == PLAN_NONE || step_of(f, scale)->scale == 0)

@@ -642,8 +642,7 @@ nb_status check_load(check *c, const check_spec *spec, nb_error *err) {
 static bool is_ordinary(const check_spec *s) {
     bool narrow_x = s->x_type == DT_F16 || s->x_type == DT_BF16;
     bool fused = s->normed || (kop_fuses_residual(s->op) && s->residual) || (s->op == KOP_KV_STORE && s->rotated) ||
-                 (s->op == KOP_RMSNORM && s->scaled) ||
-                 (kop_is_product(s->op) && s->act != ACT_NONE);
+                 (s->op == KOP_RMSNORM && s->scaled) || (kop_is_product(s->op) && s->act != ACT_NONE);
     bool rounds = s->op == KOP_QUANTIZE && s->y_type != DT_XI8X3;
     return !narrow_x && !fused && !rounds;
 }

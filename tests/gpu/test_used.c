@@ -174,6 +174,7 @@ static void test_same_kernel(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_small_models), cmocka_unit_test(test_tiny_models),
-                                       cmocka_unit_test(test_sum_takes_residual), cmocka_unit_test(test_norm_takes_scale), cmocka_unit_test(test_same_kernel)};
+                                       cmocka_unit_test(test_sum_takes_residual),
+                                       cmocka_unit_test(test_norm_takes_scale), cmocka_unit_test(test_same_kernel)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

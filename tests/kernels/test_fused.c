@@ -159,7 +159,8 @@ static void rmsnorm_run(const krow *row, const kcall *c, int64_t begin, int64_t 
     for (int64_t t = 0; t < c->y.rows; t++) {
         input(&normed, &c->weight, c->x.cols / c->n_parts, t, x);
         for (int64_t j = 0; j < c->y.cols; j++)
-            store(&c->y, t, j, (c->residual.data ? x[j] + at(&c->residual, t, j) : x[j]) * (c->scale != 0 ? c->scale : 1));
+            store(&c->y, t, j,
+                  (c->residual.data ? x[j] + at(&c->residual, t, j) : x[j]) * (c->scale != 0 ? c->scale : 1));
     }
     free(x);
 }

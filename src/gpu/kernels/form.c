@@ -76,7 +76,7 @@ KERNEL void form_normed(struct form_params p) {
         UNROLL for (u32 i = 0; i < 8; i++) squares += held[h].v[i] * held[h].v[i];
     }
     squares = block_sum(squares, (SHARED float *)shared_memory());
-    const float factor = 1.0f / __builtin_sqrtf(squares / (float)p.x.cols + p.eps);
+    const float factor = norm_factor(squares, p.x.cols, p.eps);
     UNROLL for (u32 h = 0; h < FORM_HELD; h++) {
         const u32 column = (h * FORM_THREADS + tid()) * FORM_EACH;
         if (h * FORM_THREADS * FORM_EACH >= p.x.cols) continue;

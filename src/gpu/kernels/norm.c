@@ -8,10 +8,6 @@
 #include "ops_vec.h"
 #include "reduce.h"
 
-INLINE float norm_factor(const struct norm_params *p, float squares) {
-    return 1.0f / __builtin_sqrtf(squares / (float)p->size + p->eps);
-}
-
 /* Any operands. */
 KERNEL void rmsnorm(struct norm_params p) {
     const u32 row = bid_x() / p.n_parts, from = bid_x() % p.n_parts * p.size;
@@ -21,7 +17,7 @@ KERNEL void rmsnorm(struct norm_params p) {
         const float x = load_as_f32(p.x.data, p.x.type, x_at + j);
         squares += x * x;
     }
-    const float factor = norm_factor(&p, block_sum(squares, (SHARED float *)shared_memory()));
+    const float factor = norm_factor(block_sum(squares, (SHARED float *)shared_memory()), p.size, p.eps);
     for (u32 j = tid(); j < p.size; j += bdim()) {
         const float weight = p.weight.data ? load_any(p.weight.data, p.weight.type, j) : 1.0f;
         float y = load_as_f32(p.x.data, p.x.type, x_at + j) * factor * (p.offset + weight);
@@ -81,7 +77,7 @@ KERNEL void rmsnorm4(struct norm_params p) {
     previous_done();
     const float own = held_load(&p, &h, row, from, tid(), bdim(), 1);
     const float squares = block_sum(own, (SHARED float *)shared_memory());
-    held_store(&p, &h, row, from, tid(), bdim(), norm_factor(&p, squares));
+    held_store(&p, &h, row, from, tid(), bdim(), norm_factor(squares, p.size, p.eps));
 }
 
 /* 32 lanes a part. */
@@ -92,5 +88,5 @@ KERNEL void rmsnorm_heads(struct norm_params p) {
     held_weights(&p, &h, tid() % 32, 32);
     previous_done();
     const float squares = lanes_sum(held_load(&p, &h, row, from, tid() % 32, 32, inside), 32);
-    if (inside) held_store(&p, &h, row, from, tid() % 32, 32, norm_factor(&p, squares));
+    if (inside) held_store(&p, &h, row, from, tid() % 32, 32, norm_factor(squares, p.size, p.eps));
 }

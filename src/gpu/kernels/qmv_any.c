@@ -51,7 +51,7 @@ INLINE float any_norm_factor(const qmv_any_part *p, i64 x_at) {
         const float x = load_as_f32(p->x.data, p->x.type, x_at + j);
         squares += x * x;
     }
-    return 1.0f / __builtin_sqrtf(warp_sum(squares) / (float)p->k + p->eps);
+    return norm_factor(warp_sum(squares), p->k, p->eps);
 }
 
 /* p: what all parts of the launch have in common, own: the block's. Grid: outputs by the warps of a block, pairs of a

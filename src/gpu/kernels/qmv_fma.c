@@ -186,8 +186,7 @@ INLINE void fma_pair(const qmv_any_part *p, const qmv_any_part *own, fma_form f,
         barrier();
         fma_dot(sums, u, p, f, &s);
     }
-    if (p->normed)
-        factor = 1.0f / __builtin_sqrtf(block_sum(squares, (SHARED float *)shared_memory()) / (float)p->k + p->eps);
+    if (p->normed) factor = norm_factor(block_sum(squares, (SHARED float *)shared_memory()), p->k, p->eps);
     UNROLL for (u32 r = 0; r < 2; r++) {
         sums[r] = warp_sum(sums[r]) * factor;
         if (own->bias.data) sums[r] += load_any(own->bias.data, own->bias.type, (i64)e * own->w.n + rows[r]);

@@ -88,6 +88,48 @@ INLINE void one_load_scales(one_scales *s, const one_rows *r, one_form f) {
     }
 }
 
+/* ---- Blocks and outputs -------------------------------------------------------------------------------------------
+ */
+
+/* A launch's blocks of tiles: those of several products with the same x, one behind the other. */
+typedef struct one_work {
+    const qmv_part *parts;
+    u32 n, first[GPU_KERNEL_PARTS]; /* first[i]: where part i begins; [0] is not used */
+    u32 total, stride;              /* a block of the launch takes each stride-th */
+} one_work;
+/* The part of a block; its number there. */
+INLINE u32 one_part_of(const one_work *w, u32 *block) {
+    const u32 at = *block;
+    u32 part = 0;
+    UNROLL for (u32 i = 1; i < GPU_KERNEL_PARTS; i++) if (i < w->n && at >= w->first[i]) {
+        part = i;
+        *block = at - w->first[i];
+    }
+    return part;
+}
+/* Where the output of four threads belongs, of a batch of rounds the first of which takes block `first`. */
+typedef struct one_output {
+    u32 part, output;
+    bool there;
+} one_output;
+INLINE one_output one_output_of(const one_work *w, u32 first) {
+    u32 block = first + tid() / 4 / QMV_ROWS * w->stride;
+    const bool inside = block < w->total;
+    const u32 part = one_part_of(w, &block), output = block * QMV_ROWS + tid() / 4 % QMV_ROWS;
+    const qmv_part *p = &w->parts[part];
+    return (one_output){part, output, inside && output < (p->act ? p->n / 2 : p->n)};
+}
+/* Its residual as it lies in memory. */
+INLINE u32 one_residual_bits(const one_work *w, one_output o, u32 token) {
+    const qmv_part *p = &w->parts[o.part];
+    if (!o.there || tid() % 4 > 0 || !p->residual) return 0;
+    return load_bits(p->residual, QMV_TYPE(p->types, QMV_RESIDUAL), (i64)token * p->residual_stride + o.output);
+}
+INLINE float one_residual(const one_work *w, one_output o, u32 bits) {
+    const qmv_part *p = &w->parts[o.part];
+    return p->residual ? f32_of(bits, QMV_TYPE(p->types, QMV_RESIDUAL)) : 0;
+}
+
 /* ---- x in shared memory -------------------------------------------------------------------------------------------
  */
 
@@ -143,45 +185,67 @@ INLINE void one_put(const one_x *x, one_form f, const eight *e, u32 column) {
     }
 }
 
+enum { MOST_TURNS = 3, TURN_COLUMNS = QMV_ONE_THREADS * 8 };
+/* Eight columns of each of n turns of `all`, which begin at `from`, or of none; what is beyond `end` is not read. */
+INLINE void one_read_turns(eight_raw *to, const GLOBAL u8 *all, u32 type, u64 from, u32 column, u32 end, u32 n) {
+    if (all)
+        UNROLL for (u32 i = 0; i < n; i++, column += TURN_COLUMNS) if (column < end)
+            eight_read(&to[i], all, type, from + column);
+}
+
+/* What a launch does before and while it waits: its outputs' residual is on its way behind x. */
+typedef struct one_early {
+    const one_work *work;
+    bool waits; /* for the launch in front */
+    one_output output;
+    u32 residual; /* its bits */
+} one_early;
+
 /* The token's x, with the norm's weights; squares: each warp's part of their sum before these. Loads of `at_once` turns
- * are on their way at once; normed and both types are constant at compilation, or else at_once is 1. */
+ * are on their way at once, the weights' before the launch in front is done; normed and both types are constant at
+ * compilation, or else at_once is 1. Turns are not unrolled: that is what a launch would wait for. */
 INLINE void one_stage_turns(const qmv_part *p, const one_x *x, one_form f, u32 token, SHARED float *squares,
-                            u32 at_once, bool normed, u32 type, u32 norm_type) {
-    enum { MOST = 3 };
+                            u32 at_once, bool normed, u32 type, u32 norm_type, one_early *early) {
+    const GLOBAL u8 *const norm = normed ? p->norm : 0;
+    const u64 from = (u64)token * p->x_stride;
     float own = 0;
-    ROLLED for (u32 first = tid() * 8; first < p->k; first += at_once * QMV_ONE_THREADS * 8) {
-        eight_raw raw[MOST], weights[MOST];
-        UNROLL for (u32 a = 0; a < at_once; a++) {
-            const u32 column = first + a * QMV_ONE_THREADS * 8;
-            if (column >= p->k) continue;
-            eight_read(&raw[a], p->x, type, (u64)token * p->x_stride + column);
-            if (normed && p->norm) eight_read(&weights[a], p->norm, norm_type, column);
-        }
-        UNROLL for (u32 a = 0; a < at_once; a++) {
-            const u32 column = first + a * QMV_ONE_THREADS * 8;
-            if (column >= p->k) continue;
+    eight_raw raw[MOST_TURNS], weights[MOST_TURNS];
+    one_read_turns(weights, norm, norm_type, 0, tid() * 8, p->k, at_once);
+    if (early->waits) previous_done();
+    one_read_turns(raw, p->x, type, from, tid() * 8, p->k, at_once);
+    early->residual = one_residual_bits(early->work, early->output, token);
+    ROLLED for (u32 first = tid() * 8; first < p->k;) {
+        ROLLED for (u32 a = 0, column = first; a < at_once && column < p->k; a++, column += TURN_COLUMNS) {
             eight e, w = {{1, 1, 1, 1, 1, 1, 1, 1}};
-            eight_of(&e, &raw[a], type);
-            if (normed && p->norm) eight_of(&w, &weights[a], norm_type);
+            eight_of(&e, &raw[0], type);
+            if (norm) eight_of(&w, &weights[0], norm_type);
             if (normed) UNROLL for (u32 i = 0; i < 8; i++) {
                     own += e.v[i] * e.v[i];
                     e.v[i] *= p->offset + w.v[i];
                 }
             one_put(x, f, &e, column);
+            UNROLL for (u32 i = 1; i < at_once; i++) {
+                raw[i - 1] = raw[i];
+                weights[i - 1] = weights[i];
+            }
         }
+        first += at_once * TURN_COLUMNS;
+        one_read_turns(weights, norm, norm_type, 0, first, p->k, at_once);
+        one_read_turns(raw, p->x, type, from, first, p->k, at_once);
     }
     if (!normed) return;
     own = warp_sum(own);
     if (lane_id() == 0) squares[warp_id()] = own;
 }
-INLINE void one_stage(const qmv_part *p, const one_x *x, one_form f, u32 token, SHARED float *squares) {
+INLINE void one_stage(const qmv_part *p, const one_x *x, one_form f, u32 token, SHARED float *squares,
+                      one_early *early) {
     const u32 type = QMV_TYPE(p->types, QMV_X), norm_type = QMV_TYPE(p->types, QMV_NORM);
     if (type == G_F32 && !p->normed)
-        one_stage_turns(p, x, f, token, squares, 3, false, G_F32, G_F32);
+        one_stage_turns(p, x, f, token, squares, 3, false, G_F32, G_F32, early);
     else if (type == G_F32 && norm_type == G_BF16)
-        one_stage_turns(p, x, f, token, squares, 2, true, G_F32, G_BF16);
+        one_stage_turns(p, x, f, token, squares, 2, true, G_F32, G_BF16, early);
     else
-        one_stage_turns(p, x, f, token, squares, 1, p->normed, type, norm_type);
+        one_stage_turns(p, x, f, token, squares, 1, p->normed, type, norm_type, early);
 }
 
 /* ---- Products -----------------------------------------------------------------------------------------------------
@@ -261,27 +325,9 @@ INLINE one_places one_places_of(const qmv_part *p) {
 }
 
 INLINE float one_norm_factor(const qmv_part *p, const SHARED float *squares) {
-    float sum = 0;
-    UNROLL for (u32 i = 0; i < QMV_ONE_WARPS; i++) sum += squares[i];
-    return 1.0f / __builtin_sqrtf(sum / (float)p->k + p->eps);
+    return norm_factor(lanes_sum(squares[lane_id() % QMV_ONE_WARPS], QMV_ONE_WARPS), p->k, p->eps);
 }
 
-/* A launch's blocks of tiles: those of several products with the same x, one behind the other. */
-typedef struct one_work {
-    const qmv_part *parts;
-    u32 n, first[GPU_KERNEL_PARTS]; /* first[i]: where part i begins; [0] is not used */
-    u32 total, stride;              /* a block of the launch takes each stride-th */
-} one_work;
-/* The part of a block; its number there. */
-INLINE u32 one_part_of(const one_work *w, u32 *block) {
-    const u32 at = *block;
-    u32 part = 0;
-    UNROLL for (u32 i = 1; i < GPU_KERNEL_PARTS; i++) if (i < w->n && at >= w->first[i]) {
-        part = i;
-        *block = at - w->first[i];
-    }
-    return part;
-}
 INLINE one_rows one_rows_of(const one_work *w, one_form f, u32 block, u32 tile, u32 step) {
     const u32 part = one_part_of(w, &block);
     return one_rows_at(&w->parts[part], f, block, tile, step);
@@ -296,17 +342,10 @@ INLINE float one_quarter(const SHARED float *sums, u32 quarter, u32 row, u32 fir
     return v;
 }
 
-/* Where output i of a stretch of rounds, the first of which takes block `first`, belongs. */
-typedef struct one_output {
-    u32 part, output;
-    bool there;
-} one_output;
-INLINE one_output one_output_of(const one_work *w, u32 first, u32 i) {
-    u32 block = first + i / QMV_ROWS * w->stride;
-    const bool inside = block < w->total;
-    const u32 part = one_part_of(w, &block), output = block * QMV_ROWS + i % QMV_ROWS;
-    const qmv_part *p = &w->parts[part];
-    return (one_output){part, output, inside && output < (p->act ? p->n / 2 : p->n)};
+/* Sums of a batch that no warp will write: where not every warp has a part of every tile. */
+INLINE void one_clear(SHARED float *sums) {
+    UNROLL for (u32 i = lane_id(); i < QMV_ONE_ROUNDS * QMV_ROWS; i += WARP)
+        sums[(i / QMV_ROWS * QMV_ONE_WARPS + warp_id()) * QMV_ROWS + i % QMV_ROWS] = 0;
 }
 
 /* Where the outputs of a token go: of experts. */
@@ -315,23 +354,20 @@ typedef struct one_target {
     i64 bias_at;
 } one_target;
 
-/* The outputs of the block's rounds from `begin` to `end`, four threads for each; early: in the first round of all, the
- * thread's residual. Of a gated pair every other warp has summed the second half. */
-INLINE void one_finish(const one_work *w, const SHARED float *all, float norm, float early, u32 begin, u32 end,
-                       u32 n_steps, one_target to) {
-    const u32 quarter = tid() % 4;
-    ROLLED for (u32 i = tid() / 4; i < (end - begin) * QMV_ROWS; i += QMV_ONE_THREADS / 4) {
-        const one_output o = one_output_of(w, bid_x() + begin * w->stride, i);
-        const qmv_part *p = &w->parts[o.part];
-        const u32 first = (begin + i / QMV_ROWS) * n_steps * (p->act ? 2 : 1);
-        float v = one_quarter(all + i / QMV_ROWS * QMV_ONE_WARPS * QMV_ROWS, quarter, i % QMV_ROWS, first) * norm;
-        v += shfl_xor(v, 2);
-        const float other = shfl_xor(v, 1);
-        if (!p->act) v += other;
-        if (!o.there || quarter > 0) continue;
-        const float residual = begin == 0 && i == tid() / 4 ? early : qmv_residual(p, to.token, o.output);
-        qmv_end(p, v, other, residual, to.token, o.output, to.bias_at, to.y_at);
-    }
+/* The outputs of a batch of the block's rounds, those from `begin` to `end`, four threads for each; o: the thread's,
+ * with its residual. Of a gated pair every other warp has summed the second half. */
+_Static_assert(QMV_ONE_ROUNDS *QMV_ROWS * 4 == QMV_ONE_THREADS, "four threads for each output of a batch");
+INLINE void one_finish(const one_work *w, const SHARED float *all, float norm, one_output o, float residual, u32 begin,
+                       u32 end, u32 n_steps, one_target to) {
+    const u32 quarter = tid() % 4, i = tid() / 4;
+    const qmv_part *p = &w->parts[o.part];
+    if (i >= (end - begin) * QMV_ROWS) return;
+    const u32 first = (begin + i / QMV_ROWS) * n_steps * (p->act ? 2 : 1);
+    float v = one_quarter(all + i / QMV_ROWS * QMV_ONE_WARPS * QMV_ROWS, quarter, i % QMV_ROWS, first) * norm;
+    v += shfl_xor(v, 2);
+    const float other = shfl_xor(v, 1);
+    if (!p->act) v += other;
+    if (o.there && quarter == 0) qmv_end(p, v, other, residual, to.token, o.output, to.bias_at, to.y_at);
 }
 
 /* The tiles of a block of the launch, of a product with one token; of a gated pair tiles come in twos. Warps run
@@ -344,29 +380,31 @@ INLINE void one_tiles(const one_work *w, one_form f, one_target to, bool early) 
     const u32 n_steps = p->k / one_step_columns(f), start = warp_id() / tiles;
     const one_places at = one_places_of(p);
     const one_lane lane = one_lane_of(f);
-    const u32 mine = (w->total - bid_x() + w->stride - 1) / w->stride; /* rounds */
     one_rows rows = {0};
     u32x4 codes[MOST_UNITS][2];
     one_scales scales;
-    u32 next_round = start / n_steps, next_step = start % n_steps;
-    if (next_round < mine) {
+    u32 next_round = 0, next_step = start;
+    ROLLED for (; next_step >= n_steps; next_round++) next_step -= n_steps;
+    if (bid_x() + next_round * w->stride < w->total) {
         rows = one_rows_of(w, f, bid_x() + next_round * w->stride, tile, next_step);
         one_load_scales(&scales, &rows, f);
         UNROLL for (u32 u = 0; u < f.units; u++) one_load_unit(codes[u], &rows, u);
     }
-    if (early) previous_done();
-    const one_output own = one_output_of(w, bid_x(), tid() / 4);
-    const float residual = own.there && tid() % 4 == 0 ? qmv_residual(&w->parts[own.part], to.token, own.output) : 0;
-    one_stage(p, &at.x, f, to.token, at.squares);
+    const u32 mine = (w->total - bid_x() + w->stride - 1) / w->stride; /* rounds */
+    if (n_steps < splits) one_clear(at.sums);
+    one_early own = {w, early, one_output_of(w, bid_x()), 0};
+    one_stage(p, &at.x, f, to.token, at.squares, &own);
     barrier();
     const float norm = p->normed ? one_norm_factor(p, at.squares) : 1;
     /* Sums of two batches of rounds stand side by side: one is still added up while others begin the next one. */
     ROLLED for (u32 begin = 0; begin < mine; begin += QMV_ONE_ROUNDS) {
         const u32 end = begin + QMV_ONE_ROUNDS < mine ? begin + QMV_ONE_ROUNDS : mine;
         SHARED float *const sums = at.sums + begin / QMV_ONE_ROUNDS % 2 * QMV_ONE_SUMS;
-        if (n_steps < splits) /* not every warp has a part of every tile */
-            for (u32 i = lane_id(); i < QMV_ONE_ROUNDS * QMV_ROWS; i += WARP)
-                sums[(i / QMV_ROWS * QMV_ONE_WARPS + warp_id()) * QMV_ROWS + i % QMV_ROWS] = 0;
+        if (begin > 0) {
+            if (n_steps < splits) one_clear(sums);
+            own.output = one_output_of(w, bid_x() + begin * w->stride);
+            own.residual = one_residual_bits(w, own.output, to.token);
+        }
         float acc[2] = {0, 0};
         ROLLED while (next_round < end) {
             const u32 round = next_round, step = next_step;
@@ -393,7 +431,7 @@ INLINE void one_tiles(const one_work *w, one_form f, one_target to, bool early) 
             }
         }
         barrier();
-        one_finish(w, sums, norm, residual, begin, end, n_steps, to);
+        one_finish(w, sums, norm, own.output, one_residual(w, own.output, own.residual), begin, end, n_steps, to);
     }
 }
 

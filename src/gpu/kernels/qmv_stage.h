@@ -144,7 +144,7 @@ INLINE void qmv_squares(const qmv_part *p, SHARED float *to, u32 token, u32 toke
 INLINE float qmv_norm_factor(const qmv_part *p, const SHARED float *squares, u32 m) {
     float sum = 0;
     UNROLL for (u32 i = 0; i < QMV_WARPS; i++) sum += squares[i * QMV_COLUMNS + m];
-    return 1.0f / __builtin_sqrtf(sum / (float)p->k + p->eps);
+    return norm_factor(sum, p->k, p->eps);
 }
 
 /* Row `row` of tile `tile` of the block: its warps' sums added up in order. */

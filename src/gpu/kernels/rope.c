@@ -153,7 +153,7 @@ INLINE void head_op_of(const head_part *p, u32 item, u32 n_kept, bool aligned) {
             const f32x2 v = pair_load(p, p->x, from, pair_of(p, i));
             squares += v.x * v.x + v.y * v.y;
         }
-        norm = 1.0f / __builtin_sqrtf(warp_sum(squares) / (float)p->head_dim + p->eps);
+        norm = norm_factor(warp_sum(squares), p->head_dim, p->eps);
     }
     UNROLL for (u32 k = 0; k < n_kept; k++) {
         const u32 i = lane_id() + k * WARP;
