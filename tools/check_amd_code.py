@@ -48,6 +48,7 @@ FAMILIES = [
     Family("tiles of attention, heads to 128", r"attention_narrow_\w+ ", 224, 208),
     Family("tiles of attention, wider", r"attention_wide_\w+ ", 248, 208),
     Family("decode, 1 head", r"attention_decode_\w+ .*_1$", 88, 120),
+    Family("decode, 2 heads", r"attention_decode_\w+ .*_(64|128|256)_2$", 120, 128),
     Family("decode, 4 heads", r"attention_decode_\w+ .*_(64|128|256)_4$", 128, 136),
     Family("decode, 512 columns", r"attention_decode_\w+ ", 240, 248),
     Family("attention, other", r"attention ", 64, 64),

@@ -65,6 +65,7 @@ enum { DECODE_ROWS = 64 };
     }
 /* By the largest head_dim that they take: 64 times a power of two. */
 static const gpu_kernel k_decode_f32[4] = DECODE_KERNELS("f32", "4");
+/* And by the query heads that share keys and values: one, two, or up to four. */
 static const gpu_kernel k_decode_f16[3][4] = {DECODE_KERNELS("f16", "1"), DECODE_KERNELS("f16", "2"),
                                               DECODE_KERNELS("f16", "4")};
 static const gpu_kernel k_decode_bf16[3][4] = {DECODE_KERNELS("bf16", "1"), DECODE_KERNELS("bf16", "2"),
@@ -93,16 +94,16 @@ typedef struct decode_plan {
 /* By the shape of heads alone: results must not depend on the number of rows. */
 static decode_plan decode_plan_of(const krow *row, const kcall *c) {
     const int64_t ratio = c->x.cols / c->keys.head_dim / c->keys.n_heads;
-    const int several = c->keys.type == DT_F32 || ratio > 2 ? 2 : ratio == 2;
+    const int log2_heads = c->keys.type == DT_F32 || ratio > 2 ? 2 : ratio == 2;
     int size = 0;
     while (64 << size < c->keys.head_dim) size++;
-    decode_plan p = {.kernel = &(c->keys.type == DT_F16 ? k_decode_f16 : k_decode_bf16)[several][size],
-                     .heads = 1 << several};
+    decode_plan p = {.kernel = &(c->keys.type == DT_F16 ? k_decode_f16 : k_decode_bf16)[log2_heads][size],
+                     .heads = 1 << log2_heads};
     if (c->keys.type == DT_F32) p.kernel = &k_decode_f32[size];
     const u32 columns = 64u << size, threads = decode_block((u32)p.heads, columns);
     const u32 at_once = threads / (columns < 256 ? columns / 8 : 32) * decode_ahead((u32)p.heads, columns);
     p.threads = (int)threads;
-    p.stretch_shift = at_once < 32 ? 4 : 5;
+    p.stretch_shift = at_once < 32 ? 4 : 5; /* a stretch is read at once, where that is not too short */
     if (row->param[DECODE_MMA16]) {
         p.kernel = &k_decode_mma16[c->keys.head_dim == 128][c->softcap > 0];
         p.heads = M16_HEADS;

@@ -89,7 +89,7 @@ typedef struct decode_raw {
 /* Those from position `first` on, or those before it; the others stay as they are. */
 INLINE void decode_fetch(const attention_call *c, const decode_shape *k, const decode_places *places, u32 first,
                          bool before, decode_raw *to) {
-    UNROLL for (u32 u = 0; u < k->ahead; u++) {
+    for (u32 u = 0; u < k->ahead; u++) {
         const bool wanted = places->sees[u] && (places->at + u * places->step < first) == before;
         UNROLL for (u32 v = 0; v < k->vectors; v++) {
             const u32 column = column_of(k, v);
