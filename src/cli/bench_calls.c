@@ -347,7 +347,6 @@ static void init_rows(bench_call *b, int64_t n_tokens) {
     c->x = c->op == KOP_ROPE_TABLE ? (kmat){0} : take_matrix(b, n_tokens, cols);
     c->y = take_matrix(b, n_tokens, cols);
     c->n_parts = c->op == KOP_ROPE ? heads : 1;
-    c->scale = 1;
     c->positions = take_positions(b, n_tokens, 0);
     if (c->op == KOP_RMSNORM) {
         c->weight = (kvec){take_floats(b, DT_BF16, cols, 1), DT_BF16};
@@ -358,6 +357,7 @@ static void init_rows(bench_call *b, int64_t n_tokens) {
         double *freqs = take(b, HEAD_DIM / 2 * sizeof *freqs);
         for (int i = 0; i < HEAD_DIM / 2 && freqs; i++) freqs[i] = 1.0 / (1 + i);
         c->freqs = freqs;
+        c->scale = 1;
         operands = 1;
     } else if (c->op == KOP_SELECT_ROWS) {
         c->rows = take_positions(b, n_tokens, 0);
