@@ -119,7 +119,7 @@ static struct norm_params norm_params_of(const kcall *c) {
                                 .n_parts = (u32)c->n_parts,
                                 .eps = c->eps,
                                 .offset = c->offset,
-                                .scale = c->scale != 0 ? c->scale : 1};
+                                .scale = kcall_norm_scale(c)};
 }
 
 static bool norm_takes(const krow *row, const kcall *c) {

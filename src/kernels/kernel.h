@@ -263,6 +263,10 @@ unsigned kcall_fused(const kcall *c);
 static inline bool kop_fuses_residual(kop op) {
     return op == KOP_RMSNORM || op == KOP_SUM_EXPERTS;
 }
+/* What RMSNORM multiplies its sum by: the call's scale, or without one 1. */
+static inline float kcall_norm_scale(const kcall *c) {
+    return c->scale != 0 ? c->scale : 1;
+}
 
 /* Whether a call is well formed: operands present, shapes that fit together, known types. What tokens, positions, rows
  * and tables hold is not looked at. */

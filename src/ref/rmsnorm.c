@@ -28,7 +28,7 @@ void ref_input(const kcall *c, int64_t part, const kvec *weight, double *x) {
  * a scale. */
 void ref_rmsnorm(const kcall *c, double *y, double *mag) {
     int64_t size = c->x.cols / c->n_parts;
-    const double scale = c->scale != 0 ? (double)c->scale : 1;
+    const double scale = (double)kcall_norm_scale(c);
     ref_input(c, size, &c->weight, y);
     for (int64_t i = 0; i < c->y.rows * c->y.cols; i++) {
         if (i % size == 0) ref_norm(c, &c->weight, y + i, size);

@@ -275,7 +275,7 @@ static void of_route(const kcall *c, const double *y, int chains, double *varian
 
 static void of_rmsnorm(const kcall *c, const double *y, int chains, double *variance) {
     norm_roundings norm = roundings_of_norm(c, c->x.cols / c->n_parts, chains);
-    const double scale = c->scale != 0 ? (double)c->scale : 1, results = (c->residual.data != NULL) + (c->scale != 0);
+    const double scale = (double)kcall_norm_scale(c), results = (c->residual.data != NULL) + (c->scale != 0);
     for (int64_t i = 0; i < c->y.rows * c->y.cols; i++) {
         double residual = c->residual.data ? ref_at(&c->residual, i / c->y.cols, i % c->y.cols) : 0;
         variance[i] = (norm.shared + norm.own) * square(y[i] - residual * scale) + results * square(y[i]);

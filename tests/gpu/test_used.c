@@ -74,7 +74,8 @@ static int n_sums, n_scaled;
 /* Of a mixture without shared experts, the addition behind the experts' sum; of Gemma 4, whose layers end in a scale of
  * all columns (routers' logits have one of their own), that scale. */
 static void look_at_fused(const char *path, void *user) {
-    const bool mixture = strstr(path, "models/tiny/qwen3_moe") != NULL, gemma = strstr(path, "models/tiny/gemma4");
+    const bool mixture = strstr(path, "models/tiny/qwen3_moe") != NULL;
+    const bool gemma = strstr(path, "models/tiny/gemma4") != NULL;
     nb_model *m;
     if (!mixture && !gemma) return;
     used_calls calls = calls_of(path, user, &m);
