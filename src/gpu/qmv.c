@@ -263,8 +263,8 @@ bool qmv_one_takes(const krow *row, const kcall *c) {
         return false;
     if (w->group_size != 32 && w->group_size != 64 && w->group_size != 128) return false;
     enum { OF_A_WARP = 256 }; /* columns of x that a warp stages at a time */
-    if ((!has_units(w, 4) && !has_units(w, 2)) || w->k % OF_A_WARP != 0 || w->k > QMV_ONE_MOST || c->x.rows < 1 ||
-        !qmv_any_takes(c))
+    if ((!has_units(w, 4) && !has_units(w, 2)) || w->k % OF_A_WARP != 0 || w->k > row->param[QMV_PARAM_MOST] ||
+        c->x.rows < 1 || !qmv_any_takes(c))
         return false;
     if (c->x.stride > INT32_MAX || c->y.stride > INT32_MAX || c->residual.stride > INT32_MAX) return false;
     return (w->experts || c->x.rows == 1) && gpu_weight_aligned(w, 16, 16) && gpu_mat_aligned(&c->x, 16) &&
@@ -272,9 +272,9 @@ bool qmv_one_takes(const krow *row, const kcall *c) {
 }
 
 static size_t one_shared_of(const kweight *w) {
-    const int64_t block = min_i64(w->group_size, unit_columns(w));
-    const int64_t floats = 2 * QMV_ONE_SUMS + QMV_ONE_WARPS + w->k / block * 8;
-    return (size_t)floats * sizeof(float) + (size_t)w->k * 3;
+    const int64_t units = w->k / unit_columns(w), sets = w->group_size * 4 == unit_columns(w) ? 2 : 1;
+    const int64_t pairs = w->bits == 4 ? 2 : 1, floats = 2 * QMV_ONE_SUMS + QMV_ONE_WARPS + units * sets * 8;
+    return (size_t)floats * sizeof(float) + (size_t)(units * pairs) * qmv_one_places((u32)w->bits) * 16;
 }
 
 /* A block has one tile at a time, or a gated pair of them. */

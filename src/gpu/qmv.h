@@ -38,7 +38,7 @@ void qmv_add_any(const kcall *c, void *table, gpu_launches *to);
     F(nvfp4, W_NVFP4, 4)                                                                                               \
     F(plain, W_PLAIN, 0)
 /* Rows' params. */
-enum { QMV_PARAM_MODE, QMV_PARAM_BITS, QMV_PARAM_WHICH };
+enum { QMV_PARAM_MODE, QMV_PARAM_BITS, QMV_PARAM_WHICH, QMV_PARAM_MOST /* columns */ };
 
 bool qmv_mma_takes(const krow *row, const kcall *c);
 bool qmv_fma_takes(const krow *row, const kcall *c);

@@ -73,7 +73,7 @@ enum { QMV_FMA_WEIGHTS(FMA_WHICH) };
      .flushes = true,                                                                                                  \
      .rounds_to = DT_XI8X3,                                                                                            \
      .fused = KFUSED_ACT,                                                                                              \
-     .param = {[QMV_PARAM_BITS] = bits_},                                                                              \
+     .param = {[QMV_PARAM_BITS] = bits_, [QMV_PARAM_MOST] = QMV_ONE_MOST},                                             \
      .takes = one_takes,                                                                                               \
      .tasks = gpu_one_task,                                                                                            \
      .scratch = table_bytes,                                                                                           \

@@ -49,16 +49,16 @@ enum { QMV_FMA_WEIGHTS(FMA_WHICH) };
      .takes = qmv_mma_takes,                                                                                           \
      .tasks = gpu_one_task,                                                                                            \
      .enqueue = mma_enqueue},
-#define ONE_ROW(bits_)                                                                                                 \
-    {.name = "matmul.affine" #bits_ ".one.gpu",                                                                        \
+#define ONE_ROW(bits_, name_, rank_, needs_, most)                                                                     \
+    {.name = "matmul.affine" #bits_ "." name_ ".gpu",                                                                  \
      .backend = "gpu",                                                                                                 \
      .op = KOP_MATMUL,                                                                                                 \
-     .rank = 40,                                                                                                       \
-     .needs = GPU_NVIDIA,                                                                                              \
+     .rank = rank_,                                                                                                    \
+     .needs = needs_,                                                                                                  \
      .flushes = true,                                                                                                  \
      .rounds_to = DT_XI8X3,                                                                                            \
      .fused = KFUSED_NORM | KFUSED_ACT,                                                                                \
-     .param = {[QMV_PARAM_BITS] = bits_},                                                                              \
+     .param = {[QMV_PARAM_BITS] = bits_, [QMV_PARAM_MOST] = most},                                                     \
      .takes = qmv_one_takes,                                                                                           \
      .tasks = gpu_one_task,                                                                                            \
      .enqueue = one_enqueue},
@@ -77,7 +77,9 @@ enum { QMV_FMA_WEIGHTS(FMA_WHICH) };
 
 /* clang-format off */
 static const krow rows[] = {
-    ONE_ROW(4) ONE_ROW(8)
+    ONE_ROW(4, "one", 40, GPU_NVIDIA, QMV_ONE_MOST)
+    ONE_ROW(4, "one_long", 39, GPU_NVIDIA | GPU_SHARED_LARGE, QMV_ONE_MOST_LARGE)
+    ONE_ROW(8, "one", 40, GPU_NVIDIA, QMV_ONE_MOST_LARGE)
     QMV_MMA_WEIGHTS(MMA_ROW)
     QMV_FMA_WEIGHTS(FMA_ROW)
     {.name = "matmul.any.gpu",

@@ -113,12 +113,13 @@ static void test_same_kernel(void **state) {
     static const struct {
         int bits;
         int64_t n, k;
-        const char *kernel;
-    } products[] = {{4, 1024, 4096, "qmv_one_affine4_bf16_64_2"},
-                    {4, 248320, 1024, "qmv_one_affine4_bf16_64_4"},
-                    {4, 4096, 12288, "qmv_one_affine4_bf16_64_4"},
-                    {8, 4096, 3072, "qmv_one_affine8_bf16_64_2"},
-                    {8, 4096, 6144, "qmv_one_affine8_bf16_64_4"}};
+        const char *row, *kernel;
+    } products[] = {{4, 1024, 4096, "matmul.affine4.one.gpu", "qmv_one_affine4_bf16_64_2"},
+                    {4, 248320, 1024, "matmul.affine4.one.gpu", "qmv_one_affine4_bf16_64_4"},
+                    {4, 4096, 12288, "matmul.affine4.one.gpu", "qmv_one_affine4_bf16_64_4"},
+                    {4, 5376, 21504, "matmul.affine4.one_long.gpu", "qmv_one_affine4_bf16_64_4"},
+                    {8, 4096, 3072, "matmul.affine8.one.gpu", "qmv_one_affine8_bf16_64_2"},
+                    {8, 4096, 6144, "matmul.affine8.one.gpu", "qmv_one_affine8_bf16_64_4"}};
     static _Alignas(64) uint8_t nowhere[64]; /* operands are not looked at */
     nb_error err;
     device *d;
@@ -128,8 +129,7 @@ static void test_same_kernel(void **state) {
     must(cuda_backend.open(0, &(device_options){0}, &d, &err), &err);
     must(check_new(&c, &err), &err);
     for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
-        const krow *row =
-            kreg_named(d->registry, products[i].bits == 4 ? "matmul.affine4.one.gpu" : "matmul.affine8.one.gpu");
+        const krow *row = kreg_named(d->registry, products[i].row);
         const kweight w = {.mode = W_AFFINE,
                            .type = DT_BF16,
                            .bits = products[i].bits,

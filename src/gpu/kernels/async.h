@@ -59,7 +59,7 @@ INLINE u64 stream_policy(void) {
 INLINE u32x4 stream_load16(const GLOBAL void *p) {
 #if defined(__NVPTX__)
     u32 a, b, c, d;
-    __asm__ volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
+    __asm__ volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
                      : "=r"(a), "=r"(b), "=r"(c), "=r"(d)
                      : "l"(p), "l"(stream_policy()));
     return (u32x4){a, b, c, d};
@@ -84,13 +84,15 @@ INLINE u32x4 stream_load16_written(const GLOBAL void *p) {
 INLINE void stream_load_words(u32 *to, const GLOBAL void *p, u32 n) {
 #if defined(__NVPTX__)
     if (n == 1)
-        __asm__ volatile("ld.global.nc.L2::cache_hint.u32 %0, [%1], %2;" : "=r"(to[0]) : "l"(p), "l"(stream_policy()));
+        __asm__ volatile("ld.global.nc.L2::cache_hint.L2::128B.u32 %0, [%1], %2;"
+                         : "=r"(to[0])
+                         : "l"(p), "l"(stream_policy()));
     else if (n == 2)
-        __asm__ volatile("ld.global.nc.L2::cache_hint.v2.u32 {%0, %1}, [%2], %3;"
+        __asm__ volatile("ld.global.nc.L2::cache_hint.L2::128B.v2.u32 {%0, %1}, [%2], %3;"
                          : "=r"(to[0]), "=r"(to[1])
                          : "l"(p), "l"(stream_policy()));
     else
-        __asm__ volatile("ld.global.nc.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
+        __asm__ volatile("ld.global.nc.L2::cache_hint.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
                          : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
                          : "l"(p), "l"(stream_policy()));
 #else

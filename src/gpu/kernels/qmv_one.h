@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Products of one token with affine weights of 4 or 8 bits on NVIDIA's matrix units for integers, where a code costs
- * half an instruction or none. x is operand B as integers of 23 bits with a scale for each block of columns, in three
- * signed bytes that are three columns of B, so that the sums of a block are exact; two blocks stand side by side in the
- * eight columns. A warp streams 16 rows of the weight: a lane's next 16 bytes of a row are on their way as soon as the
- * last ones have been used. */
+ * Products of one token with affine weights of 4 or 8 bits on NVIDIA's matrix units for integers, which take bytes of
+ * codes as they are stored. x is operand B as integers of 23 bits with a scale for each block of columns, in signed
+ * bytes that are columns of B, so that the sums of a block are exact; two blocks stand side by side in the eight
+ * columns. With codes of 8 bits these are three bytes. A byte b of two codes of 4 bits is 16 h + l, and h x1 + l x0 is
+ * (b x1 + l (16 x0 - x1)) / 16: so only low codes are masked, and what they are multiplied with has four bytes. A warp
+ * streams 16 rows of the weight: a lane's next 16 bytes of a row are on their way as soon as the last ones have been
+ * used. */
 #ifndef NB_GPU_KERNELS_QMV_ONE_H
 #define NB_GPU_KERNELS_QMV_ONE_H
 
@@ -54,27 +56,26 @@ typedef struct one_scales {
 } one_scales;
 
 /* What a lane reads next: of row g of its tile; how many bytes further row g + 8 has the same; from scales to biases.
- */
+ * Blocks of the launch before `whole` are of the same part and have all their rows. */
 typedef struct one_rows {
     const GLOBAL u8 *codes, *scales;
-    u32 codes_8, scales_8;
+    u32 codes_8, scales_8, whole;
     i64 biases;
 } one_rows;
 
-INLINE one_rows one_rows_at(const qmv_part *p, one_form f, u32 block, u32 tile, u32 step) {
-    const u32 row = qmv_row(p, block, tile, lane_id() / 4), further = qmv_row(p, block, tile, lane_id() / 4 + 8) - row;
-    const u32 groups = p->k / f.group_size, row_bytes = p->k / 8 * f.bits;
-    return (one_rows){
-        .codes = p->codes + (u64)row * row_bytes + step * f.units * 64 + lane_id() % 4 * 16,
-        .scales = p->scales + 2 * ((u64)row * groups + step * 2 * scale_words(f)),
-        .codes_8 = further * row_bytes,
-        .scales_8 = further * groups * 2,
-        .biases = (i64)p->biases - (i64)p->scales,
-    };
+/* Bytes of codes and of scales: of so many steps of a row; of so many rows. */
+typedef struct one_distance {
+    u32 codes, scales;
+} one_distance;
+INLINE one_distance one_steps(one_form f, u32 n) {
+    return (one_distance){n * f.units * 64, n * scale_words(f) * 4};
 }
-INLINE void one_advance(one_rows *r, one_form f, u32 steps) {
-    r->codes += steps * f.units * 64;
-    r->scales += steps * scale_words(f) * 4;
+INLINE one_distance one_full_rows(const qmv_part *p, one_form f, u32 n) {
+    return (one_distance){n * (p->k / 8 * f.bits), n * (p->k / f.group_size * 2)};
+}
+INLINE void one_advance(one_rows *r, one_distance by) {
+    r->codes += by.codes;
+    r->scales += by.scales;
 }
 
 INLINE void one_load_unit(u32x4 codes[2], const one_rows *r, u32 unit) {
@@ -91,7 +92,8 @@ INLINE void one_load_scales(one_scales *s, const one_rows *r, one_form f) {
 /* ---- Blocks and outputs -------------------------------------------------------------------------------------------
  */
 
-/* A launch's blocks of tiles: those of several products with the same x, one behind the other. */
+/* A launch's blocks of tiles: those of several products with the same x, one behind the other. What parts share is
+ * read from the first one, whose place is known at compilation. */
 typedef struct one_work {
     const qmv_part *parts;
     u32 n, first[GPU_KERNEL_PARTS]; /* first[i]: where part i begins; [0] is not used */
@@ -101,12 +103,35 @@ typedef struct one_work {
 INLINE u32 one_part_of(const one_work *w, u32 *block) {
     const u32 at = *block;
     u32 part = 0;
-    UNROLL for (u32 i = 1; i < GPU_KERNEL_PARTS; i++) if (i < w->n && at >= w->first[i]) {
-        part = i;
-        *block = at - w->first[i];
-    }
+    if (w->n > 1) UNROLL for (u32 i = 1; i < GPU_KERNEL_PARTS; i++) if (i < w->n && at >= w->first[i]) {
+            part = i;
+            *block = at - w->first[i];
+        }
     return part;
 }
+/* Outputs of a part; of a gated pair, halves of the weight. */
+INLINE u32 one_outputs(const one_work *w, u32 part) {
+    return w->parts[part].n >> (w->parts->act ? 1 : 0);
+}
+
+/* The lane's rows of a block's tile, from a step on; beyond the last row it is the last one again. A launch's first
+ * loads wait for this, and for every instruction of it to come from memory. */
+INLINE one_rows one_rows_of(const one_work *w, one_form f, u32 block, u32 tile, u32 step) {
+    const u32 at = block, part = one_part_of(w, &block);
+    const qmv_part *p = &w->parts[part];
+    const u32 n = one_outputs(w, part), row = block * QMV_ROWS + lane_id() / 4, k = w->parts->k;
+    const u32 here = row < n ? row : n - 1, further = (row + 8 < n ? row + 8 : n - 1) - here, own = tile * n + here;
+    const u32 groups = k / f.group_size, row_bytes = k / 8 * f.bits;
+    return (one_rows){
+        .codes = p->codes + (u64)own * row_bytes + (step * f.units * 64 + lane_id() % 4 * 16),
+        .scales = p->scales + ((u64)own * (groups * 2) + step * 4 * scale_words(f)),
+        .codes_8 = further * row_bytes,
+        .scales_8 = further * groups * 2,
+        .whole = at - block + n / QMV_ROWS,
+        .biases = (i64)p->biases - (i64)p->scales,
+    };
+}
+
 /* Where the output of four threads belongs, of a batch of rounds the first of which takes block `first`. */
 typedef struct one_output {
     u32 part, output;
@@ -116,8 +141,7 @@ INLINE one_output one_output_of(const one_work *w, u32 first) {
     u32 block = first + tid() / 4 / QMV_ROWS * w->stride;
     const bool inside = block < w->total;
     const u32 part = one_part_of(w, &block), output = block * QMV_ROWS + tid() / 4 % QMV_ROWS;
-    const qmv_part *p = &w->parts[part];
-    return (one_output){part, output, inside && output < (p->act ? p->n / 2 : p->n)};
+    return (one_output){part, output, inside && output < one_outputs(w, part)};
 }
 /* Its residual as it lies in memory. */
 INLINE u32 one_residual_bits(const one_work *w, one_output o, u32 token) {
@@ -133,22 +157,34 @@ INLINE float one_residual(const one_work *w, one_output o, u32 bits) {
 /* ---- x in shared memory -------------------------------------------------------------------------------------------
  */
 
-/* Bytes of x as lanes take them: [unit][pair of products][t][plane], 16 bytes each; what a block's sums are to be
- * multiplied with: [block][2]: of the first two planes; of the third, and the block's sum for the bias. */
+/* Bytes of x as lanes take them, by unit and pair of products: [t][plane], 16 bytes each, the highest bytes first. By
+ * unit and set of two blocks, [t]: what the lane's sums, 256 times those of one plane and those of the next, are
+ * multiplied with; the block's sum, for the bias, in one lane of the two that have a block. */
 typedef struct one_x {
     SHARED u32x4 *planes;
-    SHARED f32x4 *factors;
+    SHARED f32x2 *factors;
 } one_x;
+INLINE u32 one_planes(one_form f) {
+    return f.bits == 4 ? 4 : 3;
+}
+INLINE u32 unit_pairs(one_form f) {
+    return lane_columns(f) / 16;
+}
+INLINE u32 unit_sets(one_form f) {
+    return unit_blocks(f) == 4 ? 2 : 1;
+}
 INLINE u32 plane_at(one_form f, u32 unit, u32 pair, u32 t, u32 plane) {
-    return ((unit * (lane_columns(f) / 16) + pair) * 4 + t) * 3 + plane;
+    return (unit * unit_pairs(f) + pair) * qmv_one_places(f.bits) + t * one_planes(f) + plane;
 }
 
-/* The bytes of four numbers: their lowest ones, the next, and those above. */
-INLINE void one_bytes(u32 to[3], u32 a, u32 b, u32 c, u32 d) {
+/* The bytes of four numbers, the highest ones first. */
+INLINE void one_bytes(u32 to[4], u32 a, u32 b, u32 c, u32 d) {
     const u32 ab = pick_bytes(a, b, 0x5140), cd = pick_bytes(c, d, 0x5140);
-    to[0] = pick_bytes(ab, cd, 0x5410);
-    to[1] = pick_bytes(ab, cd, 0x7632);
-    to[2] = pick_bytes(pick_bytes(a, b, 0x0062), pick_bytes(c, d, 0x0062), 0x5410);
+    const u32 high_ab = pick_bytes(a, b, 0x7362), high_cd = pick_bytes(c, d, 0x7362);
+    to[0] = pick_bytes(high_ab, high_cd, 0x7632);
+    to[1] = pick_bytes(high_ab, high_cd, 0x5410);
+    to[2] = pick_bytes(ab, cd, 0x7632);
+    to[3] = pick_bytes(ab, cd, 0x5410);
 }
 
 /* Eight columns from `column` on, all lanes of a warp: codes and their block's factors. Scales as of quant/xform.h, a
@@ -162,27 +198,30 @@ INLINE void one_put(const one_x *x, one_form f, const eight *e, u32 column) {
     const u32 exponent = as_u32(largest) >> 23, scale_bits = (exponent > 22 ? exponent - 21 : 1) << 23;
     const float inverse = as_f32((254u << 23) - scale_bits);
     const bool finite = exponent < 255 && sum == sum;
-    /* 1.5 * 2^23 + q, whose last 22 bits are q's; 0x8080 more gives the digits q = 65536 a + 256 b + c of [-128, 127]
-     * as bytes a, b + 128, c + 128. */
+    const bool low_codes = f.bits == 4;
     u32 q[8];
-    UNROLL for (u32 i = 0; i < 8; i++) q[i] = as_u32(e->v[i] * inverse + 12582912.0f) + (0x8080u - 0x400000u);
-    /* A product's first half takes the columns of low halves of bytes, 0, 2, 4, 6; its second those of high ones. */
+    UNROLL for (u32 i = 0; i < 8; i++) q[i] = as_u32(e->v[i] * inverse + 12582912.0f) - 0x4b400000u; /* 1.5 * 2^23 */
+    if (low_codes) UNROLL for (u32 i = 0; i < 8; i += 2) q[i] = 16 * q[i] - q[i + 1];
+    /* Digits of [-128, 127]: with 128 more of all but the highest they are the bytes of a sum. */
+    UNROLL for (u32 i = 0; i < 8; i++) q[i] += low_codes ? 0x808080u : 0x8080u;
+    /* A product's first half takes the columns of low codes, 0, 2, 4, 6, or the first four; its second the others. */
     const u32 unit = column / unit_columns(f), t = column % unit_columns(f) / lane_columns(f);
-    const u32 product = column % lane_columns(f) / 8;
-    u32 w[2][3];
+    const u32 product = column % lane_columns(f) / 8, planes = one_planes(f);
+    u32 w[2][4];
     UNROLL for (u32 i = 0; i < 2; i++) {
-        const u32 a = f.bits == 4 ? i : 4 * i, by = f.bits == 4 ? 2 : 1;
-        one_bytes(w[i], q[a], q[a + by], q[a + 2 * by], q[a + 3 * by]);
+        const u32 first = low_codes ? i : 4 * i, by = low_codes ? 2 : 1;
+        one_bytes(w[i], q[first], q[first + by], q[first + 2 * by], q[first + 3 * by]);
     }
     SHARED u32x2 *const to = (SHARED u32x2 *)&x->planes[plane_at(f, unit, product / 2, t, 0)] + product % 2;
-    to[0] = (u32x2){w[0][2], w[1][2]};
-    to[2] = (u32x2){w[0][1], w[1][1]} ^ 0x80808080;
-    to[4] = (u32x2){w[0][0], w[1][0]} ^ 0x80808080;
-    if (column % each == 0) {
-        const float scale = as_f32(finite ? scale_bits : 0x7fc00000);
-        x->factors[column / each * 2] = (f32x4){scale * 65536, scale * 256, 0, 0};
-        x->factors[column / each * 2 + 1] = (f32x4){scale, 0, finite ? sum : scale, 0};
-    }
+    UNROLL for (u32 i = 0; i < planes; i++) to[2 * i] =
+        (u32x2){w[0][i + 4 - planes], w[1][i + 4 - planes]} ^ (i > 0 ? 0x80808080 : 0);
+    if (column % each > 0) return;
+    /* What one of the lowest digit is worth; of three, each lane's second one is 1/256 of its first. */
+    const float one = as_f32(finite ? scale_bits : 0x7fc00000) / (low_codes ? 16 : 256);
+    SHARED f32x4 *const own =
+        (SHARED f32x4 *)(x->factors + unit * unit_sets(f) * 4 + column % unit_columns(f) / each * 2);
+    own[0] = (f32x4){one * 65536, 0, one, finite ? sum : one};
+    if (unit_blocks(f) == 1) own[1] = (f32x4){0, 0, 0, 0};
 }
 
 enum { MOST_TURNS = 3, TURN_COLUMNS = QMV_ONE_THREADS * 8 };
@@ -193,17 +232,35 @@ INLINE void one_read_turns(eight_raw *to, const GLOBAL u8 *all, u32 type, u64 fr
             eight_read(&to[i], all, type, from + column);
 }
 
-/* What a launch does before and while it waits: its outputs' residual is on its way behind x. */
+/* Sums of a batch that no warp will write: where not every warp has a part of every tile. */
+INLINE void one_clear(SHARED float *sums) {
+    UNROLL for (u32 i = lane_id(); i < QMV_ONE_ROUNDS * QMV_ROWS; i += WARP)
+        sums[(i / QMV_ROWS * QMV_ONE_WARPS + warp_id()) * QMV_ROWS + i % QMV_ROWS] = 0;
+}
+
+/* A batch of rounds from block `first` of the launch on: sums are cleared if need be, the residual is on its way. */
+typedef struct one_batch {
+    one_output output;
+    u32 residual; /* its bits */
+} one_batch;
+INLINE one_batch one_begin(const one_work *w, u32 first, u32 token, SHARED float *sums, bool clear) {
+    if (clear) one_clear(sums);
+    const one_output o = one_output_of(w, first);
+    return (one_batch){o, one_residual_bits(w, o, token)};
+}
+
+/* What happens while x is on its way: the first batch begins. */
 typedef struct one_early {
     const one_work *work;
     bool waits; /* for the launch in front */
-    one_output output;
-    u32 residual; /* its bits */
+    SHARED float *sums;
+    bool clear;
+    one_batch batch;
 } one_early;
 
 /* The token's x, with the norm's weights; squares: each warp's part of their sum before these. Loads of `at_once` turns
  * are on their way at once, the weights' before the launch in front is done; normed and both types are constant at
- * compilation, or else at_once is 1. Turns are not unrolled: that is what a launch would wait for. */
+ * compilation, or else at_once is 1. */
 INLINE void one_stage_turns(const qmv_part *p, const one_x *x, one_form f, u32 token, SHARED float *squares,
                             u32 at_once, bool normed, u32 type, u32 norm_type, one_early *early) {
     const GLOBAL u8 *const norm = normed ? p->norm : 0;
@@ -213,21 +270,19 @@ INLINE void one_stage_turns(const qmv_part *p, const one_x *x, one_form f, u32 t
     one_read_turns(weights, norm, norm_type, 0, tid() * 8, p->k, at_once);
     if (early->waits) previous_done();
     one_read_turns(raw, p->x, type, from, tid() * 8, p->k, at_once);
-    early->residual = one_residual_bits(early->work, early->output, token);
+    early->batch = one_begin(early->work, bid_x(), token, early->sums, early->clear);
     ROLLED for (u32 first = tid() * 8; first < p->k;) {
-        ROLLED for (u32 a = 0, column = first; a < at_once && column < p->k; a++, column += TURN_COLUMNS) {
+        UNROLL for (u32 a = 0; a < at_once; a++) {
+            const u32 column = first + a * TURN_COLUMNS;
+            if (column >= p->k) break;
             eight e, w = {{1, 1, 1, 1, 1, 1, 1, 1}};
-            eight_of(&e, &raw[0], type);
-            if (norm) eight_of(&w, &weights[0], norm_type);
+            eight_of(&e, &raw[a], type);
+            if (norm) eight_of(&w, &weights[a], norm_type);
             if (normed) UNROLL for (u32 i = 0; i < 8; i++) {
                     own += e.v[i] * e.v[i];
                     e.v[i] *= p->offset + w.v[i];
                 }
             one_put(x, f, &e, column);
-            UNROLL for (u32 i = 1; i < at_once; i++) {
-                raw[i - 1] = raw[i];
-                weights[i - 1] = weights[i];
-            }
         }
         first += at_once * TURN_COLUMNS;
         one_read_turns(weights, norm, norm_type, 0, first, p->k, at_once);
@@ -251,20 +306,19 @@ INLINE void one_stage(const qmv_part *p, const one_x *x, one_form f, u32 token, 
 /* ---- Products -----------------------------------------------------------------------------------------------------
  */
 
-/* Which lanes hold what of operand B, and of the factors; the others' stay zero. */
+/* Which of operand B a lane holds; here: of each set of two blocks, whether it has any: the others' stays zero. */
 typedef struct one_lane {
     u32 plane, t;
-    bool planes_here[2], factors_here; /* of each set of two blocks */
+    bool here[2];
 } one_lane;
 INLINE one_lane one_lane_of(one_form f) {
     const u32 column = lane_id() / 4, t = lane_id() % 4, blocks = unit_blocks(f);
     one_lane l = {.plane = column % 4, .t = t};
-    const bool plane = column % 4 < 3;
-    UNROLL for (u32 set = 0; set < 2; set++) l.planes_here[set] =
+    const bool plane = column % 4 < one_planes(f);
+    UNROLL for (u32 set = 0; set < 2; set++) l.here[set] =
         plane && (blocks == 1   ? column < 4
                   : blocks == 2 ? column / 4 == t / 2
                                 : t / 2 == set && column / 4 == t % 2);
-    l.factors_here = blocks > 1 || t < 2;
     return l;
 }
 
@@ -275,35 +329,34 @@ INLINE float one_scale(const u32 *words, one_form f, u32 group, bool either) {
 /* acc: rows g and g + 8, a share in each lane of the four. */
 INLINE void one_product(float acc[2], u32x4 codes[MOST_UNITS][2], const one_scales *s, const one_rows *next, bool more,
                         const one_x *x, one_form f, const one_lane *l, u32 step) {
-    const u32 sets = unit_blocks(f) == 4 ? 2 : 1, pairs = lane_columns(f) / 16;
+    const u32 sets = unit_sets(f), pairs = unit_pairs(f), blocks = unit_blocks(f);
+    const SHARED u32x4 *const planes =
+        x->planes + plane_at(f, 0, 0, l->t, l->plane) + plane_at(f, step * f.units, 0, 0, 0);
+    const SHARED f32x2 *const factors = x->factors + l->t + step * (f.units * sets * 4);
     u32x4 b[2] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
-    f32x4 factor = {0, 0, 0, 0};
     UNROLL for (u32 u = 0; u < f.units; u++) {
-        const u32 unit = step * f.units + u;
         UNROLL for (u32 set = 0; set < sets; set++) {
             i32 c[4] = {0, 0, 0, 0};
             if (sets == 2) b[0] = b[1] = (u32x4){0, 0, 0, 0};
             UNROLL for (u32 pair = 0; pair < pairs; pair++) {
                 u32x4 *at = &b[pair % 2];
-                shared_load16_if(at, &x->planes[plane_at(f, unit, pair, l->t, l->plane)], l->planes_here[set]);
+                shared_load16_if(at, planes + plane_at(f, u, pair, 0, 0), l->here[set]);
                 UNROLL for (u32 half = 0; half < 2; half++) {
                     u32 a[4];
                     UNROLL for (u32 r = 0; r < 2; r++) {
                         const u32 j = 2 * pair + half;
                         a[r] = f.bits == 4 ? codes[u][r][j] & 0x0f0f0f0f : codes[u][r][2 * j % 4];
-                        a[2 + r] = f.bits == 4 ? codes[u][r][j] >> 4 & 0x0f0f0f0f : codes[u][r][(2 * j + 1) % 4];
+                        a[2 + r] = f.bits == 4 ? codes[u][r][j] : codes[u][r][(2 * j + 1) % 4];
                     }
                     mma_nv_u8(c, a, (*at)[2 * half], (*at)[2 * half + 1]);
                 }
             }
-            const u32 blocks = unit_blocks(f), first = u * blocks + 2 * set;
-            shared_load16_if((u32x4 *)&factor, (const SHARED u32x4 *)&x->factors[(unit * blocks + 2 * set) * 2 + l->t],
-                             l->factors_here);
+            const f32x2 factor = factors[(u * sets + set) * 4];
+            const u32 group = (u * blocks + 2 * set) * block_columns(f) / f.group_size;
             UNROLL for (u32 r = 0; r < 2; r++) {
-                const u32 group = first * block_columns(f) / f.group_size;
-                const float sum = (float)c[2 * r] * factor[0] + (float)c[2 * r + 1] * factor[1];
+                const float sum = (float)(c[2 * r] * 256 + c[2 * r + 1]) * factor[0];
                 acc[r] += one_scale(s->scales[r], f, group, blocks > 1) * sum;
-                acc[r] += one_scale(s->biases[r], f, group, blocks > 1) * factor[2];
+                acc[r] += one_scale(s->biases[r], f, group, blocks > 1) * factor[1];
             }
         }
         if (more) one_load_unit(codes[u], next, u);
@@ -315,22 +368,17 @@ typedef struct one_places {
     SHARED float *sums, *squares;
     one_x x;
 } one_places;
-INLINE one_places one_places_of(const qmv_part *p) {
+INLINE one_places one_places_of(const qmv_part *p, one_form f) {
     one_places at;
     at.sums = (SHARED float *)shared_memory();
     at.squares = at.sums + 2 * QMV_ONE_SUMS;
     at.x.planes = (SHARED u32x4 *)(at.squares + QMV_ONE_WARPS);
-    at.x.factors = (SHARED f32x4 *)(at.x.planes + p->k * 3 / 16);
+    at.x.factors = (SHARED f32x2 *)(at.x.planes + plane_at(f, p->k / unit_columns(f), 0, 0, 0));
     return at;
 }
 
 INLINE float one_norm_factor(const qmv_part *p, const SHARED float *squares) {
     return norm_factor(lanes_sum(squares[lane_id() % QMV_ONE_WARPS], QMV_ONE_WARPS), p->k, p->eps);
-}
-
-INLINE one_rows one_rows_of(const one_work *w, one_form f, u32 block, u32 tile, u32 step) {
-    const u32 part = one_part_of(w, &block);
-    return one_rows_at(&w->parts[part], f, block, tile, step);
 }
 
 /* A quarter of row `row` of a round's sums: those of every fourth warp, from the one on that has the tile's first step.
@@ -340,12 +388,6 @@ INLINE float one_quarter(const SHARED float *sums, u32 quarter, u32 row, u32 fir
     UNROLL for (u32 i = 0; i < QMV_ONE_WARPS / 4; i++) v +=
         sums[(first + 4 * i + quarter) % QMV_ONE_WARPS * QMV_ROWS + row];
     return v;
-}
-
-/* Sums of a batch that no warp will write: where not every warp has a part of every tile. */
-INLINE void one_clear(SHARED float *sums) {
-    UNROLL for (u32 i = lane_id(); i < QMV_ONE_ROUNDS * QMV_ROWS; i += WARP)
-        sums[(i / QMV_ROWS * QMV_ONE_WARPS + warp_id()) * QMV_ROWS + i % QMV_ROWS] = 0;
 }
 
 /* Where the outputs of a token go: of experts. */
@@ -378,7 +420,7 @@ INLINE void one_tiles(const one_work *w, one_form f, one_target to, bool early) 
     const qmv_part *p = w->parts;
     const u32 tiles = p->act ? 2 : 1, tile = warp_id() % tiles, splits = QMV_ONE_WARPS / tiles;
     const u32 n_steps = p->k / one_step_columns(f), start = warp_id() / tiles;
-    const one_places at = one_places_of(p);
+    const one_places at = one_places_of(p, f);
     const one_lane lane = one_lane_of(f);
     one_rows rows = {0};
     u32x4 codes[MOST_UNITS][2];
@@ -391,35 +433,33 @@ INLINE void one_tiles(const one_work *w, one_form f, one_target to, bool early) 
         UNROLL for (u32 u = 0; u < f.units; u++) one_load_unit(codes[u], &rows, u);
     }
     const u32 mine = (w->total - bid_x() + w->stride - 1) / w->stride; /* rounds */
-    if (n_steps < splits) one_clear(at.sums);
-    one_early own = {w, early, one_output_of(w, bid_x()), 0};
-    one_stage(p, &at.x, f, to.token, at.squares, &own);
+    /* From step to step of a tile, and from behind a row to the beginning of the next tile's. */
+    const one_distance by_step = one_steps(f, splits), by_tile = one_full_rows(p, f, w->stride * QMV_ROWS - 1);
+    one_early begun = {.work = w, .waits = early, .sums = at.sums, .clear = n_steps < splits};
+    one_stage(p, &at.x, f, to.token, at.squares, &begun);
+    one_batch batch = begun.batch;
     barrier();
     const float norm = p->normed ? one_norm_factor(p, at.squares) : 1;
     /* Sums of two batches of rounds stand side by side: one is still added up while others begin the next one. */
     ROLLED for (u32 begin = 0; begin < mine; begin += QMV_ONE_ROUNDS) {
         const u32 end = begin + QMV_ONE_ROUNDS < mine ? begin + QMV_ONE_ROUNDS : mine;
         SHARED float *const sums = at.sums + begin / QMV_ONE_ROUNDS % 2 * QMV_ONE_SUMS;
-        if (begin > 0) {
-            if (n_steps < splits) one_clear(sums);
-            own.output = one_output_of(w, bid_x() + begin * w->stride);
-            own.residual = one_residual_bits(w, own.output, to.token);
-        }
+        if (begin > 0) batch = one_begin(w, bid_x() + begin * w->stride, to.token, sums, begun.clear);
         float acc[2] = {0, 0};
         ROLLED while (next_round < end) {
             const u32 round = next_round, step = next_step;
             next_step += splits;
+            one_advance(&rows, by_step);
             const bool last = next_step >= n_steps; /* the warp's last step of this tile */
             ROLLED while (next_step >= n_steps) {
                 next_step -= n_steps;
                 next_round++;
+                one_advance(&rows, by_tile);
             }
             const bool more = next_round < mine;
             const one_scales now = scales;
-            if (!last)
-                one_advance(&rows, f, splits);
-            else if (more)
-                rows = one_rows_of(w, f, bid_x() + next_round * w->stride, tile, next_step);
+            const u32 block = bid_x() + next_round * w->stride;
+            if (last && more && block >= rows.whole) rows = one_rows_of(w, f, block, tile, next_step);
             if (more) one_load_scales(&scales, &rows, f);
             one_product(acc, codes, &now, &rows, more, &at.x, f, &lane, step);
             if (!last) continue;
@@ -431,17 +471,17 @@ INLINE void one_tiles(const one_work *w, one_form f, one_target to, bool early) 
             }
         }
         barrier();
-        one_finish(w, sums, norm, own.output, one_residual(w, own.output, own.residual), begin, end, n_steps, to);
+        one_finish(w, sums, norm, batch.output, one_residual(w, batch.output, batch.residual), begin, end, n_steps, to);
     }
 }
 
 /* Grid: as many blocks as run at once, or fewer. */
 INLINE void one_dense(const struct qmv_params *p, one_form f) {
-    one_work w = {.parts = p->part, .n = p->parts.n, .stride = gdim_x()};
-    UNROLL for (u32 i = 0; i < GPU_KERNEL_PARTS; i++) {
-        w.first[i] = p->parts.first[i];
-        if (i < w.n) w.total += p->part[i].blocks;
-    }
+    one_work w = {.parts = p->part, .n = p->parts.n, .total = p->part[0].blocks, .stride = gdim_x()};
+    if (w.n > 1) UNROLL for (u32 i = 1; i < GPU_KERNEL_PARTS; i++) {
+            w.first[i] = p->parts.first[i];
+            if (i < w.n) w.total = w.first[i] + p->part[i].blocks;
+        }
     one_tiles(&w, f, (one_target){0, 0, 0}, true);
 }
 

@@ -45,10 +45,19 @@ enum {
     /* qmv_one.h: */
     QMV_ONE_THREADS = 512,
     QMV_ONE_WARPS = 16,
-    QMV_ONE_MOST = 22528, /* columns: x is staged as a whole, in less than 96 KiB with the sums of two batches: */
-    QMV_ONE_ROUNDS = 8,   /* tiles of a batch, */
+    /* Columns, since x is staged as a whole with the sums of two batches: all in less than 99 KiB, or 8-bit weights;
+     * in less than 128 KiB. */
+    QMV_ONE_MOST = 17408,
+    QMV_ONE_MOST_LARGE = 22528,
+    QMV_ONE_ROUNDS = 8,                                      /* tiles of a batch, */
     QMV_ONE_SUMS = QMV_ONE_ROUNDS * QMV_ONE_WARPS * QMV_ROWS /* of which each warp has its own */
 };
+
+/* 16 bytes each: what two products' columns of x take in shared memory, in three planes or in four. With four one place
+ * is left free, so that the lanes that write a plane meet few banks twice. */
+static inline u32 qmv_one_places(u32 bits) {
+    return bits == 4 ? 17 : 12;
+}
 
 /* y = x W^T + bias + residual; types are packed four bits each, see QMV_TYPE. Strides in elements. The fields up to
  * `codes` say what x becomes: products for which they agree can share it. */
