@@ -143,6 +143,7 @@ static void test_same_kernel(void **state) {
                              .w = &w,
                              .x = {.data = nowhere, .type = DT_F32, .rows = 1, .cols = w.k, .stride = w.k},
                              .y = {.data = nowhere, .type = DT_F32, .rows = 1, .cols = w.n, .stride = w.n}};
+        assert_ptr_equal(kreg_find(d->registry, &large), row);
         load_case(c, used_spec(&large));
         assert_true(check_takes(c, row));
         kcall small = c->call;
