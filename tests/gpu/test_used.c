@@ -111,15 +111,18 @@ static const char *kernel_of(device *d, const krow *row, const kcall *c, gpu_lau
 static void test_same_kernel(void **state) {
     (void)state;
     static const struct {
-        int bits;
+        int bits, group;
         int64_t n, k;
         const char *row, *kernel;
-    } products[] = {{4, 1024, 4096, "matmul.affine4.one.gpu", "qmv_one_affine4_bf16_64_2"},
-                    {4, 248320, 1024, "matmul.affine4.one.gpu", "qmv_one_affine4_bf16_64_4"},
-                    {4, 4096, 12288, "matmul.affine4.one.gpu", "qmv_one_affine4_bf16_64_4"},
-                    {4, 5376, 21504, "matmul.affine4.one_long.gpu", "qmv_one_affine4_bf16_64_4"},
-                    {8, 4096, 3072, "matmul.affine8.one.gpu", "qmv_one_affine8_bf16_64_2"},
-                    {8, 4096, 6144, "matmul.affine8.one.gpu", "qmv_one_affine8_bf16_64_4"}};
+    } products[] = {{4, 64, 1024, 4096, "matmul.affine4.one.gpu", "qmv_one_affine4_bf16_64_2"},
+                    {4, 64, 248320, 1024, "matmul.affine4.one.gpu", "qmv_one_affine4_bf16_64_4"},
+                    {4, 64, 4096, 12288, "matmul.affine4.one.gpu", "qmv_one_affine4_bf16_64_4"},
+                    {4, 32, 4096, 17408, "matmul.affine4.one.gpu", "qmv_one_affine4_bf16_32_2"},
+                    {4, 64, 5376, 21504, "matmul.affine4.one_long.gpu", "qmv_one_affine4_bf16_64_4"},
+                    {8, 64, 4096, 3072, "matmul.affine8.one.gpu", "qmv_one_affine8_bf16_64_2"},
+                    {8, 64, 4096, 6144, "matmul.affine8.one.gpu", "qmv_one_affine8_bf16_64_4"},
+                    {8, 32, 5376, 22528, "matmul.affine8.one.gpu", "qmv_one_affine8_bf16_32_4"}};
+    enum { ANY_SHARED = 99 << 10 };          /* what a block may have on every device that these rows are for */
     static _Alignas(64) uint8_t nowhere[64]; /* operands are not looked at */
     nb_error err;
     device *d;
@@ -133,7 +136,7 @@ static void test_same_kernel(void **state) {
         const kweight w = {.mode = W_AFFINE,
                            .type = DT_BF16,
                            .bits = products[i].bits,
-                           .group_size = 64,
+                           .group_size = products[i].group,
                            .n = products[i].n,
                            .k = products[i].k,
                            .codes = nowhere,
@@ -150,6 +153,7 @@ static void test_same_kernel(void **state) {
         small.y.data = nowhere;
         assert_true(small.w->n <= 256 && small.w->k <= 4096);
         assert_string_equal(kernel_of(d, row, &large, l), products[i].kernel);
+        assert_true(l->at[0].shared <= (row->needs & GPU_SHARED_LARGE ? (uint32_t)GPU_LARGE_SHARED : ANY_SHARED));
         assert_string_equal(kernel_of(d, row, &small, l), products[i].kernel);
     }
     check_free(c);

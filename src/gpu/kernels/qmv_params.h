@@ -45,8 +45,8 @@ enum {
     /* qmv_one.h: */
     QMV_ONE_THREADS = 512,
     QMV_ONE_WARPS = 16,
-    /* Columns, since x is staged as a whole with the sums of two batches: all in less than 99 KiB, or 8-bit weights;
-     * in less than 128 KiB. */
+    /* Columns, of which x is staged as a whole beside the sums of two batches: with 4-bit weights in less than 99 KiB,
+     * which all devices have; in less than 128 KiB, with 8-bit weights in less than 99. */
     QMV_ONE_MOST = 17408,
     QMV_ONE_MOST_LARGE = 22528,
     QMV_ONE_ROUNDS = 8,                                      /* tiles of a batch, */
