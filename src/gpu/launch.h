@@ -23,15 +23,13 @@ enum {
     GPU_NVIDIA = 1, /* inline PTX: sm_80 and later */
     GPU_SM90 = 2,   /* what only sm_90a has */
     GPU_AMD = 4,
-    GPU_WMMA11 = 8,        /* RDNA 3: wave matrix multiply */
-    GPU_WMMA12 = 16,       /* RDNA 4 */
-    GPU_MFMA = 32,         /* CDNA */
-    GPU_MATRIX = 64,       /* any of these units: mma() of kernels/mma.h works */
-    GPU_GEMM16 = 128,      /* a vendor's GEMM library is there */
-    GPU_SHARED_LARGE = 256 /* a block may have GPU_LARGE_SHARED bytes */
+    GPU_WMMA11 = 8,       /* RDNA 3: wave matrix multiply */
+    GPU_WMMA12 = 16,      /* RDNA 4 */
+    GPU_MFMA = 32,        /* CDNA */
+    GPU_MATRIX = 64,      /* any of these units: mma() of kernels/mma.h works */
+    GPU_GEMM16 = 128,     /* a vendor's GEMM library is there */
+    GPU_SHARED_128K = 256 /* a block may have 128 KiB of shared memory */
 };
-
-enum { GPU_LARGE_SHARED = 128 << 10 };
 
 /* A kernel by the file that it stands in (src/gpu/kernels/MODULE.c) and its name. Static: the driver's handle is kept
  * by its address.

@@ -78,7 +78,7 @@ enum { QMV_FMA_WEIGHTS(FMA_WHICH) };
 /* clang-format off */
 static const krow rows[] = {
     ONE_ROW(4, "one", 40, GPU_NVIDIA, QMV_ONE_MOST)
-    ONE_ROW(4, "one_long", 39, GPU_NVIDIA | GPU_SHARED_LARGE, QMV_ONE_MOST_LARGE)
+    ONE_ROW(4, "one_long", 39, GPU_NVIDIA | GPU_SHARED_128K, QMV_ONE_MOST_LARGE)
     ONE_ROW(8, "one", 40, GPU_NVIDIA, QMV_ONE_MOST_LARGE)
     QMV_MMA_WEIGHTS(MMA_ROW)
     QMV_FMA_WEIGHTS(FMA_ROW)

@@ -136,7 +136,7 @@ nb_status sim_device_of(const sim_device_kind *kind, const char *patterns, devic
 nb_status sim_device_new(const char *patterns, device **out, nb_error *err) {
     static const sim_device_kind kind = {.backend = "cuda",
                                          .name = "simulated GPU",
-                                         .traits = {.caps = GPU_NVIDIA | GPU_MATRIX | GPU_GEMM16 | GPU_SHARED_LARGE,
+                                         .traits = {.caps = GPU_NVIDIA | GPU_MATRIX | GPU_GEMM16 | GPU_SHARED_128K,
                                                     .warp = SIM_WARP,
                                                     .n_processors = 4,
                                                     .shared_max = SIM_SHARED_MAX},

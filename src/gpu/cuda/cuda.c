@@ -46,7 +46,7 @@ static void identify(const gpu_calls *calls, int index, int dev, gpu_info *out) 
     }
     snprintf(out->arch, sizeof out->arch, "sm_%d%d", major, minor);
     out->traits.caps = GPU_NVIDIA | GPU_MATRIX | (major == 9 ? GPU_SM90 : 0) |
-                       (out->traits.shared_max >= GPU_LARGE_SHARED ? GPU_SHARED_LARGE : 0);
+                       (out->traits.shared_max >= 128 << 10 ? GPU_SHARED_128K : 0);
     if (major < 8)
         snprintf(out->unusable, sizeof out->unusable,
                  "its compute capability is %d.%d, the kernels need 8.0 (Ampere) or later", major, minor);

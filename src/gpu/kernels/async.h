@@ -55,7 +55,7 @@ INLINE u64 stream_policy(void) {
     return policy;
 }
 #endif
-/* 16 bytes that are read once. */
+/* 16 bytes that are read once. The line of 128 bytes comes into the second level cache with them: the rest is next. */
 INLINE u32x4 stream_load16(const GLOBAL void *p) {
 #if defined(__NVPTX__)
     u32 a, b, c, d;
